@@ -1,0 +1,1 @@
+"""The autograder of a homework on convolutions, MNIST and a Vision Transformer."""

@@ -1,0 +1,228 @@
+"""The assignment as staff set it up, and the answer keys that follow from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from torch import nn
+
+FILE = Path(__file__).with_name("assignment.yaml")
+
+Positive = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Seconds = Annotated[float, Field(gt=0)]
+Matrix = list[list[float]]
+
+
+class AssignmentError(Exception):
+    """assignment.yaml is not what it must be; says where."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Convolution1d(_Section):
+    """A one-dimensional convolution without padding."""
+
+    length: Positive
+    input_channels: Positive
+    filters: Positive
+    kernel: Positive
+    stride: Positive
+
+    def parameters(self) -> int:
+        """Weights and biases, counted by torch."""
+        return count_parameters(self._layer())
+
+    def output_shape(self) -> tuple[int, int]:
+        """(length, channels) of the output, computed by torch."""
+        _, channels, length = self._layer()(torch.zeros(1, self.input_channels, self.length)).shape
+        return length, channels
+
+    def _layer(self) -> nn.Conv1d:
+        return nn.Conv1d(self.input_channels, self.filters, self.kernel, self.stride)
+
+
+class Convolution2d(_Section):
+    """A two-dimensional convolution without padding."""
+
+    height: Positive
+    width: Positive
+    input_channels: Positive
+    filters: Positive
+    kernel: Positive
+    stride: Positive
+
+    def parameters(self) -> int:
+        """Weights and biases, counted by torch."""
+        return count_parameters(self._layer())
+
+    def output_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of the output, computed by torch."""
+        image = torch.zeros(1, self.input_channels, self.height, self.width)
+        _, channels, height, width = self._layer()(image).shape
+        return height, width, channels
+
+    def _layer(self) -> nn.Conv2d:
+        return nn.Conv2d(self.input_channels, self.filters, self.kernel, self.stride)
+
+
+class Pooling(_Section):
+    """Two matrices that are pooled by hand."""
+
+    window: Positive
+    stride: Positive
+    tolerance: Annotated[float, Field(ge=0)]
+    first: Matrix
+    second: Matrix
+
+    @model_validator(mode="after")
+    def _rectangular(self) -> Pooling:
+        for matrix in (self.first, self.second):
+            if len({len(row) for row in matrix}) != 1 or len(matrix) < self.window:
+                raise ValueError("each matrix needs rows of one length and the window's size")
+        return self
+
+    def average(self, matrix: Matrix) -> Matrix:
+        """Average pooling, by torch."""
+        return self._pooled(nn.AvgPool2d(self.window, self.stride), matrix)
+
+    def maximum(self, matrix: Matrix) -> Matrix:
+        """Max pooling, by torch."""
+        return self._pooled(nn.MaxPool2d(self.window, self.stride), matrix)
+
+    @staticmethod
+    def _pooled(layer: nn.Module, matrix: Matrix) -> Matrix:
+        pooled = layer(torch.tensor(matrix, dtype=torch.float64)[None, None])
+        return [[float(value) for value in row] for row in pooled[0, 0]]
+
+
+class Bar(_Section):
+    """An accuracy and the points that reaching it gives."""
+
+    accuracy: Share
+    points: Annotated[float, Field(ge=0)]
+
+
+class TrainingRules(_Section):
+    """When a training passes, and how often it is tried."""
+
+    accuracy: Share
+    partial: list[Bar]
+    retry_margin: Share
+    seeds: Annotated[list[int], Field(min_length=1)]
+    seconds: Seconds
+
+    @model_validator(mode="after")
+    def _ordered(self) -> TrainingRules:
+        check_bars(self.accuracy, self.partial)
+        return self
+
+
+class FullyConnected(_Section):
+    """The limits of question 2b."""
+
+    max_hidden_units: Positive
+    allowed_layers: frozenset[str]
+    training: TrainingRules
+
+
+class Cnn(_Section):
+    """The limits of question 2c."""
+
+    max_parameters: Positive
+    small_parameters: Positive
+    allowed_layers: frozenset[str]
+    training: TrainingRules
+
+
+class BriefTraining(_Section):
+    """The grader's own short training of the Vision Transformer."""
+
+    steps: Positive
+    learning_rate: Annotated[float, Field(gt=0)]
+    training_images: Annotated[int, Field(ge=64, le=48_000)]
+    test_images: Annotated[int, Field(ge=100, le=10_000)]
+    accuracy: Share
+
+
+class Transformer(_Section):
+    """The limits of question 3c."""
+
+    accuracy: Share
+    partial: list[Bar]
+    perturbed_images: Annotated[int, Field(ge=100, le=10_000)]
+    perturbation: Annotated[int, Field(ge=1, le=16)]
+    max_perturbed_loss: Share
+    brief: BriefTraining
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Transformer:
+        check_bars(self.accuracy, self.partial)
+        return self
+
+
+class TimeLimits(_Section):
+    """Seconds that questions to a submission's code may take."""
+
+    question: Seconds
+    brief_training: Seconds
+    predictions: Seconds
+    total: Seconds
+
+
+class WorkerLimits(_Section):
+    """What a worker may use."""
+
+    memory_mib: Positive
+    cpu_seconds: Positive
+    processes: Positive
+    open_files: Positive
+    file_mib: Positive
+
+
+class Assignment(_Section):
+    """Everything in assignment.yaml."""
+
+    title: str
+    conv1d: Convolution1d
+    conv2d: Convolution2d
+    pooling: Pooling
+    fully_connected: FullyConnected
+    cnn: Cnn
+    transformer: Transformer
+    seconds: TimeLimits
+    worker: WorkerLimits
+    pictures: bool
+
+
+def load(file: Path = FILE) -> Assignment:
+    """The assignment in a YAML file. Raises AssignmentError naming each wrong value."""
+    try:
+        return Assignment.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+    except (OSError, yaml.YAMLError) as problem:
+        raise AssignmentError(f"{file}: {problem}") from problem
+    except ValidationError as problem:
+        lines = (
+            f"  {'.'.join(str(part) for part in error['loc'])}: {error['msg']}"
+            for error in problem.errors()
+        )
+        raise AssignmentError("\n".join([f"{file} is wrong at:", *lines])) from problem
+
+
+def check_bars(accuracy: float, partial: list[Bar]) -> None:
+    """Raise ValueError unless the bars fall from just below full marks."""
+    steps = [accuracy, *(bar.accuracy for bar in partial)]
+    points = [bar.points for bar in partial]
+    if steps != sorted(set(steps), reverse=True) or points != sorted(points, reverse=True):
+        raise ValueError("partial: list the bars from the highest accuracy to the lowest")
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Numbers that training changes: the product of shapes over all parameters."""
+    return sum(parameter.numel() for parameter in module.parameters())

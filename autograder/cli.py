@@ -1,0 +1,117 @@
+"""The command line: grade a submission, make the packages."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+ON_GRADESCOPE = Path("/autograder/submission")
+GRADESCOPE_RESULTS = Path("/autograder/results/results.json")
+GRADESCOPE_METADATA = Path("/autograder/submission_metadata.json")
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="The autograder of a homework on convolutions, MNIST and a Vision Transformer.",
+)
+
+
+@app.callback()
+def _callback() -> None:
+    """Keep `grade` a command of its own, also while there are few."""
+
+
+@app.command()
+def grade(
+    submission: Annotated[
+        Path | None, typer.Argument(help="A folder or zip; on Gradescope nothing.")
+    ] = None,
+    results: Annotated[
+        Path | None, typer.Option(help="Where to write; results/results.json if not given.")
+    ] = None,
+    only: Annotated[str, typer.Option(help="Parts to grade alone, such as 3a,3b.")] = "",
+    seed: Annotated[
+        int | None, typer.Option(help="Repeat a run: the seed that it noted in extra_data.")
+    ] = None,
+) -> None:
+    """Grade one submission and write results.json."""
+    console = Console(soft_wrap=False)
+    parts = frozenset(part.strip() for part in only.split(",") if part.strip())
+    if submission is None and not ON_GRADESCOPE.is_dir():
+        raise _usage("Name the submission to grade: ./run_autograder FOLDER_OR_ZIP")
+    if any(not re.fullmatch(r"[123][a-d]", part) for part in parts):
+        raise _usage(f"--only takes parts such as 3a,3b; got {only}")
+    source = submission or ON_GRADESCOPE
+    if not source.exists():
+        raise _usage(f"There is no submission at {source}")
+    default = GRADESCOPE_RESULTS if submission is None else Path("results/results.json")
+    raise typer.Exit(_grade(source, results or default, console, parts, seed))
+
+
+@app.command()
+def package(
+    into: Annotated[Path, typer.Option(help="The folder for the two zips.")] = Path("dist"),
+) -> None:
+    """Make dist/autograder.zip for Gradescope and dist/student_template.zip for students."""
+    from autograder.mnist import DataError
+    from autograder.packaging import make_packages
+
+    try:
+        for file, size in make_packages(into):
+            print(f"{file}  {size / 1e6:.1f} MB")
+    except DataError as problem:
+        raise _usage(str(problem)) from None
+
+
+def _grade(
+    source: Path, results: Path, console: Console, only: frozenset[str], seed: int | None
+) -> int:
+    """Grade, whatever happens: 0 graded, 2 nothing to grade, 3 a fault of the grader."""
+    import traceback
+
+    from autograder.gradescope import Metadata, Results
+    from autograder.intake import IntakeError
+
+    metadata = Metadata.read(GRADESCOPE_METADATA) if source == ON_GRADESCOPE else None
+    try:
+        from autograder.grade import grade as grade_submission
+
+        outcome, well = grade_submission(
+            source, results, console=console, only=only, metadata=metadata, seed=seed
+        )
+    except IntakeError as problem:
+        typer.echo(str(problem), err=True)
+        return 2
+    except Exception:  # the boundary of the grader: the platform must find valid results
+        trace = traceback.format_exc()
+        typer.echo(trace, err=True)
+        Results(
+            tests=[],
+            output="Your submission could not be graded, through a fault of the grader and not of "
+            "yours. The course staff can see what happened.",
+            extra_data={"faults": {"grader": trace}},
+        ).write(results)
+        return 3
+    for place, fault in outcome.extra_data["faults"].items():
+        typer.echo(f"\nFault of the grader at {place}:\n{fault}", err=True)
+    console.print(f"Results: {results}")
+    return 0 if well else 3
+
+
+def _usage(message: str) -> typer.Exit:
+    typer.echo(message, err=True)
+    return typer.Exit(2)
+
+
+def main() -> None:
+    """Entry point."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""Comparing tensors from a worker with the reference: shape, dtype, finite, then tolerance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+# Share of the largest value that two correct ways to compute the same may differ by: some
+# hundred roundings of float64 (2.2e-16) and of float32 (1.2e-7).
+TOLERANCES = {torch.float64: 1e-9, torch.float32: 1e-4}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How two tensors differ: in words for a student, and by how much where that is known."""
+
+    text: str
+    largest: float | None = None
+    allowed: float | None = None
+
+
+def compare(got: Tensor, expected: Tensor) -> Difference | None:
+    """None where `got` equals `expected` within the tolerance of its dtype.
+
+    The tolerance is a share of the largest expected value (at least of 1e-3, so that a
+    reference of zeros asks for no impossible precision).
+    """
+    problem = well_formed(got, tuple(expected.shape), expected.dtype)
+    if problem is not None:
+        return problem
+    if not expected.numel():
+        return None
+    largest = float((got - expected).abs().max())
+    allowed = TOLERANCES[expected.dtype] * max(float(expected.abs().max()), 1e-3)
+    if largest <= allowed:
+        return None
+    return Difference(f"differs by up to {largest:.3g} (allowed {allowed:.1g})", largest, allowed)
+
+
+def well_formed(
+    got: Tensor, shape: tuple[int, ...], dtype: torch.dtype | None = None
+) -> Difference | None:
+    """None where a tensor has this shape (and dtype) and no NaN or infinity."""
+    if tuple(got.shape) != shape:
+        return Difference(f"has shape {tuple(got.shape)}, expected {shape}")
+    if dtype is not None and got.dtype != dtype:
+        return Difference(f"has dtype {str(got.dtype)[6:]}, expected {str(dtype)[6:]}")
+    if not bool(torch.isfinite(got).all()):
+        return Difference("holds NaN or infinity")
+    return None

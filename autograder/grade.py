@@ -1,0 +1,76 @@
+"""One grading run, from a submission to results.json. Read this first.
+
+intake        a clean copy of the submission, with the grader's own given code
+sandbox       the process that will run it, confined
+examination   what is asked of it, trainings in the background
+suites        tests/grading: each rubric line judged, each outcome saved at once
+results       results.json, the table in the terminal
+"""
+
+from __future__ import annotations
+
+import signal
+import tempfile
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from autograder import assignment as assignments
+from autograder.background import run_limited, start_trainings
+from autograder.examination import Examination
+from autograder.gradescope import Metadata, Results
+from autograder.intake import take
+from autograder.plugin import GradingPlugin, RubricLine, run_suites
+from autograder.report import Progress, results_table
+from autograder.sandbox.client import Sandbox
+from autograder.sandbox.confine import Limits
+from autograder.summary import summarise
+from autograder.transformer import DATA_FILES
+
+SUITES = Path(__file__).resolve().parent.parent / "tests" / "grading"
+
+
+def grade(
+    source: Path,
+    results_file: Path,
+    *,
+    console: Console,
+    only: frozenset[str] = frozenset(),
+    metadata: Metadata | None = None,
+    seed: int | None = None,
+) -> tuple[Results, bool]:
+    """Grade a submission, a folder or zip; returns the results and whether all went well.
+
+    results.json stands from the first second and is complete after every line. Raises
+    IntakeError for a submission that isn't there, AssignmentError for a wrong assignment.yaml.
+    """
+    started = time.monotonic()
+    assignment = assignments.load()
+    with tempfile.TemporaryDirectory(prefix="autograder-") as folder, Progress(console) as progress:
+        submission = take(source, Path(folder))
+        limits = Limits(**assignment.worker.model_dump())
+        sandbox = Sandbox(submission.folder, limits, DATA_FILES)
+        examination = Examination(submission, assignment, sandbox, say=progress.say, seed=seed)
+
+        def save(lines: list[RubricLine]) -> None:
+            results = summarise(examination, plugin, lines, time.monotonic() - started, metadata)
+            results.write(results_file)
+
+        plugin = GradingPlugin(examination, only, save)
+        try:
+            sandbox.start()
+            with start_trainings(examination, only):
+                run_limited(
+                    lambda: run_suites(plugin, SUITES),
+                    plugin,
+                    seconds=assignment.seconds.total,
+                    stop_on=(signal.SIGTERM, signal.SIGINT),
+                )
+        finally:
+            sandbox.close()
+    lines = list(plugin.lines.values())
+    results = summarise(examination, plugin, lines, time.monotonic() - started, metadata)
+    results.write(results_file)
+    console.print(results_table(results, lines))
+    return results, not plugin.faults

@@ -1,0 +1,109 @@
+"""results.json as the platform wants it, written so that it is valid at every instant.
+
+It stands with every rubric line at 0, "not reached", before the first check, and is replaced
+as a whole, atomically, after each one. Where the grader is killed, what was reached counts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+Points = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Format = Literal["text", "html"]
+MAX_OUTPUT = 2_000_000  # characters of one line's text; inline pictures are what is long
+
+
+class TestResult(BaseModel):
+    """One rubric line as a student sees it."""
+
+    __test__ = False  # its name is the platform's, not a test of ours
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    number: str
+    score: Points
+    max_score: Points
+    status: Literal["passed", "failed"]
+    output: Annotated[str, Field(max_length=MAX_OUTPUT)]
+    output_format: Format = "text"
+    visibility: Literal["visible", "hidden", "after_due_date", "after_published"] = "visible"
+
+    @model_validator(mode="after")
+    def _within(self) -> TestResult:
+        if self.score > self.max_score:
+            raise ValueError(f"{self.number}: {self.score} of {self.max_score} points")
+        return self
+
+
+class LeaderboardEntry(BaseModel):
+    """A figure that students may compare themselves by."""
+
+    name: str
+    value: float | str
+    order: Literal["asc", "desc"] = "desc"
+
+
+class Results(BaseModel):
+    """The whole of results.json."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    output: str = ""
+    output_format: Format = "text"
+    execution_time: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    stdout_visibility: Literal["visible", "hidden"] = "hidden"
+    tests: list[TestResult]
+    leaderboard: list[LeaderboardEntry] = []
+    extra_data: dict[str, Any] = {}
+
+    @property
+    def score(self) -> float:
+        """Points in all."""
+        return sum(test.score for test in self.tests)
+
+    @property
+    def max_score(self) -> float:
+        """Points that there are."""
+        return sum(test.max_score for test in self.tests)
+
+    def write(self, file: Path) -> None:
+        """Replace the file by these results in one step; a reader never sees half of it.
+
+        Raises ValueError where they hold what JSON has no word for.
+        """
+        content = self.model_dump(mode="json", exclude_none=True)
+        text = json.dumps({"score": self.score, **content}, allow_nan=False, indent=1)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=".results-")
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+                stream.write(text)
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(file)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+
+class Metadata(BaseModel):
+    """What is used of submission_metadata.json. Its format may change: all of it is optional."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    id: int | str | None = None
+    created_at: str | None = None
+    previous_submissions: list[dict[str, Any]] = []
+
+    @classmethod
+    def read(cls, file: Path) -> Metadata:
+        """The metadata in a file; nothing where it is missing or not as expected."""
+        try:
+            return cls.model_validate_json(file.read_bytes())
+        except (OSError, ValidationError):
+            return cls()

@@ -1,0 +1,234 @@
+"""From what a person submits, a folder or a zip, to a clean copy of what is graded.
+
+Only the files that a submission consists of are taken, from wherever they lie (one folder
+deeper is fine); links, devices and anything too big are refused, each with a sentence. The
+given code is always the grader's own copy.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+CODE_FILES = ("models.py", "attention.py", "encoder.py")
+ANSWERS_FILE = "answers.yaml"
+MAX_CODE_BYTES = 200_000
+ARTIFACTS = {  # name in the artifacts folder -> most bytes
+    "fc/history.csv": 100_000,
+    "cnn/history.csv": 100_000,
+    "vit/history.csv": 100_000,
+    "vit/weights.safetensors": 16 << 20,
+}
+OTHER_NAMES = {"vit.safetensors": "vit/weights.safetensors"}  # a flat artifacts folder
+MAX_ENTRIES = 5_000
+MAX_DEPTH = 6
+GIVEN_CODE = Path(__file__).resolve().parent.parent / "student_template" / "provided"
+
+
+class IntakeError(Exception):
+    """There is no submission at all: a wrong path or not a zip."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A clean copy of a submission.
+
+    folder     what the worker sees: the code files and the given code
+    answers    the text of answers.yaml, None where it is missing
+    artifacts  contents of the artifact files that were there
+    notes      what was found elsewhere, refused or ignored, for the student
+    """
+
+    folder: Path
+    code: dict[str, str]
+    answers: str | None
+    artifacts: dict[str, bytes]
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    path: PurePosixPath
+    size: int
+    regular: bool
+
+
+def take(source: Path, into: Path) -> Submission:
+    """Copy a submission, a folder or zip, into a new folder. Raises IntakeError."""
+    if not source.exists():
+        raise IntakeError(f"There is no submission at {source}")
+    notes: list[str] = []
+    if source.is_dir():
+        opened: _Folder | _Zip = _Folder(source)
+    elif zipfile.is_zipfile(source):
+        opened = _Zip(source)
+    else:
+        raise IntakeError(f"{source} is neither a folder nor a zip")
+    entries = opened.entries(notes)
+    inner = [entry for entry in entries if entry.path.suffix == ".zip"]
+    if not _finds_any(entries) and len(inner) == 1 and isinstance(opened, _Folder):
+        notes.append(f"Graded what is inside {inner[0].path.name}.")
+        opened = _Zip(source / inner[0].path)
+        entries = opened.entries(notes)
+    return _copy(opened, entries, into, notes)
+
+
+def _copy(
+    opened: _Folder | _Zip, entries: list[_Entry], into: Path, notes: list[str]
+) -> Submission:
+    root = _root(entries, notes)
+    by_path = {entry.path: entry for entry in entries}
+    read: dict[str, bytes] = {}
+    for name, limit in wanted():
+        entry = by_path.get(root / name)
+        if entry is None:
+            continue
+        if not entry.regular:
+            notes.append(f"{name} is a link or a device, not a file: not taken.")
+        elif entry.size > limit:
+            notes.append(f"{name} has {entry.size:,} bytes, more than {limit:,}: not taken.")
+        else:
+            try:
+                read[name] = opened.read(entry.path, limit)
+            except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError):
+                notes.append(f"{name} can't be read: not taken.")
+    notes += _near_misses(entries, root, read)
+    folder = into / "submission"
+    shutil.copytree(GIVEN_CODE, folder / "provided", ignore=shutil.ignore_patterns("__pycache__"))
+    code = {}
+    for name in CODE_FILES:
+        if name in read:
+            code[name] = read[name].decode("utf-8", errors="replace")
+            (folder / name).write_bytes(read[name])
+    _make_readable(into)
+    artifacts = {
+        OTHER_NAMES.get(name.removeprefix("artifacts/"), name.removeprefix("artifacts/")): content
+        for name, content in read.items()
+        if name.startswith("artifacts/")
+    }
+    answers = read[ANSWERS_FILE].decode("utf-8", errors="replace") if ANSWERS_FILE in read else None
+    return Submission(folder, code, answers, artifacts, notes)
+
+
+def wanted() -> Iterable[tuple[str, int]]:
+    """Every file that is taken, with the most bytes it may have."""
+    for name in (*CODE_FILES, ANSWERS_FILE):
+        yield name, MAX_CODE_BYTES
+    for name, limit in ARTIFACTS.items():
+        yield f"artifacts/{name}", limit
+    for flat, name in OTHER_NAMES.items():
+        yield f"artifacts/{flat}", ARTIFACTS[name]
+
+
+class _Folder:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def entries(self, notes: list[str]) -> list[_Entry]:
+        found: list[_Entry] = []
+        for current, folders, files in os.walk(self._folder, followlinks=False):
+            here = Path(current).relative_to(self._folder)
+            folders[:] = sorted(
+                name for name in folders if not _ignored(name) and len(here.parts) < MAX_DEPTH
+            )
+            for name in sorted(files):
+                if len(found) >= MAX_ENTRIES:
+                    notes.append(f"More than {MAX_ENTRIES:,} files: the rest was not looked at.")
+                    return found
+                status = (Path(current) / name).lstat()
+                path = PurePosixPath(*here.parts, name)
+                found.append(_Entry(path, status.st_size, stat.S_ISREG(status.st_mode)))
+        return found
+
+    def read(self, path: PurePosixPath, limit: int) -> bytes:
+        descriptor = os.open(self._folder / path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as file:
+            return file.read(limit)
+
+
+class _Zip:
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def entries(self, notes: list[str]) -> list[_Entry]:
+        with zipfile.ZipFile(self._file) as archive:
+            infos = archive.infolist()
+        if len(infos) > MAX_ENTRIES:
+            notes.append(f"More than {MAX_ENTRIES:,} files: the rest was not looked at.")
+        found = []
+        for info in infos[:MAX_ENTRIES]:
+            path = PurePosixPath(info.filename.replace("\\", "/"))
+            if info.is_dir() or path.is_absolute() or ".." in path.parts:
+                continue
+            if len(path.parts) > MAX_DEPTH + 1 or any(_ignored(part) for part in path.parts):
+                continue
+            mode = info.external_attr >> 16
+            found.append(_Entry(path, info.file_size, not mode or stat.S_ISREG(mode)))
+        return found
+
+    def read(self, path: PurePosixPath, limit: int) -> bytes:
+        with zipfile.ZipFile(self._file) as archive:
+            for info in archive.infolist():
+                if PurePosixPath(info.filename.replace("\\", "/")) == path:
+                    with archive.open(info) as file:
+                        return file.read(limit)  # never more, whatever the archive claims
+        raise OSError(f"{path} is gone")
+
+
+def _ignored(name: str) -> bool:
+    return name in ("__MACOSX", "__pycache__", "node_modules", "data") or name.startswith(".")
+
+
+def _finds_any(entries: list[_Entry]) -> bool:
+    return any(entry.path.name in (*CODE_FILES, ANSWERS_FILE) for entry in entries)
+
+
+def _root(entries: list[_Entry], notes: list[str]) -> PurePosixPath:
+    """The folder that holds most of the wanted files, the shallowest of them."""
+    counts: dict[PurePosixPath, int] = {}
+    for entry in entries:
+        if entry.path.name in (*CODE_FILES, ANSWERS_FILE):
+            counts[entry.path.parent] = counts.get(entry.path.parent, 0) + 1
+    if not counts:
+        names = ", ".join((*CODE_FILES, ANSWERS_FILE))
+        notes.append(f"None of {names} was found in the submission.")
+        return PurePosixPath(".")
+    root = min(counts, key=lambda folder: (-counts[folder], len(folder.parts), str(folder)))
+    if root != PurePosixPath("."):
+        notes.append(f"Graded the files in the folder {root}.")
+    return root
+
+
+def _near_misses(entries: list[_Entry], root: PurePosixPath, read: dict[str, bytes]) -> list[str]:
+    """A sentence for each missing file that seems to be there under another name."""
+    notes = []
+    for name in (*CODE_FILES, ANSWERS_FILE):
+        if name in read or any(entry.path == root / name for entry in entries):
+            continue
+        stem, suffix = name.split(".")
+        similar = [
+            entry.path.name
+            for entry in entries
+            if entry.path.parent == root
+            and entry.path.stem.lower().startswith(stem[:5])
+            and entry.path.name not in (*CODE_FILES, ANSWERS_FILE)
+            and entry.path.suffix.lower() in (f".{suffix}", ".yml", ".txt", ".ipynb")
+        ]
+        found = f"; {similar[0]} is there: rename it to {name}" if similar else ""
+        notes.append(f"{name} is missing{found}.")
+    return notes
+
+
+def _make_readable(folder: Path) -> None:
+    """Readable by every user, as the worker is one without rights; writable by none."""
+    for current, folders, files in os.walk(folder):
+        for name in files:
+            (Path(current) / name).chmod(0o444)
+        for name in folders:
+            (Path(current) / name).chmod(0o755)
+    folder.chmod(0o755)

@@ -1,0 +1,204 @@
+"""The pytest plugin that turns tests into rubric lines and never loses a result.
+
+A test carries its points and id through gradescope_utils' `@weight` and `@number`; the first
+line of its docstring is the title that a student reads. What can happen to a line:
+
+    the test returns              full points, with the feedback it left
+    it raises Rejected            the points named there, usually 0, with its feedback
+    it needs an answer that a     0 points, with what went wrong there in plain words
+      worker couldn't give
+    it raises anything else       a fault of the grader: 0 for now, the student told that it
+                                  is not theirs, the traceback in extra_data and on stdout
+    the run ends before it        0, "not reached", and why
+"""
+
+from __future__ import annotations
+
+import re
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from autograder.assignment import Assignment
+from autograder.examination import Examination
+from autograder.feedback import Feedback, Rejected, of_worker_error
+from autograder.gradescope import LeaderboardEntry, Results, TestResult
+from autograder.intake import Submission
+from autograder.sandbox.client import WorkerError
+
+NOT_REACHED = Feedback("Not reached: the grader was stopped before this line.")
+GRADER_FAULT = Feedback(
+    "This line could not be graded, through a fault of the grader and not of yours. "
+    "The course staff can see what happened; your points are theirs to set right."
+)
+PART = re.compile(r"^(\d[a-z])\.\d+$")
+
+
+@dataclass
+class RubricLine:
+    """One line of the rubric, and its outcome so far."""
+
+    number: str
+    title: str
+    points: float
+    earned: float = 0.0
+    reached: bool = False
+    feedback: Feedback = NOT_REACHED
+
+    @property
+    def part(self) -> str:
+        """The question part: "3a" for line 3a.1."""
+        return self.number.partition(".")[0]
+
+    def say(self, feedback: Feedback | str) -> None:
+        """Leave the feedback for full points."""
+        self.feedback = Feedback(feedback) if isinstance(feedback, str) else feedback
+
+    def result(self) -> TestResult:
+        """As it stands in results.json."""
+        return TestResult(
+            name=f"{self.number} {self.title}",
+            number=self.number,
+            score=round(min(max(self.earned, 0.0), self.points), 4),
+            max_score=self.points,
+            status="passed" if self.earned >= self.points else "failed",
+            output=self.feedback.html() if self.feedback.pictures else self.feedback.text(),
+            output_format="html" if self.feedback.pictures else "text",
+        )
+
+
+@dataclass
+class GradingPlugin:
+    """Collects the rubric lines of one run, and records each outcome as it comes.
+
+    only: the parts to grade, empty for all
+    save: called with the lines after collection and after every change
+    """
+
+    examination: Examination
+    only: frozenset[str]
+    save: Callable[[list[RubricLine]], None]
+    lines: dict[str, RubricLine] = field(default_factory=dict)
+    faults: dict[str, str] = field(default_factory=dict)
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Find each test's line; quick ones run first, and the file shows all from the start."""
+        kept = []
+        for item in items:
+            line = rubric_line(item)
+            if line.number in self.lines:
+                raise pytest.UsageError(f"rubric line {line.number} stands twice")
+            if not self.only or line.part in self.only:
+                self.lines[line.number] = line
+                kept.append(item)
+        kept.sort(key=lambda item: (_waits(item), rubric_line(item).number))
+        items[:] = kept
+        self.lines = dict(sorted(self.lines.items()))
+        self.save(list(self.lines.values()))
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """A suite that can't be collected is a fault of the grader."""
+        if report.failed:
+            self.faults[report.nodeid or "collection"] = str(report.longrepr)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> object:
+        """Record what a test, or its set-up, came to."""
+        line = self.lines[rubric_line(item).number]
+        if call.excinfo is not None:
+            self._failed(line, call.excinfo.value)
+        elif call.when == "call":
+            line.earned = line.points
+            if line.feedback is NOT_REACHED:
+                line.say("Right.")
+        if call.when == "call" or call.excinfo is not None:
+            line.reached = True
+            self.save(list(self.lines.values()))
+        return (yield)
+
+    def _failed(self, line: RubricLine, problem: BaseException) -> None:
+        line.earned = 0.0
+        if isinstance(problem, Rejected):
+            line.earned, line.feedback = problem.points, problem.feedback
+        elif isinstance(problem, WorkerError):
+            line.feedback = of_worker_error(problem)
+        else:
+            line.feedback = GRADER_FAULT
+            self.faults[line.number] = "".join(traceback.format_exception(problem))
+
+    @pytest.fixture
+    def line(self, request: pytest.FixtureRequest) -> RubricLine:
+        """The rubric line of the test that asks."""
+        return self.lines[rubric_line(request.node).number]
+
+    @pytest.fixture
+    def exam(self) -> Examination:
+        """All evidence about the submission."""
+        return self.examination
+
+    @pytest.fixture
+    def assignment(self) -> Assignment:
+        """What staff set up."""
+        return self.examination.assignment
+
+    @pytest.fixture
+    def submission(self) -> Submission:
+        """The clean copy of the submission."""
+        return self.examination.submission
+
+
+def rubric_line(item: pytest.Item) -> RubricLine:
+    """The line that a test stands for. Raises UsageError where its marks are incomplete."""
+    function = getattr(item, "function", None)
+    number, weight = getattr(function, "__number__", None), getattr(function, "__weight__", None)
+    title = (getattr(function, "__doc__", None) or "").strip().splitlines()
+    if not isinstance(number, str) or not PART.match(number) or weight is None or not title:
+        raise pytest.UsageError(
+            f"{item.nodeid} needs @number('3a.1'), @weight(points) and a docstring"
+        )
+    return RubricLine(number, title[0].rstrip("."), float(weight))
+
+
+def _waits(item: pytest.Item) -> bool:
+    """Whether a test waits for a training (marked slow)."""
+    return item.get_closest_marker("slow") is not None
+
+
+def run_suites(plugin: GradingPlugin, folder: Path) -> None:
+    """Run the grading suites of a folder with the plugin, printing nothing."""
+    arguments = [
+        str(folder),
+        f"--rootdir={folder}",
+        f"--confcutdir={folder}",
+        "-c", "/dev/null",
+        "-p", "no:cacheprovider",
+        "-p", "no:terminal",
+        "-p", "no:timeout",
+        "-o", "markers=slow: waits for a training",
+        "--strict-markers",
+        "--import-mode=importlib",
+    ]  # fmt: skip
+    status = pytest.main(arguments, plugins=[plugin])
+    if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        plugin.faults.setdefault("pytest", f"pytest ended with {status!r}")
+
+
+def assemble(
+    lines: list[RubricLine],
+    *,
+    seconds: float,
+    output: str,
+    leaderboard: list[LeaderboardEntry],
+    extra_data: dict[str, object],
+) -> Results:
+    """The results of all lines as they stand."""
+    return Results(
+        tests=[line.result() for line in lines],
+        execution_time=round(seconds, 2),
+        output=output,
+        leaderboard=leaderboard,
+        extra_data=extra_data,
+    )

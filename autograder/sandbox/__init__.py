@@ -1,0 +1,1 @@
+"""The boundary: student code runs on the far side of what this package holds."""

@@ -1,0 +1,380 @@
+"""The trusted side of the sandbox: starts workers, asks questions, believes nothing.
+
+Errors, all of them about one worker and none fatal to the run:
+
+    WorkerError
+      StudentCodeRaised    the student's code raised an exception, or lacks something
+      TookTooLong          no answer within the question's time
+      WorkerDied           the process ended: killed, crashed, out of memory, exited early
+      InvalidReply         the answer breaks the wire's limits or the reply's schema
+    SandboxFault           no worker can be started at all: a fault of the grader
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydantic import ValidationError
+from torch import Tensor
+
+from . import wire
+from .confine import Limits, throwaway_user
+from .replies import ErrorReply
+
+OUTPUT_BYTES_KEPT = 16 << 10
+ZYGOTE_START_SECONDS = 120.0  # importing torch on half a core, from a cold disk
+CONTROL_SECONDS = 30.0
+READY_SECONDS = 30.0
+PROGRESS_MESSAGES = 10_000
+
+
+class WorkerError(Exception):
+    """A worker couldn't answer. `doing` says in plain words what it was asked."""
+
+    doing = "running your code"
+
+
+@dataclass
+class StudentCodeRaised(WorkerError):
+    """The student's code raised, at a line of their file where that is known."""
+
+    type: str
+    message: str
+    file: str | None
+    line: int | None
+
+
+@dataclass
+class TookTooLong(WorkerError):
+    """No answer within this many seconds."""
+
+    seconds: float
+
+
+@dataclass
+class WorkerDied(WorkerError):
+    """The process ended before it answered; `reason` is for the student, the rest for staff."""
+
+    reason: str
+    report: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class InvalidReply(WorkerError):
+    """What came back is not an answer; `problem` says why."""
+
+    problem: str
+
+
+class SandboxFault(Exception):
+    """The grader can't start a worker."""
+
+
+class Reply(Protocol):
+    """A schema that an answer's JSON is validated with."""
+
+    @classmethod
+    def model_validate(cls, obj: Any) -> Any:
+        """The answer, if it fits. Raises ValidationError."""
+
+
+class Sandbox:
+    """Starts workers for one submission, each a fresh confined process.
+
+    submission: the staged folder, readable by every user
+    limits:     what each worker may use
+    files:      data files that a worker may be given, by name
+    """
+
+    def __init__(self, submission: Path, limits: Limits, files: Mapping[str, Path]) -> None:
+        self._submission = submission
+        self._limits = limits
+        self._files = dict(files)
+        self._user = throwaway_user()
+        self._lock = threading.Lock()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed in close()
+        self._zygote: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._ready = False
+        self.layers: list[str] = []
+        self.endings: list[dict[str, Any]] = []
+
+    def start(self) -> None:
+        """Start the zygote, without waiting until it is ready."""
+        ours, theirs = socket.socketpair()
+        ours.settimeout(ZYGOTE_START_SECONDS)
+        start = Path(__file__).with_name("start.py")
+        packages = dict.fromkeys(sysconfig.get_paths()[name] for name in ("purelib", "platlib"))
+        self._zygote = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-B", start, str(theirs.fileno()), *packages],
+            env={"LANG": "C.UTF-8", "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"},
+            cwd="/",
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            start_new_session=True,
+        )
+        theirs.close()
+        self._control, self._ready = ours, False
+
+    @contextlib.contextmanager
+    def worker(self, *files: str) -> Iterator[Worker]:
+        """A fresh worker that may read the named data files; ended when the block is left."""
+        worker = self._start_worker(files)
+        try:
+            yield worker
+        finally:
+            worker.close()
+
+    def close(self) -> None:
+        """End the zygote, and with it every worker."""
+        with self._lock:
+            if self._control is not None:
+                self._control.close()
+            if self._zygote is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self._zygote.pid, signal.SIGKILL)
+                self._zygote.wait()
+            self._zygote = self._control = None
+            self._log.close()
+
+    def log(self) -> str:
+        """What the zygote printed, for staff."""
+        self._log.seek(0)
+        return self._log.read(OUTPUT_BYTES_KEPT).decode(errors="replace")
+
+    def _start_worker(self, names: tuple[str, ...]) -> Worker:
+        ends = [os.pipe() for _ in range(3)]
+        (questions_read, questions), (replies, replies_write), (output, output_write) = ends
+        files = [os.open(self._files[name], os.O_RDONLY) for name in names]
+        theirs = [questions_read, replies_write, output_write, *files]
+        request = {
+            "do": "start",
+            "submission": str(self._submission),
+            "limits": asdict(self._limits),
+            "user": self._user,
+            "files": names,
+        }
+        try:
+            pid = int(self._request(request, theirs)["pid"])
+        except BaseException:
+            for descriptor in (questions, replies, output):
+                os.close(descriptor)
+            raise
+        finally:
+            for descriptor in theirs:
+                os.close(descriptor)
+        os.set_blocking(output, False)
+        worker = Worker(self, pid, questions, replies, output)
+        self.layers = worker.wait_until_ready()
+        return worker
+
+    def end(self, pid: int, grace: bool) -> dict[str, Any]:
+        """Kill and reap a worker; how it ended, or nothing where the zygote is gone too."""
+        try:
+            ending = self._request({"do": "end", "pid": pid, "grace": grace}, [], restart=False)
+        except SandboxFault:
+            return {}
+        self.endings.append(ending)
+        return ending
+
+    def _request(
+        self, request: dict[str, Any], descriptors: list[int], restart: bool = True
+    ) -> dict[str, Any]:
+        with self._lock:
+            for attempt in (1, 2):
+                try:
+                    return self._exchange(request, descriptors)
+                except (OSError, ValueError, SandboxFault) as problem:
+                    self._stop_zygote()
+                    if attempt == 2 or not restart:
+                        raise SandboxFault(f"no worker: {problem}\n{self.log()}") from problem
+        raise AssertionError("unreachable")
+
+    def _exchange(self, request: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
+        if self._control is None:
+            self.start()
+        assert self._control is not None
+        if not self._ready:
+            self._receive(self._control)
+            self._control.settimeout(CONTROL_SECONDS)
+            self._ready = True
+        socket.send_fds(self._control, [json.dumps(request).encode()], descriptors)
+        return self._receive(self._control)
+
+    @staticmethod
+    def _receive(control: socket.socket) -> dict[str, Any]:
+        data = control.recv(1 << 16)
+        if not data:
+            raise SandboxFault("the zygote has ended")
+        return wire.decode_json(data)
+
+    def _stop_zygote(self) -> None:
+        if self._control is not None:
+            self._control.close()
+        if self._zygote is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._zygote.pid, signal.SIGKILL)
+            self._zygote.wait()
+        self._zygote = self._control = None
+
+
+class Worker:
+    """One confined process. Ask it questions in turn; after an error it is gone."""
+
+    def __init__(
+        self, sandbox: Sandbox, pid: int, questions: int, replies: int, output: int
+    ) -> None:
+        self.pid = pid
+        self._sandbox = sandbox
+        self._questions = questions
+        self._replies = replies
+        self._output = output
+        self._output_open = True
+        self._kept = bytearray()
+        self._closed = False
+
+    @property
+    def output(self) -> str:
+        """What the student's code printed, as far as it is kept."""
+        text = bytes(self._kept).decode(errors="replace")
+        cut = len(self._kept) >= OUTPUT_BYTES_KEPT
+        return text + ("\n… (cut: your code prints too much)" if cut else "")
+
+    def wait_until_ready(self) -> list[str]:
+        """The confinement layers in force, as the worker reports them."""
+        message = self._read(READY_SECONDS, "starting")
+        layers = message.content.get("ready")
+        if not isinstance(layers, list):
+            self.close()
+            raise SandboxFault(f"a worker could not be confined: {message.content}")
+        return [str(layer) for layer in layers]
+
+    def ask(
+        self,
+        question: str,
+        schema: type[Reply],
+        *,
+        seconds: float,
+        doing: str,
+        tensors: Mapping[str, Tensor] | None = None,
+        on_progress: Callable[[dict[str, Any]], None] | None = None,
+        **content: Any,
+    ) -> tuple[Any, dict[str, Tensor]]:
+        """The validated answer to a question, and the tensors that came with it.
+
+        Raises WorkerError; `doing` completes "while …" in the student's feedback.
+        """
+        deadline = time.monotonic() + seconds
+        frame = wire.encode(wire.Message({"ask": question, **content}, dict(tensors or {})))
+        try:
+            wire.write(self._questions, frame, seconds)
+        except wire.WireClosed:
+            raise self._died(doing) from None
+        except wire.WireTimeout:
+            raise self._failed(TookTooLong(seconds), doing) from None
+        for _ in range(PROGRESS_MESSAGES):
+            message = self._read(max(deadline - time.monotonic(), 0.0), doing, allowed=seconds)
+            if set(message.content) != {"progress"}:
+                return self._validated(message, schema, doing)
+            if on_progress is not None and isinstance(message.content["progress"], dict):
+                on_progress(message.content["progress"])
+        raise self._failed(InvalidReply("it never stops reporting progress"), doing)
+
+    def refuse(self, problem: str, doing: str) -> WorkerError:
+        """End the worker over an answer that is well-formed but not what was asked."""
+        return self._failed(InvalidReply(problem), doing)
+
+    def close(self) -> dict[str, Any]:
+        """End the process and everything in its group."""
+        if self._closed:
+            return {}
+        self._closed = True
+        self._drain(self._output)
+        for descriptor in (self._questions, self._replies, self._output):
+            os.close(descriptor)
+        return self._sandbox.end(self.pid, grace=False)
+
+    def _read(self, seconds: float, doing: str, allowed: float | None = None) -> wire.Message:
+        if self._closed:
+            raise self._named(WorkerDied("an earlier question had ended it"), doing)
+        try:
+            return wire.read(self._replies, seconds, idle=self._watched, drain=self._drain)
+        except wire.WireClosed:
+            raise self._died(doing) from None
+        except wire.WireTimeout:
+            raise self._failed(TookTooLong(allowed or seconds), doing) from None
+        except wire.WireError as problem:
+            raise self._failed(InvalidReply(str(problem)), doing) from None
+
+    def _validated(
+        self, message: wire.Message, schema: type[Reply], doing: str
+    ) -> tuple[Any, dict[str, Tensor]]:
+        try:
+            if set(message.content) == {"error"}:
+                error = ErrorReply.model_validate(message.content["error"])
+                raise self._named(
+                    StudentCodeRaised(error.type, error.message, error.file, error.line), doing
+                )
+            return schema.model_validate(message.content), message.tensors
+        except ValidationError as problem:
+            first = problem.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise self._failed(InvalidReply(f"{place}: {first['msg']}"), doing) from None
+
+    def _watched(self) -> list[int]:
+        return [self._output] if self._output_open else []
+
+    def _drain(self, descriptor: int) -> None:
+        with contextlib.suppress(BlockingIOError):
+            data = os.read(descriptor, 1 << 16)
+            self._output_open = bool(data)
+            self._kept += data[: OUTPUT_BYTES_KEPT - len(self._kept)]
+
+    def _died(self, doing: str) -> WorkerError:
+        self._closed = True
+        self._drain(self._output)
+        for descriptor in (self._questions, self._replies, self._output):
+            os.close(descriptor)
+        report = self._sandbox.end(self.pid, grace=True)
+        return self._named(WorkerDied(why_it_ended(report), report), doing)
+
+    def _failed(self, error: WorkerError, doing: str) -> WorkerError:
+        self.close()
+        return self._named(error, doing)
+
+    @staticmethod
+    def _named(error: WorkerError, doing: str) -> WorkerError:
+        error.doing = doing
+        return error
+
+
+def why_it_ended(report: Mapping[str, Any]) -> str:
+    """A worker's end in a student's words."""
+    number = report.get("signal")
+    if number is not None:
+        known = {
+            signal.SIGKILL: "it was killed, most likely because memory ran out",
+            signal.SIGXCPU: "it used more processor time than it may",
+            signal.SIGSEGV: "it crashed (segmentation fault)",
+            signal.SIGABRT: "it aborted",
+        }
+        return known.get(number, f"it was ended by signal {number}")
+    if report.get("exit") is not None:
+        return f"it ended the process by itself (exit status {report['exit']})"
+    return "it ended without an answer"

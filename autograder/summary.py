@@ -1,0 +1,75 @@
+"""What stands around the rubric lines in results.json: notes, leaderboard, figures for staff."""
+
+from __future__ import annotations
+
+import platform
+from typing import Any
+
+import torch
+
+from autograder.examination import Examination, Kept
+from autograder.gradescope import LeaderboardEntry, Metadata, Results
+from autograder.plugin import GradingPlugin, RubricLine, assemble
+from autograder.training import TrainingResult
+
+WELCOME = (
+    "Each line says what was found and, where points are missing, what to look at. You may "
+    "submit again; the last submission counts."
+)
+
+
+def summarise(
+    examination: Examination,
+    plugin: GradingPlugin,
+    lines: list[RubricLine],
+    seconds: float,
+    metadata: Metadata | None,
+) -> Results:
+    """The results as they stand now."""
+    return assemble(
+        lines,
+        seconds=seconds,
+        output="\n".join([WELCOME, *examination.submission.notes]),
+        leaderboard=_leaderboard(examination),
+        extra_data={
+            "submission": metadata.id if metadata else None,
+            "seed": examination.seed,
+            "confinement": examination.sandbox.layers,
+            "workers": examination.sandbox.endings[-50:],
+            "trainings": {
+                "fc": _figures(examination.fully_connected_training),
+                "cnn": _figures(examination.cnn_training),
+            },
+            "faults": plugin.faults,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+        },
+    )
+
+
+def _leaderboard(examination: Examination) -> list[LeaderboardEntry]:
+    entries = []
+    for name, training in (
+        ("Fully connected: test accuracy", examination.fully_connected_training),
+        ("CNN: test accuracy", examination.cnn_training),
+    ):
+        result = training.peek()
+        if result is not None:
+            entries.append(LeaderboardEntry(name=name, value=round(result.best.best, 4)))
+    cnn, trained = examination.cnn.peek(), examination.cnn_training.peek()
+    if cnn is not None and trained is not None and trained.ended == "reached":
+        count = sum(number for _, number in cnn.layers.parameter_counts())
+        entries.append(LeaderboardEntry(name="CNN: parameters", value=count, order="asc"))
+    return entries
+
+
+def _figures(training: Kept[TrainingResult]) -> dict[str, Any] | None:
+    result = training.peek()
+    if result is None:
+        return None
+    return {
+        "ended": result.ended,
+        "trials": [
+            {"seed": trial.seed, "test_accuracy": trial.test_accuracy} for trial in result.trials
+        ],
+    }

@@ -1,0 +1,251 @@
+"""Training a layer list to a verdict, in a process of its own that runs no student code.
+
+The grader starts `python -m autograder.training`, writes one job as JSON to its standard
+input, and reads events, a line of JSON each, from its standard output: every epoch, and at
+last the end of each seed. Batch 32, Adam, at most ten epochs; it stops at the first epoch
+whose test accuracy meets the bar, and tries further seeds after a near miss.
+
+What goes wrong, and what comes of it:
+
+    a loss that is NaN or infinite   that seed ends; the history so far stands
+    out of time                      the process is killed; the best epoch so far stands
+    the process dies                 TrainerFault: not the student's fault
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import nn
+
+from autograder import mnist
+from autograder.layers import Layer, LayerList
+from provided.mnist import Mnist
+from provided.training import BATCH_SIZE, EPOCHS, Epoch, Training, evaluate, run_epochs
+
+MAX_STDERR_BYTES = 64 << 10
+
+
+class TrainerFault(Exception):
+    """The training process ended without a result; carries what it printed."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One seed's training: each epoch's losses, and test accuracy after each (0 to 1)."""
+
+    seed: int
+    epochs: list[Epoch] = field(default_factory=list)
+    test_accuracy: list[float] = field(default_factory=list)
+
+    @property
+    def best(self) -> float:
+        """The best test accuracy of any epoch, 0 before the first."""
+        return max(self.test_accuracy, default=0.0)
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """All trials of one model, and why there were no more."""
+
+    trials: list[Trial]
+    ended: str  # "reached", "missed", "diverged" or "out of time"
+
+    @property
+    def best(self) -> Trial:
+        """The trial with the best accuracy."""
+        return max(self.trials, key=lambda trial: trial.best, default=Trial(0))
+
+
+class TrainingJob(BaseModel):
+    """What the training process is told."""
+
+    model_config = ConfigDict(frozen=True)
+
+    layers: list[dict[str, Any]]
+    settings: dict[str, Any]
+    data: str
+    accuracy: float
+    retry_margin: float
+    seeds: list[int]
+    training_images: int | None = None
+
+    @classmethod
+    def of(cls, layers: LayerList, settings: Training, **rest: Any) -> TrainingJob:
+        """A job for a model and its settings."""
+        return cls(
+            layers=[asdict(layer) for layer in layers.layers],
+            settings={**asdict(settings), "layer_weight_decay": dict(settings.layer_weight_decay)},
+            **rest,
+        )
+
+    def layer_list(self) -> LayerList:
+        """The model."""
+        return LayerList(tuple(Layer(**layer) for layer in self.layers))
+
+    def training(self, flattened: int = 0) -> Training:
+        """The settings, with the homework's fixed batch size and at most its epochs.
+
+        `flattened` is how many layers were put in front of the model.
+        """
+        decay = {
+            int(layer) + flattened: value
+            for layer, value in self.settings["layer_weight_decay"].items()
+        }
+        fixed = {
+            "batch_size": BATCH_SIZE,
+            "epochs": min(int(self.settings["epochs"]), EPOCHS),
+            "layer_weight_decay": decay,
+        }
+        return Training(**{**self.settings, **fixed})
+
+
+class Trainers:
+    """Starts training processes, and can end all of them."""
+
+    def __init__(self) -> None:
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._stopped = False
+
+    def train(
+        self, job: TrainingJob, seconds: float, on_event: Callable[[dict[str, Any]], None]
+    ) -> TrainingResult:
+        """Run a job in a process of its own and collect its trials. Raises TrainerFault."""
+        with tempfile.TemporaryFile() as errors:
+            process = self._start(job, errors)
+            timer = threading.Timer(seconds, process.kill)
+            timer.start()
+            try:
+                trials, ended = _follow(process, on_event)
+            finally:
+                out_of_time = not timer.is_alive()
+                timer.cancel()
+                process.kill()
+                status = process.wait()
+                self._running.discard(process)
+            if not ended and not out_of_time:
+                errors.seek(0)
+                text = errors.read(MAX_STDERR_BYTES).decode(errors="replace")
+                raise TrainerFault(f"the training process ended with status {status}\n{text}")
+        return TrainingResult(list(trials.values()), ended or "out of time")
+
+    def stop(self) -> None:
+        """Kill every training process; no further one is started."""
+        self._stopped = True
+        for process in list(self._running):
+            process.kill()
+
+    def _start(self, job: TrainingJob, errors: IO[bytes]) -> subprocess.Popen[bytes]:
+        if self._stopped:
+            raise TrainerFault("the run is over")
+        with tempfile.TemporaryFile() as told:
+            told.write(job.model_dump_json().encode())
+            told.seek(0)
+            process = subprocess.Popen(
+                [sys.executable, "-I", "-m", "autograder.training"],
+                stdin=told,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env={"LANG": "C.UTF-8", "PATH": os.defpath, "OMP_NUM_THREADS": "1"},
+                start_new_session=True,
+            )
+        self._running.add(process)
+        return process
+
+
+def _follow(
+    process: subprocess.Popen[bytes], on_event: Callable[[dict[str, Any]], None]
+) -> tuple[dict[int, Trial], str]:
+    """Collect a training process's events until it ends."""
+    trials: dict[int, Trial] = {}
+    ended = ""
+    assert process.stdout is not None
+    with process.stdout as events_read:
+        for line in events_read:
+            try:
+                event = json.loads(line)
+            except ValueError:
+                break  # killed in the middle of a line
+            ended = event.get("ended", ended)
+            _collect(trials, event)
+            on_event(event)
+    return trials, ended
+
+
+def _collect(trials: dict[int, Trial], event: dict[str, Any]) -> None:
+    if "epoch" in event:
+        trial = trials.setdefault(event["seed"], Trial(event["seed"]))
+        trial.epochs.append(Epoch(**event["epoch"]))
+        trial.test_accuracy.append(event["test_accuracy"])
+
+
+def events(job: TrainingJob, data: Mnist) -> Iterator[dict[str, Any]]:
+    """Train as the job says; yields an event after each epoch and one at the very end."""
+    best = 0.0
+    diverged = False
+    for seed in job.seeds:
+        accuracy = 0.0
+        diverged = False
+        for epoch, accuracy_now in _epochs(job, data, seed):
+            if not (math.isfinite(epoch.train_loss) and math.isfinite(epoch.validation_loss)):
+                diverged = True
+                break
+            accuracy = max(accuracy, accuracy_now)
+            yield {"seed": seed, "epoch": asdict(epoch), "test_accuracy": accuracy_now}
+            if accuracy >= job.accuracy:
+                yield {"ended": "reached"}
+                return
+        best = max(best, accuracy)
+        if best < job.accuracy - job.retry_margin:
+            break
+    yield {"ended": "diverged" if diverged else "missed"}
+
+
+def _epochs(job: TrainingJob, data: Mnist, seed: int) -> Iterator[tuple[Epoch, float]]:
+    torch.manual_seed(seed)
+    model = rebuild(job.layer_list())
+    settings = job.training(flattened=len(model) - len(job.layers))
+    train_images = data.train.first(job.training_images) if job.training_images else data.train
+    for epoch in run_epochs(model, train_images, data.validation, settings, seed=seed):
+        _, accuracy = evaluate(model, data.test)
+        yield epoch, accuracy
+
+
+def rebuild(layers: LayerList) -> nn.Sequential:
+    """The model as it is trained: a list that wants flat images gets a flattening in front."""
+    model = layers.build()
+    if layers.takes_flat_images():
+        return nn.Sequential(nn.Flatten(), *model)
+    if layers.of_kind("Conv2d"):
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model
+
+
+def main() -> None:
+    """The training process: a job on standard input, events on standard output."""
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    warnings.simplefilter("ignore")  # torch warns of a Softmax without dim, per batch
+    job = TrainingJob.model_validate_json(sys.stdin.read())
+    data = mnist.load(Path(job.data))
+    start = time.monotonic()
+    for event in events(job, data):
+        print(json.dumps({**event, "seconds": round(time.monotonic() - start, 2)}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

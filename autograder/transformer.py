@@ -1,0 +1,248 @@
+"""The Vision Transformer: trained briefly, and judged with the weights that were submitted.
+
+Both run in a worker, since the model is made of the student's modules. Test labels never
+go there: images are sent in an order drawn for this run, and what comes back is counted
+here. Images are judged once more with noise too weak to see, under which answers that were
+looked up instead of computed fall apart.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from autograder import mnist
+from autograder.assignment import Assignment
+from autograder.comparison import well_formed
+from autograder.feedback import reject
+from autograder.probing import HeadProbe
+from autograder.roles import HeadRoles
+from autograder.sandbox import wire
+from autograder.sandbox.client import Sandbox, StudentCodeRaised, Worker, WorkerError
+from autograder.sandbox.replies import EmptyReply
+from provided.mnist import CLASSES, Mnist, Split
+
+REQUEST_IMAGES = 2_500  # images per question, so that no single answer is long
+HEAD_WEIGHT = re.compile(r"^(.*\.)(\d+)\.([^.]+(?:\.[^.]+)*)$")
+
+Say = Callable[[str, str], None]
+
+DATA_FILES = {
+    "train_images": mnist.raw_folder() / "train-images-idx3-ubyte",
+    "train_labels": mnist.raw_folder() / "train-labels-idx1-ubyte",
+}
+
+
+@dataclass(frozen=True)
+class TransformerRun:
+    """The brief training: the loss of every step, accuracy on test images, attention maps."""
+
+    losses: list[float]
+    accuracy: float
+    attention: Tensor | WorkerError
+    heads: str
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The submitted weights: accuracy on the test images as they are and with noise, maps."""
+
+    accuracy: float
+    perturbed_accuracy: float
+    attention: Tensor | WorkerError
+    heads: str
+
+
+def train_briefly(
+    sandbox: Sandbox, assignment: Assignment, data: Mnist, heads: str, say: Say
+) -> TransformerRun:
+    """Train the student's Vision Transformer for some steps in a worker. Raises WorkerError."""
+    brief = assignment.transformer.brief
+    with sandbox.worker(*DATA_FILES) as worker:
+        _, tensors = worker.ask(
+            "train_transformer",
+            EmptyReply,
+            seconds=assignment.seconds.brief_training,
+            doing=f"training the Vision Transformer for {brief.steps} steps",
+            on_progress=lambda event: say(
+                "vit", f"step {_whole(event.get('step'))} of {brief.steps}"
+            ),
+            heads=heads,
+            seed=0,
+            steps=brief.steps,
+            learning_rate=brief.learning_rate,
+            training_images=brief.training_images,
+        )
+        losses = tensors.get("losses", torch.empty(0))
+        problem = well_formed(losses, (brief.steps,))
+        if problem is not None:
+            raise reject(
+                "The brief training gave losses that are no numbers.",
+                got=f"the losses' list {problem.text}",
+                likely="a division by zero, or a softmax that overflows",
+            )
+        accuracy = _accuracy(worker, assignment, data.test.first(brief.test_images), None)
+        attention = _last_attention(worker, assignment, data)
+    say("vit", f"learned: {accuracy:.3f}")
+    return TransformerRun([float(loss) for loss in losses], accuracy, attention, heads)
+
+
+def judge_weights(
+    sandbox: Sandbox,
+    assignment: Assignment,
+    data: Mnist,
+    weights: bytes | None,
+    own_head: HeadProbe | None,
+    generator: torch.Generator,
+    say: Say,
+) -> Judgement:
+    """Judge the submitted weights in a worker. Raises Rejected or WorkerError.
+
+    They run with the student's own head; where that is wrong, also with the harness's, and
+    the better result counts: weights can have been trained with either.
+    """
+    if weights is None:
+        raise reject(
+            "No trained weights were submitted: artifacts/vit/weights.safetensors is missing.",
+            next_step="Run: python train.py vit, and submit the artifacts folder.",
+        )
+    try:
+        state = wire.decode_tensors(weights)
+    except wire.WireError as problem:
+        raise reject(
+            "artifacts/vit/weights.safetensors can't be read.",
+            got=str(problem),
+            expected="the file that train.py writes",
+        ) from None
+    if own_head is not None and own_head.is_right:
+        return _judge(sandbox, assignment, data, state, "student", generator, say)
+    results: list[Judgement] = []
+    problem_kept: WorkerError | None = None
+    renamed = _for_harness_heads(state, own_head)
+    for heads, these in (("harness", renamed), ("student", state)):
+        try:
+            results.append(_judge(sandbox, assignment, data, these, heads, generator, say))
+        except WorkerError as problem:
+            problem_kept = problem
+        if results and results[-1].accuracy >= assignment.transformer.accuracy:
+            break
+    if not results:
+        assert problem_kept is not None
+        raise problem_kept
+    return max(results, key=lambda result: result.accuracy)
+
+
+def _judge(
+    sandbox: Sandbox,
+    assignment: Assignment,
+    data: Mnist,
+    state: dict[str, Tensor],
+    heads: str,
+    generator: torch.Generator,
+    say: Say,
+) -> Judgement:
+    with sandbox.worker() as worker:
+        worker.ask(
+            "load_transformer",
+            EmptyReply,
+            seconds=assignment.seconds.question,
+            doing="loading artifacts/vit/weights.safetensors",
+            tensors=state,
+            heads=heads,
+        )
+        say("vit weights", "judging")
+        accuracy = _accuracy(worker, assignment, data.test, generator)
+        count = assignment.transformer.perturbed_images
+        rows = torch.randperm(len(data.test), generator=generator)[:count]
+        some = Split(data.test.images[rows], data.test.labels[rows])
+        noisy = Split(perturbed(some.images, assignment, generator), some.labels)
+        perturbed_accuracy = _accuracy(worker, assignment, noisy, generator)
+        attention = _last_attention(worker, assignment, data)
+    say("vit weights", f"{accuracy:.4f}")
+    return Judgement(accuracy, perturbed_accuracy, attention, heads)
+
+
+def perturbed(images: Tensor, assignment: Assignment, generator: torch.Generator) -> Tensor:
+    """The images with a few gray levels of noise on every pixel, (N, 28, 28) uint8."""
+    most = assignment.transformer.perturbation
+    noise = torch.randint(-most, most + 1, images.shape, generator=generator)
+    return (images.long() + noise).clamp_(0, 255).to(torch.uint8)
+
+
+def _accuracy(
+    worker: Worker, assignment: Assignment, images: Split, generator: torch.Generator | None
+) -> float:
+    """Share of images (0 to 1) for which the worker's highest logit is the label."""
+    order = torch.randperm(len(images), generator=generator)
+    correct = 0
+    for rows in order.split(REQUEST_IMAGES):
+        _, tensors = worker.ask(
+            "predict",
+            EmptyReply,
+            seconds=assignment.seconds.predictions,
+            doing="running the Vision Transformer on test images",
+            tensors={"images": images.images[rows].contiguous()},
+        )
+        logits = tensors.get("logits", torch.empty(0))
+        problem = well_formed(logits, (len(rows), CLASSES))
+        if problem is not None:
+            raise worker.refuse(
+                f"the tensor of logits {problem.text}", "running the Vision Transformer"
+            )
+        correct += int((logits.argmax(dim=1) == images.labels[rows].long()).sum())
+    return correct / len(images)
+
+
+def _last_attention(worker: Worker, assignment: Assignment, data: Mnist) -> Tensor | WorkerError:
+    """The last layer's attention weights for the first validation image."""
+    try:
+        _, tensors = worker.ask(
+            "last_attention",
+            EmptyReply,
+            seconds=assignment.seconds.question,
+            doing="asking the Vision Transformer for its attention maps",
+            tensors={"images": data.validation.images[:1].contiguous()},
+        )
+    except StudentCodeRaised as problem:
+        return problem
+    return tensors.get("attention", torch.empty(0))
+
+
+def _for_harness_heads(state: dict[str, Tensor], own_head: HeadProbe | None) -> dict[str, Tensor]:
+    """The weights under the names of the harness's heads, where the student's can be read."""
+    if own_head is None or not own_head.candidates:
+        return state
+    roles = own_head.candidates[0]
+    own_names = {parameter.name for parameter in own_head.parts.parameters}
+    heads: dict[str, dict[str, Tensor]] = {}
+    rest = {}
+    for name, value in state.items():
+        match = HEAD_WEIGHT.match(name)
+        if match and match[3] in own_names:
+            heads.setdefault(f"{match[1]}{match[2]}.", {})[match[3]] = value
+        else:
+            rest[name] = value
+    for prefix, values in heads.items():
+        if not own_names <= values.keys():
+            return state
+        rest |= {
+            f"{prefix}{role}.weight": weight.contiguous()
+            for role, weight in _projections(roles, values).items()
+        }
+    return rest
+
+
+def _projections(roles: HeadRoles, values: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        "query": roles.query.weight(values),
+        "key": roles.key.weight(values),
+        "value": roles.value.weight(values),
+    }
+
+
+def _whole(value: object) -> str:
+    return str(value) if isinstance(value, int) else "?"

@@ -1,0 +1,135 @@
+"""MNIST as tensors: 48,000 training, 12,000 validation and 10,000 test images.
+
+Pixels are kept as bytes (0 to 255) and scaled to [0, 1] one batch at a time, so the
+whole data set takes 55 MB. The split is the course's own: a permutation of the 60,000
+training images drawn with generator seed 42.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+IMAGE_SIZE = 28  # pixels per side
+CLASSES = 10
+TRAINING_IMAGES = 48_000
+VALIDATION_IMAGES = 12_000
+SPLIT_SEED = 42
+
+# SHA-256 of the four raw files, as published by the data set's authors (unpacked).
+CHECKSUMS = {
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+
+
+@dataclass(frozen=True)
+class Split:
+    """Some images and their digits: images (N, 28, 28) uint8, labels (N,) uint8."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def batch(self, rows: Tensor | slice) -> tuple[Tensor, Tensor]:
+        """Images (B, 1, 28, 28) float32 in [0, 1] and labels (B,) int64 of the given rows."""
+        return scale(self.images[rows]), self.labels[rows].long()
+
+    def first(self, count: int) -> Split:
+        """The first `count` images alone, without copying."""
+        return Split(self.images[:count], self.labels[:count])
+
+
+@dataclass(frozen=True)
+class Mnist:
+    """The three sets. Train on the first, choose with the second, report the third."""
+
+    train: Split
+    validation: Split
+    test: Split
+
+
+def scale(images: Tensor) -> Tensor:
+    """Bytes (N, 28, 28) to what the models take: (N, 1, 28, 28) float32 in [0, 1]."""
+    return images.unsqueeze(1).float().div_(255)
+
+
+def load(root: str | Path = "data") -> Mnist:
+    """The three sets from `root`/MNIST/raw, downloaded first where they are missing.
+
+    Raises ValueError if a file is damaged, naming it.
+    """
+    raw = Path(root) / "MNIST" / "raw"
+    if not all((raw / name).is_file() for name in CHECKSUMS):
+        download(Path(root))
+    verify(raw, CHECKSUMS)
+    train, validation = split(
+        Split(read_idx(raw / "train-images-idx3-ubyte"), read_idx(raw / "train-labels-idx1-ubyte"))
+    )
+    test = Split(read_idx(raw / "t10k-images-idx3-ubyte"), read_idx(raw / "t10k-labels-idx1-ubyte"))
+    return Mnist(train, validation, test)
+
+
+def split_rows(total: int = TRAINING_IMAGES + VALIDATION_IMAGES) -> tuple[Tensor, Tensor]:
+    """Which rows of the original training set train, and which validate (int64 indices)."""
+    order = torch.randperm(total, generator=torch.Generator().manual_seed(SPLIT_SEED))
+    return order[:TRAINING_IMAGES], order[TRAINING_IMAGES:]
+
+
+def split(training_set: Split) -> tuple[Split, Split]:
+    """The 60,000 original training images as a training and a validation set."""
+    train, validation = split_rows(len(training_set))
+    return (
+        Split(training_set.images[train], training_set.labels[train]),
+        Split(training_set.images[validation], training_set.labels[validation]),
+    )
+
+
+def read_idx(path: Path) -> Tensor:
+    """The uint8 tensor in one IDX file, mapped from disk rather than read into memory.
+
+    The format, all integers big-endian: two zero bytes, a type code (8 is uint8), the
+    number of dimensions, one 32-bit size for each, then the values.
+    """
+    with path.open("rb") as file:
+        start = file.read(4)
+        if len(start) != 4 or start[:3] != b"\x00\x00\x08":
+            raise ValueError(f"{path} is not an IDX file of bytes")
+        shape = [int.from_bytes(file.read(4), "big") for _ in range(start[3])]
+    header = 4 + 4 * len(shape)
+    values = 1
+    for size in shape:
+        values *= size
+    if path.stat().st_size != header + values:
+        raise ValueError(f"{path} is cut short or too long for a tensor of shape {shape}")
+    stored = torch.from_file(str(path), shared=False, size=header + values, dtype=torch.uint8)
+    return stored[header:].view(shape)
+
+
+def verify(raw: Path, names: Sequence[str] | dict[str, str]) -> None:
+    """Raise ValueError for the first of the named files whose SHA-256 isn't the known one."""
+    for name in names:
+        digest = hashlib.sha256((raw / name).read_bytes()).hexdigest()
+        if digest != CHECKSUMS[name]:
+            raise ValueError(f"{raw / name} is damaged: delete it and start again")
+
+
+def download(root: Path) -> None:
+    """Fetch the data set with torchvision (about 11 MB), once."""
+    try:
+        from torchvision.datasets import MNIST
+    except ImportError as missing:
+        raise RuntimeError(
+            f"The four MNIST files are not in {root / 'MNIST' / 'raw'} and torchvision, which "
+            "downloads them, is not installed. Run: pip install torchvision"
+        ) from missing
+    MNIST(str(root), train=True, download=True)

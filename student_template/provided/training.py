@@ -1,0 +1,163 @@
+"""The training loop: Adam and cross entropy in batches of 32, for at most 10 epochs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from provided.mnist import Split
+
+BATCH_SIZE = 32
+EPOCHS = 10
+EVALUATION_BATCH = 500  # images; large batches are faster where nothing is learned
+WARM_UP = 0.25  # share of the steps in which a one-cycle rate rises
+SCHEDULES = ("constant", "one_cycle")
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a model is trained. Adam, batches of 32 and 10 epochs are fixed by the homework.
+
+    learning_rate       the constant rate, or the highest one of a one-cycle schedule
+    schedule            "constant", or "one_cycle": a linear rise over the first quarter
+                        of the steps, then half a cosine down to zero
+    weight_decay        L2 penalty of every layer (Adam's `weight_decay`)
+    layer_weight_decay  index of a layer in the nn.Sequential -> its own penalty instead
+    """
+
+    learning_rate: float
+    batch_size: int = BATCH_SIZE
+    epochs: int = EPOCHS
+    schedule: str = "constant"
+    weight_decay: float = 0.0
+    layer_weight_decay: Mapping[int, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one pass over the training set ended with. Losses are mean cross entropies.
+
+    The training figures are averages over the epoch's batches, as the model learned; the
+    validation figures are taken after it, with dropout off.
+    """
+
+    epoch: int
+    train_loss: float
+    validation_loss: float
+    train_accuracy: float
+    validation_accuracy: float
+
+
+@dataclass(frozen=True)
+class Step:
+    """One batch learned: number from 1 to `total`, and its loss."""
+
+    number: int
+    total: int
+    loss: float
+
+
+def run_epochs(
+    model: nn.Module,
+    train: Split,
+    validation: Split,
+    settings: Training,
+    *,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    first_epoch: int = 1,
+    optimizer: torch.optim.Optimizer | None = None,
+    on_step: Callable[[Step], None] | None = None,
+) -> Iterator[Epoch]:
+    """Train `model` in place; yields after each epoch, so a caller can stop when content.
+
+    The order of the images depends on `seed` and the number of the epoch alone. Give
+    `first_epoch` and the `optimizer` of an earlier run to continue it.
+    """
+    optimizer = optimizer or make_optimizer(model, settings)
+    steps_per_epoch = math.ceil(len(train) / settings.batch_size)
+    total = steps_per_epoch * settings.epochs
+    for epoch in range(first_epoch, settings.epochs + 1):
+        model.train()
+        order = torch.randperm(
+            len(train), generator=torch.Generator().manual_seed(seed * 1000 + epoch)
+        )
+        loss_sum = torch.zeros((), device=device)
+        correct = torch.zeros((), device=device)
+        for number, rows in enumerate(order.split(settings.batch_size)):
+            step = (epoch - 1) * steps_per_epoch + number
+            set_learning_rate(optimizer, settings, step / total)
+            images, labels = train.batch(rows)
+            images, labels = images.to(device), labels.to(device)
+            logits = logits_of(model, images)  # (B, 10)
+            loss = functional.cross_entropy(logits, labels)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            loss_sum += loss.detach() * len(rows)
+            correct += (logits.detach().argmax(dim=1) == labels).sum()
+            if on_step is not None:
+                on_step(Step(step + 1, total, float(loss.detach())))
+        validation_loss, validation_accuracy = evaluate(model, validation, device=device)
+        yield Epoch(
+            epoch=epoch,
+            train_loss=float(loss_sum) / len(train),
+            validation_loss=validation_loss,
+            train_accuracy=float(correct) / len(train),
+            validation_accuracy=validation_accuracy,
+        )
+
+
+def make_optimizer(model: nn.Module, settings: Training) -> torch.optim.Adam:
+    """Adam over the model's parameters, each layer with its own weight decay."""
+    layers = list(model.children()) if isinstance(model, nn.Sequential) else [model]
+    groups = []
+    seen: set[Tensor] = set()  # a layer that stands twice in the model is trained once
+    for index, layer in enumerate(layers):
+        parameters = [parameter for parameter in layer.parameters() if parameter not in seen]
+        seen.update(parameters)
+        if parameters:
+            decay = settings.layer_weight_decay.get(index, settings.weight_decay)
+            groups.append({"params": parameters, "weight_decay": decay})
+    return torch.optim.Adam(groups, lr=settings.learning_rate, fused=True)
+
+
+def set_learning_rate(
+    optimizer: torch.optim.Optimizer, settings: Training, progress: float
+) -> None:
+    """The schedule's rate for the step that starts after `progress` (0 to 1) of all steps."""
+    rate = settings.learning_rate
+    if settings.schedule == "one_cycle":
+        if progress < WARM_UP:
+            rate *= progress / WARM_UP
+        else:
+            rate *= 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP)))
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+@torch.inference_mode()
+def evaluate(
+    model: nn.Module, images: Split, *, device: torch.device | str = "cpu"
+) -> tuple[float, float]:
+    """Mean cross entropy and accuracy (0 to 1) of the model on a set, dropout off."""
+    model.eval()
+    loss_sum, correct = 0.0, 0
+    for start in range(0, len(images), EVALUATION_BATCH):
+        batch, labels = images.batch(slice(start, start + EVALUATION_BATCH))
+        batch, labels = batch.to(device), labels.to(device)
+        logits = logits_of(model, batch)
+        loss_sum += float(functional.cross_entropy(logits, labels, reduction="sum"))
+        correct += int((logits.argmax(dim=1) == labels).sum())
+    return loss_sum / len(images), correct / len(images)
+
+
+def logits_of(model: nn.Module, images: Tensor) -> Tensor:
+    """The model's logits (B, 10), also where it returns attention maps along with them."""
+    output = model(images)
+    return output[0] if isinstance(output, tuple) else output

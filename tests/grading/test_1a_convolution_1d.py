@@ -1,0 +1,31 @@
+"""Question 1a: a one-dimensional convolution, worked out by hand."""
+
+from gradescope_utils.autograder_utils.decorators import number, weight
+
+from autograder.feedback import reject
+
+
+@number("1a.1")
+@weight(1)
+def test_parameters(exam, assignment):
+    """Conv 1D: number of parameters, biases included."""
+    got = exam.answers.whole_number("q1a", "parameters")
+    if got != assignment.conv1d.parameters():
+        raise reject(
+            "This is not the number of parameters.",
+            got=str(got),
+            next_step="Count the weights of one filter, its bias, and how many filters there are.",
+        )
+
+
+@number("1a.2")
+@weight(1)
+def test_output_shape(exam, assignment):
+    """Conv 1D: shape of the output."""
+    got = exam.answers.shape("q1a", "output_shape")
+    if got != assignment.conv1d.output_shape():
+        raise reject(
+            "This is not the shape of the output.",
+            got=str(list(got)),
+            next_step="At how many places can the filter start? Write [length, channels].",
+        )

@@ -1,0 +1,31 @@
+"""Question 1b: a two-dimensional convolution, worked out by hand."""
+
+from gradescope_utils.autograder_utils.decorators import number, weight
+
+from autograder.feedback import reject
+
+
+@number("1b.1")
+@weight(1)
+def test_parameters(exam, assignment):
+    """Conv 2D: number of parameters, biases included."""
+    got = exam.answers.whole_number("q1b", "parameters")
+    if got != assignment.conv2d.parameters():
+        raise reject(
+            "This is not the number of parameters.",
+            got=str(got),
+            next_step="A filter covers every channel of the input, and has one bias.",
+        )
+
+
+@number("1b.2")
+@weight(1)
+def test_output_shape(exam, assignment):
+    """Conv 2D: shape of the output."""
+    got = exam.answers.shape("q1b", "output_shape")
+    if got != assignment.conv2d.output_shape():
+        raise reject(
+            "This is not the shape of the output.",
+            got=str(list(got)),
+            next_step="Count the places along one side first. Write [height, width, channels].",
+        )

@@ -1,0 +1,64 @@
+"""Question 2a: what the data set consists of. The key is read off the data itself."""
+
+import torch
+from gradescope_utils.autograder_utils.decorators import number, weight
+
+from autograder.feedback import reject
+
+PIXEL_VALUES = ("intensity", "color", "label", "probability")
+
+
+@number("2a.1")
+@weight(0.5)
+def test_image_size(exam):
+    """The data: height and width of an image."""
+    got = tuple(exam.answers.whole_number("q2a", name) for name in ("image_height", "image_width"))
+    if got != tuple(exam.data.test.images.shape[1:]):
+        raise reject(
+            "Images have another size.",
+            got=f"{got[0]} x {got[1]}",
+            next_step="Print the shape of one image.",
+        )
+
+
+@number("2a.2")
+@weight(0.5)
+def test_pixel_value(exam):
+    """The data: what one pixel's value is."""
+    got = exam.answers.word("q2a", "pixel_value", PIXEL_VALUES)
+    images = exam.data.test.images
+    one_byte_each = images.dtype == torch.uint8 and images.dim() == 3
+    expected = "intensity" if one_byte_each else "color"
+    if got != expected:
+        raise reject(
+            "A pixel's value is something else.",
+            got=got,
+            next_step="Print an image's numbers beside its picture: where are the large ones?",
+        )
+
+
+@number("2a.3")
+@weight(0.5)
+def test_training_images(exam):
+    """The data: number of training images."""
+    got = exam.answers.whole_number("q2a", "training_images")
+    train, validation = len(exam.data.train), len(exam.data.validation)
+    if got not in (train + validation, train):
+        raise reject(
+            "There is another number of training images.",
+            got=f"{got:,}",
+            next_step="Print the length of the training set, before or after the validation split.",
+        )
+
+
+@number("2a.4")
+@weight(0.5)
+def test_test_images(exam):
+    """The data: number of test images."""
+    got = exam.answers.whole_number("q2a", "test_images")
+    if got != len(exam.data.test):
+        raise reject(
+            "There is another number of test images.",
+            got=f"{got:,}",
+            next_step="Print the length of the test set.",
+        )

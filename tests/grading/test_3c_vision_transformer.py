@@ -1,0 +1,45 @@
+"""Question 3c: the Vision Transformer, trained briefly here, and with submitted weights."""
+
+import pytest
+from gradescope_utils.autograder_utils.decorators import number, weight
+
+from autograder import verdicts
+from autograder.feedback import Rejected
+from autograder.sandbox.client import WorkerError
+
+
+@pytest.mark.slow
+@number("3c.1")
+@weight(3)
+def test_learns(exam, assignment, line):
+    """Vision Transformer: learns, when the grader trains it for a moment."""
+    run = exam.transformer_training.get()
+    line.say(verdicts.judge_brief_training(run, assignment).noting(exam.head_note()))
+
+
+@pytest.mark.slow
+@number("3c.2")
+@weight(2)
+def test_accuracy(exam, assignment, line):
+    """Vision Transformer: submitted weights reach 97.5 % on the test images."""
+    judgement = exam.transformer_weights.get()
+    line.say(verdicts.judge_weights(judgement, assignment).noting(exam.head_note()))
+
+
+@number("3c.3")
+@weight(1)
+def test_loss_history(submission, line):
+    """Vision Transformer: loss history of both sets in the artifacts."""
+    line.say(verdicts.check_history(submission.artifacts.get("vit/history.csv"), "vit"))
+
+
+@pytest.mark.slow
+@number("3c.4")
+@weight(2)
+def test_attention_maps(exam, assignment, line):
+    """Vision Transformer: the last layer's eight attention maps."""
+    try:
+        judged = exam.transformer_weights.get()
+    except (Rejected, WorkerError):
+        judged = exam.transformer_training.get()
+    line.say(verdicts.check_attention_maps(judged, assignment).noting(exam.head_note()))
