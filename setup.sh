@@ -7,6 +7,7 @@
 #
 # PYTHON=/path/to/python3 chooses the interpreter (3.10 or newer).
 set -euo pipefail
+umask 022 # the process that runs a submission is another user, and needs torch
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 readonly CPU_TORCH_INDEX="https://download.pytorch.org/whl/cpu"

@@ -116,6 +116,7 @@ class TrainingRules(_Section):
     partial: list[Bar]
     retry_margin: Share
     seeds: Annotated[list[int], Field(min_length=1)]
+    training_images: Annotated[int, Field(ge=32, le=48_000)]
     seconds: Seconds
 
     @model_validator(mode="after")

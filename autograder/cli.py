@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import traceback
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+
+from autograder.gradescope import Metadata, Results
 
 ON_GRADESCOPE = Path("/autograder/submission")
 GRADESCOPE_RESULTS = Path("/autograder/results/results.json")
@@ -38,6 +41,9 @@ def grade(
     seed: Annotated[
         int | None, typer.Option(help="Repeat a run: the seed that it noted in extra_data.")
     ] = None,
+    assignment: Annotated[
+        Path | None, typer.Option(help="Another assignment.yaml, to try settings out.")
+    ] = None,
 ) -> None:
     """Grade one submission and write results.json."""
     console = Console(soft_wrap=False)
@@ -50,7 +56,10 @@ def grade(
     if not source.exists():
         raise _usage(f"There is no submission at {source}")
     default = GRADESCOPE_RESULTS if submission is None else Path("results/results.json")
-    raise typer.Exit(_grade(source, results or default, console, parts, seed))
+    options: dict[str, Any] = {"only": parts, "seed": seed}
+    if assignment is not None:
+        options["assignment_file"] = assignment
+    raise typer.Exit(_grade(source, results or default, console, options))
 
 
 @app.command()
@@ -68,13 +77,9 @@ def package(
         raise _usage(str(problem)) from None
 
 
-def _grade(
-    source: Path, results: Path, console: Console, only: frozenset[str], seed: int | None
-) -> int:
+def _grade(source: Path, results: Path, console: Console, options: dict[str, Any]) -> int:
     """Grade, whatever happens: 0 graded, 2 nothing to grade, 3 a fault of the grader."""
-    import traceback
-
-    from autograder.gradescope import Metadata, Results
+    from autograder.assignment import AssignmentError
     from autograder.intake import IntakeError
 
     metadata = Metadata.read(GRADESCOPE_METADATA) if source == ON_GRADESCOPE else None
@@ -82,25 +87,33 @@ def _grade(
         from autograder.grade import grade as grade_submission
 
         outcome, well = grade_submission(
-            source, results, console=console, only=only, metadata=metadata, seed=seed
+            source, results, console=console, metadata=metadata, **options
         )
     except IntakeError as problem:
         typer.echo(str(problem), err=True)
         return 2
+    except AssignmentError as problem:
+        typer.echo(str(problem), err=True)
+        _could_not_grade(str(problem)).write(results)
+        return 3
     except Exception:  # the boundary of the grader: the platform must find valid results
         trace = traceback.format_exc()
         typer.echo(trace, err=True)
-        Results(
-            tests=[],
-            output="Your submission could not be graded, through a fault of the grader and not of "
-            "yours. The course staff can see what happened.",
-            extra_data={"faults": {"grader": trace}},
-        ).write(results)
+        _could_not_grade(trace).write(results)
         return 3
     for place, fault in outcome.extra_data["faults"].items():
         typer.echo(f"\nFault of the grader at {place}:\n{fault}", err=True)
     console.print(f"Results: {results}")
     return 0 if well else 3
+
+
+def _could_not_grade(fault: str) -> Results:
+    return Results(
+        tests=[],
+        output="Your submission could not be graded, through a fault of the grader and not of "
+        "yours. The course staff can see what happened.",
+        extra_data={"faults": {"grader": fault}},
+    )
 
 
 def _usage(message: str) -> typer.Exit:

@@ -207,6 +207,7 @@ class Examination:
             accuracy=rules.accuracy,
             retry_margin=rules.retry_margin,
             seeds=rules.seeds,
+            training_images=rules.training_images,
         )
         return self._trainers.train(
             job, rules.seconds, lambda event: self._say(topic, progress(event))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import html
 from dataclasses import dataclass, field, replace
 
@@ -56,8 +57,6 @@ class Feedback:
 
     def html(self) -> str:
         """All of it as an HTML fragment, with the pictures inline. Everything is escaped."""
-        from autograder.report import image_tag  # plots are loaded only where there are some
-
         text = "<br>".join(html.escape(line).replace("\n", "<br>") for line in self.lines())
         images = "".join(image_tag(picture) for picture in self.pictures)
         return f"<p>{text}</p>{images}"
@@ -89,6 +88,13 @@ def reject(
     return Rejected(Feedback(headline, got, expected, likely, next_step), points)
 
 
+def image_tag(picture: Picture) -> str:
+    """A picture as an inline HTML image, described for those who don't see it."""
+    data = base64.b64encode(picture.png).decode("ascii")
+    description = html.escape(picture.description, quote=True)
+    return f'<p><img alt="{description}" src="data:image/png;base64,{data}"></p>'
+
+
 def of_worker_error(error: WorkerError) -> Feedback:
     """A student's view of what went wrong in the process that ran their code."""
     if isinstance(error, StudentCodeRaised):
@@ -116,7 +122,9 @@ def _of_exception(error: StudentCodeRaised) -> Feedback:
     place = f" ({error.file}, line {error.line})" if error.file and error.line else ""
     message = error.message.strip()[:MAX_QUOTED]
     if error.type == "Refusal":
-        return Feedback(f"{message[:1].upper()}{message[1:]}.")
+        starts_with_name = "." in message.partition(" ")[0] or "(" in message.partition(" ")[0]
+        first = message[:1] if starts_with_name else message[:1].upper()
+        return Feedback(f"{first}{message[1:]}.")
     if error.type == "NotImplementedError":
         return Feedback(
             f"Not done yet{place}: this slot still raises NotImplementedError.",

@@ -37,6 +37,7 @@ def grade(
     *,
     console: Console,
     only: frozenset[str] = frozenset(),
+    assignment_file: Path = assignments.FILE,
     metadata: Metadata | None = None,
     seed: int | None = None,
 ) -> tuple[Results, bool]:
@@ -46,7 +47,7 @@ def grade(
     IntakeError for a submission that isn't there, AssignmentError for a wrong assignment.yaml.
     """
     started = time.monotonic()
-    assignment = assignments.load()
+    assignment = assignments.load(assignment_file)
     with tempfile.TemporaryDirectory(prefix="autograder-") as folder, Progress(console) as progress:
         submission = take(source, Path(folder))
         limits = Limits(**assignment.worker.model_dump())

@@ -7,7 +7,7 @@ process claims about weights, parameters or accuracy has nowhere to go.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Annotated, Any, Literal
@@ -124,17 +124,18 @@ class _GELU(_Arguments):
     approximate: Literal["none", "tanh"]
 
 
-ARGUMENTS: Mapping[str, type[_Arguments]] = {
+_PLAIN: tuple[str, ...] = (
+    "ReLU", "ReLU6", "SELU", "SiLU", "Sigmoid", "Tanh", "Softplus", "Identity", "Hardswish", "Mish",
+)  # fmt: skip
+ARGUMENTS: dict[str, type[_Arguments]] = {
+    **dict.fromkeys(_PLAIN, _None),
     "Linear": _Linear, "Conv2d": _Conv2d, "MaxPool2d": _MaxPool, "AvgPool2d": _AvgPool,
     "AdaptiveAvgPool2d": _AdaptivePool, "AdaptiveMaxPool2d": _AdaptivePool,
     "BatchNorm1d": _BatchNorm, "BatchNorm2d": _BatchNorm, "LayerNorm": _LayerNorm,
     "Dropout": _Dropout, "Dropout1d": _Dropout, "Dropout2d": _Dropout,
     "Softmax": _Softmax, "LogSoftmax": _Softmax, "Flatten": _Flatten, "Unflatten": _Unflatten,
     "LeakyReLU": _LeakyReLU, "ELU": _ELU, "GELU": _GELU,
-} | dict.fromkeys(
-    ("ReLU", "ReLU6", "SELU", "SiLU", "Sigmoid", "Tanh", "Softplus", "Identity", "Hardswish",
-     "Mish"), _None,
-)  # fmt: skip
+}  # fmt: skip
 
 
 class ModelProblem(Exception):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import io
 import threading
 from collections.abc import Sequence
@@ -56,13 +54,6 @@ def attention_picture(maps: Tensor, title: str) -> Picture:
         _png(plots.attention_maps(maps, title)),
         f"{title}: {len(maps)} heat maps of {maps.shape[-2]} by {maps.shape[-1]} tokens",
     )
-
-
-def image_tag(picture: Picture) -> str:
-    """A picture as an inline HTML image."""
-    data = base64.b64encode(picture.png).decode("ascii")
-    alternative = html.escape(picture.description, quote=True)
-    return f'<p><img alt="{alternative}" src="data:image/png;base64,{data}"></p>'
 
 
 def _png(figure: Figure) -> bytes:

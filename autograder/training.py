@@ -82,7 +82,7 @@ class TrainingJob(BaseModel):
     accuracy: float
     retry_margin: float
     seeds: list[int]
-    training_images: int | None = None
+    training_images: int
 
     @classmethod
     def of(cls, layers: LayerList, settings: Training, **rest: Any) -> TrainingJob:
@@ -219,7 +219,7 @@ def _epochs(job: TrainingJob, data: Mnist, seed: int) -> Iterator[tuple[Epoch, f
     torch.manual_seed(seed)
     model = rebuild(job.layer_list())
     settings = job.training(flattened=len(model) - len(job.layers))
-    train_images = data.train.first(job.training_images) if job.training_images else data.train
+    train_images = data.train.first(job.training_images)
     for epoch in run_epochs(model, train_images, data.validation, settings, seed=seed):
         _, accuracy = evaluate(model, data.test)
         yield epoch, accuracy

@@ -1,0 +1,129 @@
+"""What the harness's tests share: submissions made from the reference, and runs of the grader."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import textwrap
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+REFERENCE = ROOT / "solutions" / "reference"
+TEMPLATE = ROOT / "student_template"
+SECONDS = 120
+
+torch.set_num_threads(1)
+
+# Trainings and predictions cut down to a moment; what they decide is tested elsewhere.
+QUICK = {
+    "fully_connected": {"training": {"training_images": 320, "accuracy": 0.2, "partial": []}},
+    "cnn": {"training": {"training_images": 320, "accuracy": 0.15, "partial": []}},
+    "transformer": {
+        "accuracy": 0.9,
+        "partial": [],
+        "perturbed_images": 100,
+        "brief": {"steps": 4, "test_images": 100, "accuracy": 0.0},
+    },
+    "pictures": False,
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the grader: results.json, the exit status, what was printed."""
+
+    results: dict[str, Any]
+    status: int
+    output: str
+
+    @property
+    def score(self) -> float:
+        """Points in all."""
+        return float(self.results["score"])
+
+    def points(self, *parts: str) -> dict[str, float]:
+        """Points of each line, or of the lines of some parts."""
+        return {
+            test["number"]: test["score"]
+            for test in self.results["tests"]
+            if not parts or test["number"].split(".")[0] in parts
+        }
+
+    def lost(self) -> set[str]:
+        """The lines without full points."""
+        return {t["number"] for t in self.results["tests"] if t["score"] < t["max_score"]}
+
+    def text(self, number: str) -> str:
+        """What the student reads on a line."""
+        return next(t["output"] for t in self.results["tests"] if t["number"] == number)
+
+    @property
+    def faults(self) -> dict[str, str]:
+        """Faults of the grader itself."""
+        return dict(self.results["extra_data"].get("faults", {}))
+
+
+@pytest.fixture
+def submission(tmp_path: Path) -> Callable[..., Path]:
+    """Makes a submission: the reference with some files replaced, or (None) taken away."""
+
+    def make(**files: str | None) -> Path:
+        folder = tmp_path / "submission"
+        shutil.copytree(REFERENCE, folder, dirs_exist_ok=True)
+        for name, text in files.items():
+            file = folder / (name.replace("__", "/") + (".yaml" if name == "answers" else ".py"))
+            if text is None:
+                file.unlink()
+            else:
+                file.write_text(textwrap.dedent(text), encoding="utf-8")
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def grade(tmp_path: Path) -> Callable[..., Run]:
+    """Runs ./run_autograder on a folder or zip, as a person would, trainings cut short."""
+
+    def run(source: Path, *options: str, changes: Mapping[str, Any] | None = None) -> Run:
+        assignment = tmp_path / "assignment.yaml"
+        settings = yaml.safe_load((ROOT / "autograder" / "assignment.yaml").read_text())
+        for change in (QUICK, changes or {}):
+            merge(settings, change)
+        assignment.write_text(yaml.safe_dump(settings))
+        return run_grader(source, tmp_path, "--assignment", str(assignment), *options)
+
+    return run
+
+
+def run_grader(source: Path, folder: Path, *options: str, seconds: float = SECONDS) -> Run:
+    """One run of ./run_autograder with its results in a folder."""
+    results = folder / "results.json"
+    ended = subprocess.run(
+        [ROOT / "run_autograder", source, "--results", results, *options],
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        env={**os.environ, "COLUMNS": "120"},
+        check=False,
+    )
+    content = json.loads(results.read_text(), parse_constant=pytest.fail)
+    return Run(content, ended.returncode, ended.stdout + ended.stderr)
+
+
+def merge(settings: dict[str, Any], change: Mapping[str, Any]) -> None:
+    """Change nested settings in place."""
+    for name, value in change.items():
+        if isinstance(value, Mapping):
+            merge(settings[name], value)
+        else:
+            settings[name] = value
