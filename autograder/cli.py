@@ -77,6 +77,42 @@ def package(
         raise _usage(str(problem)) from None
 
 
+@app.command()
+def calibrate(
+    submissions: Annotated[
+        list[Path], typer.Argument(help="Folders, such as solutions/reference.")
+    ],
+    seeds: Annotated[int, typer.Option(help="How many seeds each model is trained with.")] = 30,
+    first_seed: Annotated[int, typer.Option(help="The first of them.")] = 0,
+    kinds: Annotated[str, typer.Option(help="Which models: fc, cnn, vit.")] = "fc,cnn,vit",
+    into: Annotated[Path, typer.Option(help="The folder for record and report.")] = Path("docs"),
+) -> None:
+    """Measure how often chance alone would fail a model; takes minutes per seed."""
+    import tempfile
+
+    from autograder import assignment, calibration
+
+    wanted = [kind for kind in kinds.split(",") if kind]
+    if not set(wanted) <= set(calibration.KINDS):
+        raise _usage(f"--kinds takes {', '.join(calibration.KINDS)}; got {kinds}")
+    settings = assignment.load()
+    record = into / "calibration.jsonl"
+    into.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="autograder-") as workspace:
+        calibration.calibrate(
+            submissions,
+            wanted,
+            range(first_seed, first_seed + seeds),
+            record,
+            settings,
+            Path(workspace),
+            print,
+        )
+    lines = calibration.report(calibration.read_record(record), settings)
+    (into / "calibration.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print(f"{into / 'calibration.md'}")
+
+
 def _grade(source: Path, results: Path, console: Console, options: dict[str, Any]) -> int:
     """Grade, whatever happens: 0 graded, 2 nothing to grade, 3 a fault of the grader."""
     from autograder.assignment import AssignmentError

@@ -59,7 +59,10 @@ class _Entry:
 
 
 def take(source: Path, into: Path) -> Submission:
-    """Copy a submission, a folder or zip, into a new folder. Raises IntakeError."""
+    """Copy a submission, a folder or zip, into a new folder. Raises IntakeError.
+
+    The copy is readable by every user; the folders above `into` are the caller's to open.
+    """
     if not source.exists():
         raise IntakeError(f"There is no submission at {source}")
     notes: list[str] = []

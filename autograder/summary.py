@@ -33,6 +33,7 @@ def summarise(
         leaderboard=_leaderboard(examination),
         extra_data={
             "submission": metadata.id if metadata else None,
+            "for_a_person": {"1d": examination.answers.free_text("q1d")},
             "seed": examination.seed,
             "confinement": examination.sandbox.layers,
             "workers": examination.sandbox.endings[-50:],

@@ -58,7 +58,12 @@ class Judgement:
 
 
 def train_briefly(
-    sandbox: Sandbox, assignment: Assignment, data: Mnist, heads: str, say: Say
+    sandbox: Sandbox,
+    assignment: Assignment,
+    data: Mnist,
+    heads: str,
+    say: Say,
+    seed: int = 0,
 ) -> TransformerRun:
     """Train the student's Vision Transformer for some steps in a worker. Raises WorkerError."""
     brief = assignment.transformer.brief
@@ -72,7 +77,7 @@ def train_briefly(
                 "vit", f"step {_whole(event.get('step'))} of {brief.steps}"
             ),
             heads=heads,
-            seed=0,
+            seed=seed,
             steps=brief.steps,
             learning_rate=brief.learning_rate,
             training_images=brief.training_images,
