@@ -185,6 +185,7 @@ class WorkerLimits(_Section):
     processes: Positive
     open_files: Positive
     file_mib: Positive
+    scratch_mib: Positive
 
 
 class Assignment(_Section):

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from autograder.gradescope import Metadata, Results
+from autograder.sandbox.confine import OPTIONAL_LAYERS
 
 ON_GRADESCOPE = Path("/autograder/submission")
 GRADESCOPE_RESULTS = Path("/autograder/results/results.json")
@@ -44,6 +45,12 @@ def grade(
     assignment: Annotated[
         Path | None, typer.Option(help="Another assignment.yaml, to try settings out.")
     ] = None,
+    without: Annotated[
+        str, typer.Option(help="Layers of confinement to leave out: user, landlock, seccomp.")
+    ] = "",
+    unsafe_local: Annotated[
+        bool, typer.Option(help="Run code that you trust where nothing can confine it.")
+    ] = False,
 ) -> None:
     """Grade one submission and write results.json."""
     console = Console(soft_wrap=False)
@@ -56,7 +63,15 @@ def grade(
     if not source.exists():
         raise _usage(f"There is no submission at {source}")
     default = GRADESCOPE_RESULTS if submission is None else Path("results/results.json")
-    options: dict[str, Any] = {"only": parts, "seed": seed}
+    layers = frozenset(layer for layer in without.split(",") if layer)
+    if not layers <= set(OPTIONAL_LAYERS):
+        raise _usage(f"--without takes {', '.join(OPTIONAL_LAYERS)}; got {without}")
+    options: dict[str, Any] = {
+        "only": parts,
+        "seed": seed,
+        "without": layers,
+        "unsafe_local": unsafe_local,
+    }
     if assignment is not None:
         options["assignment_file"] = assignment
     raise typer.Exit(_grade(source, results or default, console, options))

@@ -17,6 +17,7 @@ from pathlib import Path
 from rich.console import Console
 
 from autograder import assignment as assignments
+from autograder import mnist
 from autograder.background import run_limited, start_trainings
 from autograder.examination import Examination
 from autograder.gradescope import Metadata, Results
@@ -24,10 +25,11 @@ from autograder.intake import take
 from autograder.plugin import GradingPlugin, RubricLine, run_suites
 from autograder.report import Progress, results_table
 from autograder.sandbox.client import Sandbox
-from autograder.sandbox.confine import Limits
+from autograder.sandbox.confine import Limits, close_to_others
 from autograder.summary import summarise
 from autograder.transformer import DATA_FILES
 
+LABELS = mnist.raw_folder() / mnist.TEST_LABELS
 SUITES = Path(__file__).resolve().parent.parent / "tests" / "grading"
 
 
@@ -40,6 +42,8 @@ def grade(
     assignment_file: Path = assignments.FILE,
     metadata: Metadata | None = None,
     seed: int | None = None,
+    without: frozenset[str] = frozenset(),
+    unsafe_local: bool = False,
 ) -> tuple[Results, bool]:
     """Grade a submission, a folder or zip; returns the results and whether all went well.
 
@@ -47,11 +51,12 @@ def grade(
     IntakeError for a submission that isn't there, AssignmentError for a wrong assignment.yaml.
     """
     started = time.monotonic()
+    close_to_others()
     assignment = assignments.load(assignment_file)
     with tempfile.TemporaryDirectory(prefix="autograder-") as folder, Progress(console) as progress:
         submission = take(source, Path(folder))
         limits = Limits(**assignment.worker.model_dump())
-        sandbox = Sandbox(submission.folder, limits, DATA_FILES)
+        sandbox = Sandbox(submission.folder, limits, DATA_FILES, without)
         examination = Examination(submission, assignment, sandbox, say=progress.say, seed=seed)
 
         def save(lines: list[RubricLine]) -> None:
@@ -61,6 +66,7 @@ def grade(
         plugin = GradingPlugin(examination, only, save)
         try:
             sandbox.start()
+            sandbox.preflight(LABELS, results_file, unsafe=unsafe_local)
             with start_trainings(examination, only):
                 run_limited(
                     lambda: run_suites(plugin, SUITES),

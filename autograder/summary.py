@@ -35,7 +35,7 @@ def summarise(
             "submission": metadata.id if metadata else None,
             "for_a_person": {"1d": examination.answers.free_text("q1d")},
             "seed": examination.seed,
-            "confinement": examination.sandbox.layers,
+            "confinement": examination.sandbox.confinement.report(),
             "workers": examination.sandbox.endings[-50:],
             "trainings": {
                 "fc": _figures(examination.fully_connected_training),

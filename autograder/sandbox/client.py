@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -23,8 +24,8 @@ import sysconfig
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,14 +33,16 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from . import wire
-from .confine import Limits, throwaway_user
-from .replies import ErrorReply
+from .confine import OPTIONAL_LAYERS, Limits, throwaway_user
+from .preflight import STOPPED_BY
+from .replies import ErrorReply, PreflightReply
 
 OUTPUT_BYTES_KEPT = 16 << 10
 ZYGOTE_START_SECONDS = 120.0  # importing torch on half a core, from a cold disk
 CONTROL_SECONDS = 30.0
 READY_SECONDS = 30.0
 PROGRESS_MESSAGES = 10_000
+SECRETS = ("read the test labels", "read the grader's code", "write the results")
 
 
 class WorkerError(Exception):
@@ -80,6 +83,10 @@ class InvalidReply(WorkerError):
     problem: str
 
 
+class ScratchFull(Exception):
+    """A worker filled its scratch folder; raised and caught in this module."""
+
+
 class SandboxFault(Exception):
     """The grader can't start a worker."""
 
@@ -98,19 +105,26 @@ class Sandbox:
     submission: the staged folder, readable by every user
     limits:     what each worker may use
     files:      data files that a worker may be given, by name
+    without:    optional layers of confinement to leave out
     """
 
-    def __init__(self, submission: Path, limits: Limits, files: Mapping[str, Path]) -> None:
+    def __init__(
+        self,
+        submission: Path,
+        limits: Limits,
+        files: Mapping[str, Path],
+        without: Collection[str] = (),
+    ) -> None:
         self._submission = submission
         self._limits = limits
         self._files = dict(files)
-        self._user = throwaway_user()
+        self._without = frozenset(without)
         self._lock = threading.Lock()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed in close()
         self._zygote: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._ready = False
-        self.layers: list[str] = []
+        self.confinement = Confinement()
         self.endings: list[dict[str, Any]] = []
 
     def start(self) -> None:
@@ -163,35 +177,82 @@ class Sandbox:
         (questions_read, questions), (replies, replies_write), (output, output_write) = ends
         files = [os.open(self._files[name], os.O_RDONLY) for name in names]
         theirs = [questions_read, replies_write, output_write, *files]
+        user = None if "user" in self._without else throwaway_user()
+        scratch = make_scratch(user)
         request = {
             "do": "start",
             "submission": str(self._submission),
+            "scratch": str(scratch),
             "limits": asdict(self._limits),
-            "user": self._user,
+            "user": user,
             "files": names,
+            "without": sorted(self._without),
         }
         try:
             pid = int(self._request(request, theirs)["pid"])
         except BaseException:
             for descriptor in (questions, replies, output):
                 os.close(descriptor)
+            shutil.rmtree(scratch, ignore_errors=True)
             raise
         finally:
             for descriptor in theirs:
                 os.close(descriptor)
         os.set_blocking(output, False)
-        worker = Worker(self, pid, questions, replies, output)
-        self.layers = worker.wait_until_ready()
+        pipes = Pipes(questions, replies, output)
+        worker = Worker(self, pid, user, pipes, scratch, self._limits.scratch_mib)
+        self.confinement = replace(self.confinement, layers=worker.wait_until_ready())
         return worker
 
-    def end(self, pid: int, grace: bool) -> dict[str, Any]:
+    def end(self, worker: Worker, grace: bool) -> dict[str, Any]:
         """Kill and reap a worker; how it ended, or nothing where the zygote is gone too."""
+        request = {"do": "end", "pid": worker.pid, "user": worker.user, "grace": grace}
         try:
-            ending = self._request({"do": "end", "pid": pid, "grace": grace}, [], restart=False)
+            ending = self._request(request, [], restart=False)
         except SandboxFault:
             return {}
+        finally:
+            shutil.rmtree(worker.scratch, ignore_errors=True)
         self.endings.append(ending)
         return ending
+
+    def preflight(self, labels: Path, results: Path, unsafe: bool = False) -> None:
+        """Prove the confinement before any student code runs. Raises SandboxFault.
+
+        labels, results: what a worker must not read, and must not write
+        unsafe:          go on although a submission could read the grader's secrets
+        """
+        places = {
+            "labels": str(labels),
+            "code": str(Path(__file__).resolve().parent.parent / "reference.py"),
+            "results": str(results.resolve()),
+            "submission": str(self._submission),
+            "library": sysconfig.get_paths()["purelib"],
+            "grader": os.getpid(),
+            "memory_mib": self._limits.memory_mib,
+            "file_mib": self._limits.file_mib,
+            "open_files": self._limits.open_files,
+        }
+        with self.worker() as worker:
+            try:
+                reply, _ = worker.ask(
+                    "preflight",
+                    PreflightReply,
+                    seconds=READY_SECONDS,
+                    doing="trying the confinement",
+                    places=places,
+                )
+            except WorkerError as problem:
+                raise SandboxFault(f"the confinement could not be tried: {problem}") from None
+        self.confinement = replace(self.confinement, worked=reply.worked)
+        broken = self.confinement.broken()
+        if broken:
+            raise SandboxFault(f"the confinement does not hold: a worker can {'; '.join(broken)}")
+        if not self.confinement.guards_secrets() and not unsafe:
+            raise SandboxFault(
+                "nothing here keeps a submission from reading the grader's files: run as root, or "
+                "on a Linux with Landlock, or accept it with --unsafe-local"
+            )
 
     def _request(
         self, request: dict[str, Any], descriptors: list[int], restart: bool = True
@@ -234,17 +295,84 @@ class Sandbox:
         self._zygote = self._control = None
 
 
+@dataclass(frozen=True)
+class Confinement:
+    """What holds a worker: the layers it reports, and what the preflight found to work."""
+
+    layers: list[str] = field(default_factory=list)
+    worked: dict[str, bool] = field(default_factory=dict)
+
+    def broken(self) -> list[str]:
+        """Attempts that worked although a layer that stops them is in force."""
+        return [
+            attempt
+            for attempt, worked in self.worked.items()
+            if worked and STOPPED_BY[attempt] & set(self.layers)
+        ]
+
+    def guards_secrets(self) -> bool:
+        """Whether a worker is kept from the grader's files."""
+        return not any(self.worked.get(name, True) for name in SECRETS)
+
+    def report(self) -> dict[str, Any]:
+        """For staff: what is in force, what is missing, what a worker could do."""
+        return {
+            "layers": self.layers,
+            "missing": [layer for layer in OPTIONAL_LAYERS if layer not in self.layers],
+            "possible": [attempt for attempt, worked in self.worked.items() if worked],
+        }
+
+
+@dataclass(frozen=True)
+class Pipes:
+    """The grader's ends of a worker's pipes."""
+
+    questions: int
+    replies: int
+    output: int
+
+
+def make_scratch(user: int | None) -> Path:
+    """A new empty folder that only the worker's user can enter."""
+    scratch = Path(tempfile.mkdtemp(prefix="autograder-scratch-"))
+    if user is not None:
+        os.chown(scratch, user, user)
+    return scratch
+
+
+def folder_mib(folder: Path) -> float:
+    """Size of the files below a folder, counted without following links."""
+    total, folders = 0, [folder]
+    while folders and len(folders) < 10_000:
+        with contextlib.suppress(OSError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                with contextlib.suppress(OSError):
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(Path(entry.path))
+                    total += max(entry.stat(follow_symlinks=False).st_size, 4096)
+    return total / (1 << 20)
+
+
 class Worker:
     """One confined process. Ask it questions in turn; after an error it is gone."""
 
     def __init__(
-        self, sandbox: Sandbox, pid: int, questions: int, replies: int, output: int
+        self,
+        sandbox: Sandbox,
+        pid: int,
+        user: int | None,
+        pipes: Pipes,
+        scratch: Path,
+        scratch_mib: int,
     ) -> None:
         self.pid = pid
+        self.user = user
+        self.scratch = scratch
+        self._scratch_mib = scratch_mib
         self._sandbox = sandbox
-        self._questions = questions
-        self._replies = replies
-        self._output = output
+        self._questions = pipes.questions
+        self._replies = pipes.replies
+        self._output = pipes.output
         self._output_open = True
         self._kept = bytearray()
         self._closed = False
@@ -308,7 +436,7 @@ class Worker:
         self._drain(self._output)
         for descriptor in (self._questions, self._replies, self._output):
             os.close(descriptor)
-        return self._sandbox.end(self.pid, grace=False)
+        return self._sandbox.end(self, grace=False)
 
     def _read(self, seconds: float, doing: str, allowed: float | None = None) -> wire.Message:
         if self._closed:
@@ -321,6 +449,9 @@ class Worker:
             raise self._failed(TookTooLong(allowed or seconds), doing) from None
         except wire.WireError as problem:
             raise self._failed(InvalidReply(str(problem)), doing) from None
+        except ScratchFull:
+            reason = f"it wrote more than {self._scratch_mib} MiB of files"
+            raise self._failed(WorkerDied(reason), doing) from None
 
     def _validated(
         self, message: wire.Message, schema: type[Reply], doing: str
@@ -338,6 +469,9 @@ class Worker:
             raise self._failed(InvalidReply(f"{place}: {first['msg']}"), doing) from None
 
     def _watched(self) -> list[int]:
+        """What to read besides replies; looks at the scratch folder's size on the way."""
+        if folder_mib(self.scratch) > self._scratch_mib:
+            raise ScratchFull
         return [self._output] if self._output_open else []
 
     def _drain(self, descriptor: int) -> None:
@@ -351,7 +485,7 @@ class Worker:
         self._drain(self._output)
         for descriptor in (self._questions, self._replies, self._output):
             os.close(descriptor)
-        report = self._sandbox.end(self.pid, grace=True)
+        report = self._sandbox.end(self, grace=True)
         return self._named(WorkerDied(why_it_ended(report), report), doing)
 
     def _failed(self, error: WorkerError, doing: str) -> WorkerError:

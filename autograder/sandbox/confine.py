@@ -1,7 +1,6 @@
-"""Runs confined (and once in the zygote): what a worker gives up before it loads student code.
+"""Runs confined: what a worker gives up before it loads a submission's code.
 
-Layers, in the order they are applied; each is reported by name, so that staff can read
-which of them were in force:
+Layers, in the order they are applied; the worker reports those in force:
 
     session     its own session and process group, which the grader kills as a whole
     user        a random user and group id without any rights, where the grader is root
@@ -9,6 +8,11 @@ which of them were in force:
     orphan      it dies with the process that started it
     limits      address space, CPU time, processes, open files, file size, no core dumps
     privileges  no program it starts can gain rights (no_new_privs)
+    landlock    files: Python and the submission to read, the scratch folder to write
+    seccomp     system calls: no sockets, no processes, no kernel interfaces
+
+The last two depend on the kernel and on libseccomp, `user` on being root. A layer that is
+there and can't be applied ends the worker: it is never silently weaker than it could be.
 """
 
 from __future__ import annotations
@@ -20,45 +24,64 @@ import resource
 import secrets
 import signal
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import landlock, seccomp
+
 PR_SET_PDEATHSIG = 1  # numbers of linux/prctl.h
 PR_SET_DUMPABLE = 4
+PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 
-FIRST_THROWAWAY_ID = 1 << 20  # above every ordinary user, below systemd's dynamic ranges' end
+# Ids above those of people and services, and below those that systemd hands out last.
+FIRST_THROWAWAY_ID = 1 << 20
 LAST_THROWAWAY_ID = 1 << 30
+
+OPTIONAL_LAYERS = ("user", "landlock", "seccomp")
+LIBRARY_FOLDERS = ("/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/localtime", "/opt")
+DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+FACTS = ("/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/sys/devices/system/cpu")
 
 
 @dataclass(frozen=True)
 class Limits:
     """What one worker may use. Memory is counted on top of what it starts with."""
 
-    memory_mib: int = 1024
+    memory_mib: int = 512
     cpu_seconds: int = 600
     processes: int = 48  # threads count: torch and OpenMP start some even for one thread
     open_files: int = 64
     file_mib: int = 16
+    scratch_mib: int = 64
 
 
-def confine(limits: Limits, user: int | None) -> list[str]:
+def confine(
+    limits: Limits,
+    user: int | None,
+    submission: Path,
+    scratch: Path,
+    without: Collection[str] = (),
+) -> list[str]:
     """Apply every layer this machine allows to the calling process; returns their names.
 
-    `user` is the id to become, or None to stay who we are. Raises OSError where a layer
-    that must hold doesn't.
+    user:    the id to become, or None to stay who we are
+    without: optional layers that staff switched off
+
+    Raises OSError where a layer that is available can't be applied.
     """
     parent = os.getppid()
-    applied = ["session"]
     os.setsid()
     os.umask(0o077)
-    os.chdir("/")
+    os.chdir(scratch)
+    applied = ["session"]
     if user is not None:
         become(user)
         applied.append("user")
     if sys.platform == "linux":
         _prctl(PR_SET_DUMPABLE, 0)
-        _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # only now: changing the user clears it
         if os.getppid() != parent:
             os._exit(1)
         applied += ["undumpable", "orphan"]
@@ -67,11 +90,24 @@ def confine(limits: Limits, user: int | None) -> list[str]:
     if sys.platform == "linux":
         _prctl(PR_SET_NO_NEW_PRIVS, 1)
         applied.append("privileges")
+    if landlock.abi() and "landlock" not in without:
+        landlock.restrict(readable_places(submission), [scratch, Path("/dev/null")])
+        applied.append("landlock")
+    if seccomp.available() and "seccomp" not in without:
+        seccomp.install()
+        applied.append("seccomp")
     return applied
 
 
+def readable_places(submission: Path) -> list[Path]:
+    """Python, its libraries, the submission, and harmless facts about the machine."""
+    python = {Path(folder) for folder in (sys.prefix, sys.base_prefix, *sys.path) if folder}
+    fixed = (Path(place) for place in (*LIBRARY_FOLDERS, *DEVICES, *FACTS))
+    return [*python, *fixed, submission]
+
+
 def throwaway_user() -> int | None:
-    """A random id for one run, or None where only root could change to it.
+    """A random id for one worker, or None where only root could change to it.
 
     Random, because limits on processes are counted per id on the whole host, so that a
     fixed one would be shared with every other container there.
@@ -86,6 +122,36 @@ def become(user: int) -> None:
     os.setgroups([])
     os.setresgid(user, user, user)
     os.setresuid(user, user, user)
+
+
+def kill_everything_of(user: int) -> None:
+    """Kill every process of a throw-away user, those that left their group too.
+
+    A helper takes on the id and signals all that it may signal, until nothing is left.
+    """
+    helper = os.fork()
+    if helper == 0:
+        try:
+            become(user)
+            for _ in range(20):  # a process that forks fast may need more than one round
+                os.kill(-1, signal.SIGKILL)
+        except OSError:
+            pass  # nothing left to kill
+        finally:
+            os._exit(0)
+    os.waitpid(helper, 0)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of whatever outlives its own parent below this process (Linux)."""
+    if sys.platform == "linux":
+        _prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def close_to_others() -> None:
+    """Make the calling process unreadable for others of the same user (Linux)."""
+    if sys.platform == "linux":
+        _prctl(PR_SET_DUMPABLE, 0)
 
 
 def apply_limits(limits: Limits) -> None:

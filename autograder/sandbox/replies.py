@@ -84,5 +84,11 @@ class OutputsReply(_Strict):
     outputs: Annotated[int, Field(ge=1, le=4)]
 
 
+class PreflightReply(_Strict):
+    """Answer to `preflight`: each attempt, and whether it worked."""
+
+    worked: Annotated[dict[Text, bool], Field(max_length=50)]
+
+
 class EmptyReply(_Strict):
     """An answer that is all in its tensors."""

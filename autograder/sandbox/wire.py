@@ -28,6 +28,7 @@ MAX_TENSOR_HEADER_BYTES = 256 << 10
 MAX_TENSORS = 2048
 MAX_DIMENSIONS = 8
 CHUNK_BYTES = 1 << 20
+LOOK_SECONDS = 0.5  # how often a reader that waits looks up
 
 DTYPES = {
     "F64": torch.float64,
@@ -94,10 +95,13 @@ def write(descriptor: int, frame: bytes, seconds: float | None = None) -> None:
     """Send a whole frame within `seconds`. Raises WireClosed or WireTimeout."""
     deadline = None if seconds is None else time.monotonic() + seconds
     rest = memoryview(frame)
+    os.set_blocking(descriptor, False)
     while rest:
         _wait(deadline, [], [descriptor])
         try:
-            rest = rest[os.write(descriptor, rest[: select.PIPE_BUF]) :]
+            rest = rest[os.write(descriptor, rest) :]
+        except BlockingIOError:
+            continue
         except BrokenPipeError as closed:
             raise WireClosed from closed
 
@@ -212,13 +216,14 @@ def _refuse_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _wait(deadline: float | None, readable: list[int], writable: list[int]) -> list[int]:
-    """The readable descriptors, once there is one or a writable one. Raises WireTimeout."""
-    left = None if deadline is None else deadline - time.monotonic()
-    if left is not None and left <= 0:
+    """The readable descriptors, once there is one or a writable one, or after a moment.
+
+    Raises WireTimeout.
+    """
+    left = LOOK_SECONDS if deadline is None else deadline - time.monotonic()
+    if left <= 0:
         raise WireTimeout
-    ready, free, _ = select.select(readable, writable, [], left)
-    if not ready and not free:
-        raise WireTimeout
+    ready, _, _ = select.select(readable, writable, [], min(left, LOOK_SECONDS))
     return ready
 
 

@@ -34,8 +34,15 @@ def serve(request: dict[str, Any], descriptors: list[int]) -> None:
     questions, replies, *files = _keep_only(descriptors)
     for which in (signal.SIGINT, signal.SIGTERM, signal.SIGXFSZ):
         signal.signal(which, signal.SIG_DFL if which == signal.SIGTERM else signal.SIG_IGN)
-    layers = confine(Limits(**request["limits"]), request["user"])
     folder = Path(request["submission"])
+    layers = confine(
+        Limits(**request["limits"]),
+        request["user"],
+        folder,
+        Path(request["scratch"]),
+        request["without"],
+    )
+    os.environ.update({"HOME": request["scratch"], "TMPDIR": request["scratch"]})
     sys.meta_path.insert(0, SubmissionFinder(folder))
     _send(replies, wire.Message({"ready": layers}))
     student = answerer.Answerer(

@@ -7,7 +7,7 @@ grader's modules, environment or descriptors, and never loads student code itsel
 It takes requests, one line of JSON each, over a Unix socket:
 
     {"do": "start", …}            with the worker's descriptors -> {"pid": 123}
-    {"do": "end", "pid": 123}     kill its process group, reap it -> how it ended
+    {"do": "end", "pid": 123, …}  kill its group and its user's processes -> how it ended
                                   ("grace": true gives one about to exit a moment first)
 """
 
@@ -23,6 +23,8 @@ import sys
 import time
 from typing import Any
 
+from .confine import adopt_orphans, kill_everything_of
+
 MAX_REQUEST_BYTES = 64 << 10
 MAX_DESCRIPTORS = 16
 
@@ -30,6 +32,7 @@ MAX_DESCRIPTORS = 16
 def main() -> None:
     """Serve the control socket, whose descriptor is the first argument, until it closes."""
     control = socket.socket(fileno=int(sys.argv[1]))
+    adopt_orphans()
     warm_up()
     control.sendall(json.dumps({"ready": os.getpid()}).encode())
     while True:
@@ -40,7 +43,7 @@ def main() -> None:
         reply = (
             start(request, descriptors, control)
             if request["do"] == "start"
-            else end(int(request["pid"]), grace=bool(request.get("grace")))
+            else end(int(request["pid"]), request["user"], grace=bool(request["grace"]))
         )
         control.sendall(json.dumps(reply).encode())
 
@@ -81,7 +84,7 @@ def start(
     return {"pid": pid}
 
 
-def end(pid: int, grace: bool) -> dict[str, Any]:
+def end(pid: int, user: int | None, grace: bool) -> dict[str, Any]:
     """Kill a worker's whole process group, reap it, and tell how it ended."""
     ended, status, usage = _wait_briefly(pid, (0.0, 0.002, 0.01, 0.05) if grace else (0.0,))
     if not ended:
@@ -91,6 +94,9 @@ def end(pid: int, grace: bool) -> dict[str, Any]:
         _, status, usage = os.wait4(pid, 0)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)  # children of a worker that is gone
+    if user is not None:
+        kill_everything_of(user)
+    _reap_orphans()
     return {
         "by_itself": ended,
         "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
@@ -98,6 +104,15 @@ def end(pid: int, grace: bool) -> dict[str, Any]:
         "peak_mib": usage.ru_maxrss // 1024,
         "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 3),
     }
+
+
+def _reap_orphans() -> None:
+    """Take in what a worker left behind: as subreaper, the zygote inherits it."""
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return
 
 
 def _wait_briefly(pid: int, pauses: tuple[float, ...]) -> tuple[bool, int, resource.struct_rusage]:

@@ -1,0 +1,128 @@
+"""Runs confined, in a worker of its own and without student code: tries what must not work.
+
+What is in force is what this proves, not what the calls that set it up returned. Each
+attempt is harmless where it succeeds.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+# Attempt -> the layers any of which must stop it. Without all of them it is only noted.
+STOPPED_BY: dict[str, frozenset[str]] = {
+    "read the test labels": frozenset({"user", "landlock"}),
+    "read the grader's code": frozenset({"user", "landlock"}),
+    "write the results": frozenset({"user", "landlock"}),
+    "change the submission": frozenset({"user", "landlock"}),
+    "change a library": frozenset({"user", "landlock"}),
+    "read the grader's memory": frozenset({"user", "landlock"}),
+    "read the grader's environment": frozenset({"user", "landlock"}),
+    "signal the grader": frozenset({"user", "seccomp"}),
+    "start a process": frozenset({"seccomp"}),
+    "run a program": frozenset({"seccomp"}),
+    "open a TCP socket": frozenset({"seccomp"}),
+    "open a UDP socket": frozenset({"seccomp"}),
+    "write to a temporary folder": frozenset({"landlock"}),
+    "use more memory than allowed": frozenset({"limits"}),
+    "write a file larger than allowed": frozenset({"limits"}),
+    "open more files than allowed": frozenset({"limits"}),
+}
+
+
+def attempts(places: dict[str, Any]) -> dict[str, bool]:
+    """Try everything; True for what worked.
+
+    places: "labels", "code", "results", "submission", "library" (paths), "grader" (pid),
+    "memory_mib", "file_mib", "open_files"
+    """
+    grader = Path("/proc") / str(places["grader"])
+    tries: dict[str, Callable[[], object]] = {
+        "read the test labels": lambda: _read(places["labels"]),
+        "read the grader's code": lambda: _read(places["code"]),
+        "write the results": lambda: _append(places["results"]),
+        "change the submission": lambda: _create(places["submission"]),
+        "change a library": lambda: _create(places["library"]),
+        "read the grader's memory": lambda: _read(grader / "maps"),
+        "read the grader's environment": lambda: _read(grader / "environ"),
+        "signal the grader": lambda: os.kill(places["grader"], 0),
+        "start a process": _fork,
+        "run a program": _execute,
+        "open a TCP socket": lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM).close(),
+        "open a UDP socket": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close(),
+        "write to a temporary folder": _write_temporary,
+        "use more memory than allowed": lambda: bytearray((places["memory_mib"] + 16) << 20),
+        "write a file larger than allowed": lambda: _large_file(places["file_mib"] + 1),
+        "open more files than allowed": lambda: _many_files(places["open_files"] + 1),
+    }
+    return {name: _works(action) for name, action in tries.items()}
+
+
+def _works(action: Callable[[], object]) -> bool:
+    try:
+        action()
+    except (OSError, MemoryError):
+        return False
+    return True
+
+
+def _read(path: str | Path) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(1)
+
+
+def _append(path: str) -> None:
+    with open(path, "ab"):
+        pass
+
+
+def _create(folder: str) -> None:
+    file = Path(folder) / f".preflight-{os.getpid()}"
+    file.touch()
+    file.unlink()
+
+
+def _fork() -> None:
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+
+
+def _execute() -> None:
+    try:
+        os.execv("/nonexistent/program", ["program"])
+    except FileNotFoundError:
+        return  # the call itself was allowed: it looked for the program
+
+
+def _write_temporary() -> None:
+    folders = [Path(folder) for folder in ("/tmp", "/var/tmp", "/dev/shm")]
+    worked = 0
+    for folder in folders:
+        try:
+            with tempfile.TemporaryFile(dir=folder):
+                worked += 1
+        except OSError:
+            continue
+    if not worked:
+        raise PermissionError
+
+
+def _large_file(mib: int) -> None:
+    with tempfile.TemporaryFile(dir=".") as file:
+        os.ftruncate(file.fileno(), mib << 20)
+
+
+def _many_files(count: int) -> None:
+    opened: list[int] = []
+    try:
+        while len(opened) < count:
+            opened.append(os.open(os.devnull, os.O_RDONLY))
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)

@@ -1,0 +1,144 @@
+"""Runs confined: a filter on system calls, through libseccomp.
+
+It is a deny list. An allow list would break with every release of torch; what stands here
+is what a network that computes has no use for, and what an escape would need: sockets,
+further processes, other processes' memory, mounts, keys, kernel interfaces that have had
+holes. A denied call fails with an error number; it doesn't kill the process.
+
+libseccomp is called through ctypes rather than the pyseccomp package, which has had no
+release since 2021 and adds to what the worker must be able to read.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import errno
+import os
+from collections.abc import Iterable
+
+ALLOW = 0x7FFF0000  # seccomp.h: SCMP_ACT_ALLOW
+ERRNO = 0x00050000  # SCMP_ACT_ERRNO(number)
+ALL_THREADS = 4  # SCMP_FLTATR_CTL_TSYNC
+NOT_EQUAL, EQUAL, MASKED_EQUAL = 1, 4, 7  # enum scmp_compare
+CLONE_THREAD = 0x00010000  # linux/sched.h
+PRCTL_DENIED = (1, 4, 24, 35)  # PDEATHSIG, DUMPABLE, CAPBSET_DROP, SET_MM
+IOCTL_DENIED = (0x5412, 0x541C, 0x540E)  # TIOCSTI, TIOCLINUX, TIOCSCTTY
+
+DENIED = {
+    errno.EACCES: "socket socketpair bind listen accept accept4 connect",
+    errno.ENOSYS: "clone3",  # its flags lie in memory; glibc falls back to clone
+    errno.EPERM: """
+        fork vfork execve execveat setsid setpgid tkill rt_sigqueueinfo rt_tgsigqueueinfo
+        ptrace process_vm_readv process_vm_writev process_madvise process_mrelease kcmp
+        pidfd_open pidfd_getfd pidfd_send_signal
+        memfd_create memfd_secret userfaultfd perf_event_open bpf
+        io_uring_setup io_uring_enter io_uring_register io_setup io_submit
+        add_key request_key keyctl
+        unshare setns mount umount2 move_mount open_tree fsopen fsconfig fsmount fspick
+        mount_setattr pivot_root chroot swapon swapoff quotactl quotactl_fd acct
+        reboot kexec_load kexec_file_load init_module finit_module delete_module
+        settimeofday clock_settime clock_adjtime adjtimex sethostname setdomainname syslog
+        shmget shmat shmctl shmdt semget semop semctl semtimedop msgget msgsnd msgrcv msgctl
+        mq_open mq_unlink mq_timedsend mq_timedreceive mq_notify mq_getsetattr
+        inotify_init inotify_init1 inotify_add_watch fanotify_init fanotify_mark
+        mknod mknodat chown fchown lchown fchownat name_to_handle_at open_by_handle_at
+        lookup_dcookie vmsplice personality ioperm iopl modify_ldt
+        landlock_create_ruleset seccomp
+    """,
+}
+
+
+class _Comparison(ctypes.Structure):
+    """struct scmp_arg_cmp: argument number, operator, two operands."""
+
+    _fields_ = (
+        ("arg", ctypes.c_uint),
+        ("op", ctypes.c_int),
+        ("datum_a", ctypes.c_uint64),
+        ("datum_b", ctypes.c_uint64),
+    )
+
+
+def available() -> bool:
+    """Whether libseccomp is installed and the kernel takes filters."""
+    return _library() is not None and os.path.exists("/proc/sys/kernel/seccomp/actions_avail")
+
+
+def install() -> None:
+    """Filter the system calls of this process, all threads, for good. Raises OSError."""
+    library = _library()
+    if library is None:
+        raise OSError(errno.ENOSYS, "libseccomp is not installed")
+    context = library.seccomp_init(ALLOW)
+    if not context:
+        raise OSError(errno.ENOMEM, "seccomp_init failed")
+    filters = _Filter(library, context)
+    try:
+        for number, names in DENIED.items():
+            for name in names.split():
+                filters.deny(name, number)
+        own = os.getpid()
+        for name in ("kill", "tgkill"):
+            filters.deny(name, errno.EPERM, [_Comparison(0, NOT_EQUAL, own, 0)])
+        filters.deny("clone", errno.EPERM, [_Comparison(0, MASKED_EQUAL, CLONE_THREAD, 0)])
+        for option in PRCTL_DENIED:
+            filters.deny("prctl", errno.EPERM, [_Comparison(0, EQUAL, option, 0)])
+        for request in IOCTL_DENIED:
+            filters.deny("ioctl", errno.EPERM, [_Comparison(1, EQUAL, request, 0)])
+        filters.load()
+    finally:
+        library.seccomp_release(context)
+
+
+class _Filter:
+    def __init__(self, library: ctypes.CDLL, context: int) -> None:
+        self._library = library
+        self._context = ctypes.c_void_p(context)
+
+    def deny(self, name: str, number: int, when: Iterable[_Comparison] = ()) -> None:
+        """Let a system call fail with an error number; one that this kernel lacks is skipped."""
+        syscall = self._library.seccomp_syscall_resolve_name(name.encode())
+        if syscall < 0:
+            return
+        comparisons = list(when)
+        array = (_Comparison * len(comparisons))(*comparisons)
+        self._check(
+            self._library.seccomp_rule_add_array(
+                self._context, ERRNO | number, syscall, len(comparisons), array
+            ),
+            name,
+        )
+
+    def load(self) -> None:
+        """Put the filter in force."""
+        self._check(
+            self._library.seccomp_attr_set(self._context, ALL_THREADS, 1), "for all threads"
+        )
+        self._check(self._library.seccomp_load(self._context), "load")
+
+    @staticmethod
+    def _check(result: int, what: str) -> None:
+        if result != 0:
+            raise OSError(-result, f"seccomp, {what}: {os.strerror(-result)}")
+
+
+def _library() -> ctypes.CDLL | None:
+    try:
+        library = ctypes.CDLL("libseccomp.so.2", use_errno=True)
+    except OSError:
+        return None
+    library.seccomp_init.restype = ctypes.c_void_p
+    library.seccomp_init.argtypes = [ctypes.c_uint32]
+    library.seccomp_release.argtypes = [ctypes.c_void_p]
+    library.seccomp_load.argtypes = [ctypes.c_void_p]
+    library.seccomp_attr_set.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_uint32]
+    library.seccomp_syscall_resolve_name.argtypes = [ctypes.c_char_p]
+    library.seccomp_rule_add_array.argtypes = [
+        ctypes.c_void_p,
+        ctypes.c_uint32,
+        ctypes.c_int,
+        ctypes.c_uint,
+        ctypes.POINTER(_Comparison),
+    ]
+    return library
