@@ -173,6 +173,11 @@ class Examination:
             "the grader's own attention head: what is wrong there costs nothing here."
         )
 
+    def start(self) -> None:
+        """Start the processes that fork trainings and workers, without waiting."""
+        self._trainers.start()
+        self.sandbox.start()
+
     def stop(self) -> None:
         """End the trainings that are under way."""
         self._trainers.stop()

@@ -65,7 +65,7 @@ def grade(
 
         plugin = GradingPlugin(examination, only, save)
         try:
-            sandbox.start()
+            examination.start()
             sandbox.preflight(LABELS, results_file, unsafe=unsafe_local)
             with start_trainings(examination, only):
                 run_limited(

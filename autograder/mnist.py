@@ -50,9 +50,11 @@ def load(data: Path = DATA) -> Mnist:
     except (OSError, ValueError) as problem:
         raise DataError(f"{problem}\n{how_to_mend(data)}") from problem
     train, validation = split(
-        Split(tensors["train-images-idx3-ubyte"], tensors["train-labels-idx1-ubyte"])
+        Split.of(tensors["train-images-idx3-ubyte"], tensors["train-labels-idx1-ubyte"])
     )
-    return Mnist(train, validation, Split(tensors["t10k-images-idx3-ubyte"], tensors[TEST_LABELS]))
+    return Mnist(
+        train, validation, Split.of(tensors["t10k-images-idx3-ubyte"], tensors[TEST_LABELS])
+    )
 
 
 def fetch(data: Path = DATA, say: Callable[[str], None] = print) -> None:

@@ -70,6 +70,7 @@ def _figures(training: Kept[TrainingResult]) -> dict[str, Any] | None:
         return None
     return {
         "ended": result.ended,
+        "process": result.report,
         "trials": [
             {"seed": trial.seed, "test_accuracy": trial.test_accuracy} for trial in result.trials
         ],

@@ -1,9 +1,9 @@
 """Training a layer list to a verdict, in a process of its own that runs no student code.
 
-The grader starts `python -m autograder.training`, writes one job as JSON to its standard
-input, and reads events, a line of JSON each, from its standard output: every epoch, and at
-last the end of each seed. Batch 32, Adam, at most ten epochs; it stops at the first epoch
-whose test accuracy meets the bar, and tries further seeds after a near miss.
+A zygote forks the process; it reads one job as JSON from its standard input and writes
+events, a line of JSON each, to its standard output: every epoch, and at last the end. Batch
+32, Adam, at most ten epochs; it stops at the first epoch whose test accuracy meets the bar,
+and tries further seeds after a near miss.
 
 What goes wrong, and what comes of it:
 
@@ -14,14 +14,17 @@ What goes wrong, and what comes of it:
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
-import subprocess
+import signal
+import socket
 import sys
 import tempfile
 import threading
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -33,8 +36,10 @@ from pydantic import BaseModel, ConfigDict
 from torch import nn
 
 from autograder import mnist
+from autograder.forking import ForkServer, ForkServerError
 from autograder.layers import Layer, LayerList
-from autograder.sandbox.confine import close_to_others
+from autograder.sandbox.confine import close_to_others, die_with_parent
+from autograder.sandbox.zygote import Zygote, warm_up
 from provided.mnist import Mnist
 from provided.training import BATCH_SIZE, EPOCHS, Epoch, Training, evaluate, run_epochs
 
@@ -65,6 +70,7 @@ class TrainingResult:
 
     trials: list[Trial]
     ended: str  # "reached", "missed", "diverged" or "out of time"
+    report: dict[str, Any] = field(default_factory=dict)  # of the process: memory, CPU time
 
     @property
     def best(self) -> Trial:
@@ -116,66 +122,79 @@ class TrainingJob(BaseModel):
 
 
 class Trainers:
-    """Starts training processes, and can end all of them."""
+    """Has training processes forked, and can end all of them."""
 
     def __init__(self) -> None:
-        self._running: set[subprocess.Popen[bytes]] = set()
+        self._zygote = ForkServer("trainer")
         self._stopped = False
+
+    def start(self) -> None:
+        """Start what will fork them, without waiting until it is ready."""
+        self._zygote.start()
 
     def train(
         self, job: TrainingJob, seconds: float, on_event: Callable[[dict[str, Any]], None]
     ) -> TrainingResult:
         """Run a job in a process of its own and collect its trials. Raises TrainerFault."""
         with tempfile.TemporaryFile() as errors:
-            process = self._start(job, errors)
-            timer = threading.Timer(seconds, process.kill)
+            pid, events_read = self._start(job, errors)
+            timer = threading.Timer(seconds, _kill, [pid])
             timer.start()
             try:
-                trials, ended = _follow(process, on_event)
+                trials, ended = _follow(events_read, on_event)
             finally:
                 out_of_time = not timer.is_alive()
                 timer.cancel()
-                process.kill()
-                status = process.wait()
-                self._running.discard(process)
+                report = self._end(pid)
             if not ended and not out_of_time:
                 errors.seek(0)
                 text = errors.read(MAX_STDERR_BYTES).decode(errors="replace")
-                raise TrainerFault(f"the training process ended with status {status}\n{text}")
-        return TrainingResult(list(trials.values()), ended or "out of time")
+                raise TrainerFault(f"the training process ended early: {report}\n{text}")
+        return TrainingResult(list(trials.values()), ended or "out of time", report)
 
     def stop(self) -> None:
         """Kill every training process; no further one is started."""
         self._stopped = True
-        for process in list(self._running):
-            process.kill()
+        self._zygote.close()
 
-    def _start(self, job: TrainingJob, errors: IO[bytes]) -> subprocess.Popen[bytes]:
+    def _start(self, job: TrainingJob, errors: IO[bytes]) -> tuple[int, IO[bytes]]:
         if self._stopped:
             raise TrainerFault("the run is over")
-        with tempfile.TemporaryFile() as told:
-            told.write(job.model_dump_json().encode())
-            told.seek(0)
-            process = subprocess.Popen(
-                [sys.executable, "-I", "-m", "autograder.training"],
-                stdin=told,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                env={"LANG": "C.UTF-8", "PATH": os.defpath, "OMP_NUM_THREADS": "1"},
-                start_new_session=True,
+        read, write = os.pipe()
+        try:
+            with tempfile.TemporaryFile() as told:
+                told.write(job.model_dump_json().encode())
+                told.flush()
+                descriptors = [told.fileno(), write, errors.fileno()]
+                pid = int(self._zygote.request({"do": "start"}, descriptors)["pid"])
+        except ForkServerError as problem:
+            os.close(read)
+            raise TrainerFault(str(problem)) from problem
+        finally:
+            os.close(write)
+        return pid, os.fdopen(read, "rb")
+
+    def _end(self, pid: int) -> dict[str, Any]:
+        try:
+            return self._zygote.request(
+                {"do": "end", "pid": pid, "user": None, "grace": True}, [], restart=False
             )
-        self._running.add(process)
-        return process
+        except ForkServerError:
+            return {}
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def _follow(
-    process: subprocess.Popen[bytes], on_event: Callable[[dict[str, Any]], None]
+    events_read: IO[bytes], on_event: Callable[[dict[str, Any]], None]
 ) -> tuple[dict[int, Trial], str]:
     """Collect a training process's events until it ends."""
     trials: dict[int, Trial] = {}
     ended = ""
-    assert process.stdout is not None
-    with process.stdout as events_read:
+    with events_read:
         for line in events_read:
             try:
                 event = json.loads(line)
@@ -236,18 +255,31 @@ def rebuild(layers: LayerList) -> nn.Sequential:
     return model
 
 
-def main() -> None:
-    """The training process: a job on standard input, events on standard output."""
+def serve(request: dict[str, Any], descriptors: list[int]) -> None:
+    """Be a training process: a job on standard input, events on standard output."""
+    os.setsid()
+    die_with_parent()
     close_to_others()
+    for standard, descriptor in enumerate(descriptors):
+        os.dup2(descriptor, standard)
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     warnings.simplefilter("ignore")  # torch warns of a Softmax without dim, per batch
-    job = TrainingJob.model_validate_json(sys.stdin.read())
-    data = mnist.load(Path(job.data))
-    start = time.monotonic()
-    for event in events(job, data):
-        print(json.dumps({**event, "seconds": round(time.monotonic() - start, 2)}), flush=True)
+    with os.fdopen(0, "rb") as told, os.fdopen(1, "w", buffering=1) as said:
+        try:
+            told.seek(0)
+            job = TrainingJob.model_validate_json(told.read())
+            data = mnist.load(Path(job.data))
+            start = time.monotonic()
+            for event in events(job, data):
+                seconds = round(time.monotonic() - start, 2)
+                said.write(json.dumps({**event, "seconds": seconds}) + "\n")
+        except Exception:  # the boundary of the process: the grader reads what happened
+            os.write(2, traceback.format_exc().encode())
+            raise
 
 
 if __name__ == "__main__":
-    main()
+    warm_up()
+    Zygote(socket.socket(fileno=int(sys.argv[1])), serve).run()

@@ -163,8 +163,8 @@ def _judge(
         accuracy = _accuracy(worker, assignment, data.test, generator)
         count = assignment.transformer.perturbed_images
         rows = torch.randperm(len(data.test), generator=generator)[:count]
-        some = Split(data.test.images[rows], data.test.labels[rows])
-        noisy = Split(perturbed(some.images, assignment, generator), some.labels)
+        some = data.test.part(rows)
+        noisy = Split.of(perturbed(some.images, assignment, generator), some.labels)
         perturbed_accuracy = _accuracy(worker, assignment, noisy, generator)
         attention = _last_attention(worker, assignment, data)
     say("vit weights", f"{accuracy:.4f}")
@@ -185,12 +185,13 @@ def _accuracy(
     order = torch.randperm(len(images), generator=generator)
     correct = 0
     for rows in order.split(REQUEST_IMAGES):
+        part = images.part(rows)
         _, tensors = worker.ask(
             "predict",
             EmptyReply,
             seconds=assignment.seconds.predictions,
             doing="running the Vision Transformer on test images",
-            tensors={"images": images.images[rows].contiguous()},
+            tensors={"images": part.images},
         )
         logits = tensors.get("logits", torch.empty(0))
         problem = well_formed(logits, (len(rows), CLASSES))
@@ -198,7 +199,7 @@ def _accuracy(
             raise worker.refuse(
                 f"the tensor of logits {problem.text}", "running the Vision Transformer"
             )
-        correct += int((logits.argmax(dim=1) == images.labels[rows].long()).sum())
+        correct += int((logits.argmax(dim=1) == part.labels.long()).sum())
     return correct / len(images)
 
 
@@ -210,7 +211,7 @@ def _last_attention(worker: Worker, assignment: Assignment, data: Mnist) -> Tens
             EmptyReply,
             seconds=assignment.seconds.question,
             doing="asking the Vision Transformer for its attention maps",
-            tensors={"images": data.validation.images[:1].contiguous()},
+            tensors={"images": data.validation.first(1).images},
         )
     except StudentCodeRaised as problem:
         return problem

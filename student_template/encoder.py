@@ -2,8 +2,6 @@
 
 from torch import Tensor, nn
 
-from provided.multi_head import Attention  # several of your heads; read it first
-
 
 class ViTLayer(nn.Module):
     """A pre-norm encoder layer: attention and a small network, each with a residual connection."""

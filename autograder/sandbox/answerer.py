@@ -162,18 +162,18 @@ class Answerer:
         mnist = import_student("provided.mnist")
         training = import_student("provided.training")
         images = mapped_idx(self._files["train_images"]).view(-1, 28, 28)
-        train = mnist.Split(images, mapped_idx(self._files["train_labels"]))
+        whole = mnist.Split.of(images, mapped_idx(self._files["train_labels"]))
         torch.manual_seed(seed)
         model = import_student("provided.vision_transformer").VisionTransformer()
         settings = training.Training(learning_rate, schedule="one_cycle")
         optimizer = training.make_optimizer(model, settings)
-        rows = mnist.split_rows(len(train))[0][:training_images]
+        train = whole.part(mnist.split_rows(len(whole))[0][:training_images])
         losses = []
         model.train()
         for step in range(steps):
             training.set_learning_rate(optimizer, settings, step / steps)
-            start = (step * settings.batch_size) % (len(rows) - settings.batch_size)
-            batch, labels = train.batch(rows[start : start + settings.batch_size])
+            start = (step * settings.batch_size) % (len(train) - settings.batch_size)
+            batch, labels = train.batch(slice(start, start + settings.batch_size))
             loss = functional.cross_entropy(training.logits_of(model, batch), labels)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()

@@ -13,16 +13,11 @@ Errors, all of them about one worker and none fatal to the run:
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import signal
-import socket
-import subprocess
-import sys
 import sysconfig
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -32,14 +27,14 @@ from typing import Any, Protocol
 from pydantic import ValidationError
 from torch import Tensor
 
+from autograder.forking import ForkServer, ForkServerError
+
 from . import wire
 from .confine import OPTIONAL_LAYERS, Limits, throwaway_user
 from .preflight import STOPPED_BY
 from .replies import ErrorReply, PreflightReply
 
 OUTPUT_BYTES_KEPT = 16 << 10
-ZYGOTE_START_SECONDS = 120.0  # importing torch on half a core, from a cold disk
-CONTROL_SECONDS = 30.0
 READY_SECONDS = 30.0
 PROGRESS_MESSAGES = 10_000
 SECRETS = ("read the test labels", "read the grader's code", "write the results")
@@ -119,32 +114,13 @@ class Sandbox:
         self._limits = limits
         self._files = dict(files)
         self._without = frozenset(without)
-        self._lock = threading.Lock()
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed in close()
-        self._zygote: subprocess.Popen[bytes] | None = None
-        self._control: socket.socket | None = None
-        self._ready = False
+        self._zygote = ForkServer("worker")
         self.confinement = Confinement()
         self.endings: list[dict[str, Any]] = []
 
     def start(self) -> None:
         """Start the zygote, without waiting until it is ready."""
-        ours, theirs = socket.socketpair()
-        ours.settimeout(ZYGOTE_START_SECONDS)
-        start = Path(__file__).with_name("start.py")
-        packages = dict.fromkeys(sysconfig.get_paths()[name] for name in ("purelib", "platlib"))
-        self._zygote = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-B", start, str(theirs.fileno()), *packages],
-            env={"LANG": "C.UTF-8", "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"},
-            cwd="/",
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=self._log,
-            start_new_session=True,
-        )
-        theirs.close()
-        self._control, self._ready = ours, False
+        self._zygote.start()
 
     @contextlib.contextmanager
     def worker(self, *files: str) -> Iterator[Worker]:
@@ -157,20 +133,7 @@ class Sandbox:
 
     def close(self) -> None:
         """End the zygote, and with it every worker."""
-        with self._lock:
-            if self._control is not None:
-                self._control.close()
-            if self._zygote is not None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(self._zygote.pid, signal.SIGKILL)
-                self._zygote.wait()
-            self._zygote = self._control = None
-            self._log.close()
-
-    def log(self) -> str:
-        """What the zygote printed, for staff."""
-        self._log.seek(0)
-        return self._log.read(OUTPUT_BYTES_KEPT).decode(errors="replace")
+        self._zygote.close()
 
     def _start_worker(self, names: tuple[str, ...]) -> Worker:
         ends = [os.pipe() for _ in range(3)]
@@ -189,11 +152,13 @@ class Sandbox:
             "without": sorted(self._without),
         }
         try:
-            pid = int(self._request(request, theirs)["pid"])
-        except BaseException:
+            pid = int(self._zygote.request(request, theirs)["pid"])
+        except BaseException as problem:
             for descriptor in (questions, replies, output):
                 os.close(descriptor)
             shutil.rmtree(scratch, ignore_errors=True)
+            if isinstance(problem, ForkServerError):
+                raise SandboxFault(str(problem)) from problem
             raise
         finally:
             for descriptor in theirs:
@@ -208,8 +173,8 @@ class Sandbox:
         """Kill and reap a worker; how it ended, or nothing where the zygote is gone too."""
         request = {"do": "end", "pid": worker.pid, "user": worker.user, "grace": grace}
         try:
-            ending = self._request(request, [], restart=False)
-        except SandboxFault:
+            ending = self._zygote.request(request, [], restart=False)
+        except ForkServerError:
             return {}
         finally:
             shutil.rmtree(worker.scratch, ignore_errors=True)
@@ -253,46 +218,6 @@ class Sandbox:
                 "nothing here keeps a submission from reading the grader's files: run as root, or "
                 "on a Linux with Landlock, or accept it with --unsafe-local"
             )
-
-    def _request(
-        self, request: dict[str, Any], descriptors: list[int], restart: bool = True
-    ) -> dict[str, Any]:
-        with self._lock:
-            for attempt in (1, 2):
-                try:
-                    return self._exchange(request, descriptors)
-                except (OSError, ValueError, SandboxFault) as problem:
-                    self._stop_zygote()
-                    if attempt == 2 or not restart:
-                        raise SandboxFault(f"no worker: {problem}\n{self.log()}") from problem
-        raise AssertionError("unreachable")
-
-    def _exchange(self, request: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
-        if self._control is None:
-            self.start()
-        assert self._control is not None
-        if not self._ready:
-            self._receive(self._control)
-            self._control.settimeout(CONTROL_SECONDS)
-            self._ready = True
-        socket.send_fds(self._control, [json.dumps(request).encode()], descriptors)
-        return self._receive(self._control)
-
-    @staticmethod
-    def _receive(control: socket.socket) -> dict[str, Any]:
-        data = control.recv(1 << 16)
-        if not data:
-            raise SandboxFault("the zygote has ended")
-        return wire.decode_json(data)
-
-    def _stop_zygote(self) -> None:
-        if self._control is not None:
-            self._control.close()
-        if self._zygote is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._zygote.pid, signal.SIGKILL)
-            self._zygote.wait()
-        self._zygote = self._control = None
 
 
 @dataclass(frozen=True)

@@ -148,6 +148,12 @@ def adopt_orphans() -> None:
         _prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
+def die_with_parent() -> None:
+    """Be killed when the parent ends (Linux)."""
+    if sys.platform == "linux":
+        _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def close_to_others() -> None:
     """Make the calling process unreadable for others of the same user (Linux)."""
     if sys.platform == "linux":

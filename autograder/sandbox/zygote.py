@@ -1,12 +1,13 @@
-"""The worker's parent: a clean process that has imported torch and forks when asked.
+"""A clean process that has imported torch and forks a child when asked.
 
-Importing torch takes a second; forking a process that already has takes milliseconds, so
-every group of questions can have a worker of its own. The zygote is started without the
-grader's modules, environment or descriptors, and never loads student code itself.
+Importing torch takes a second and 200 MiB; forking a process that already has takes
+milliseconds and shares its memory. One zygote forks the workers, which run confined; it
+has none of the grader's modules, secrets, environment or descriptors, and never loads
+student code itself. Another forks the grader's own training processes.
 
-It takes requests, one line of JSON each, over a Unix socket:
+It takes requests, one JSON object each, over a Unix socket:
 
-    {"do": "start", …}            with the worker's descriptors -> {"pid": 123}
+    {"do": "start", …}            with the child's descriptors -> {"pid": 123}
     {"do": "end", "pid": 123, …}  kill its group and its user's processes -> how it ended
                                   ("grace": true gives one about to exit a moment first)
 """
@@ -19,8 +20,8 @@ import os
 import resource
 import signal
 import socket
-import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from .confine import adopt_orphans, kill_everything_of
@@ -28,32 +29,15 @@ from .confine import adopt_orphans, kill_everything_of
 MAX_REQUEST_BYTES = 64 << 10
 MAX_DESCRIPTORS = 16
 
-
-def main() -> None:
-    """Serve the control socket, whose descriptor is the first argument, until it closes."""
-    control = socket.socket(fileno=int(sys.argv[1]))
-    adopt_orphans()
-    warm_up()
-    control.sendall(json.dumps({"ready": os.getpid()}).encode())
-    while True:
-        data, descriptors, _, _ = socket.recv_fds(control, MAX_REQUEST_BYTES, MAX_DESCRIPTORS)
-        if not data:
-            return
-        request = json.loads(data)
-        reply = (
-            start(request, descriptors, control)
-            if request["do"] == "start"
-            else end(int(request["pid"]), request["user"], grace=bool(request["grace"]))
-        )
-        control.sendall(json.dumps(reply).encode())
+Serve = Callable[[dict[str, Any], list[int]], None]
 
 
 def warm_up() -> None:
-    """Import what every worker needs, with one thread, so that forking is safe and cheap.
+    """Import torch and make it ready to be forked: one thread, and the first optimizer.
 
     The first optimizer ever made in a process costs a second of imports; here it is paid once.
     """
-    import numpy  # noqa: F401  imported for the workers
+    import numpy  # noqa: F401  imported for the children
     import torch
 
     torch.set_num_threads(1)
@@ -61,58 +45,84 @@ def warm_up() -> None:
     weight = torch.nn.Parameter(torch.zeros(1))
     torch.optim.Adam([weight], fused=True)
     (weight * 2).sum().backward()
-    from . import answerer  # noqa: F401  imported for the workers
 
 
-def start(
-    request: dict[str, Any], descriptors: list[int], control: socket.socket
-) -> dict[str, Any]:
-    """Fork a worker that keeps the given descriptors and nothing else."""
-    pid = os.fork()
-    if pid == 0:
-        status = 1
-        try:
-            control.close()
-            from . import worker
+class Zygote:
+    """Forks children that run `serve`, and ends them, as the control socket asks."""
 
-            worker.serve(request, descriptors)
-            status = 0
-        finally:
-            os._exit(status)
-    for descriptor in descriptors:
-        os.close(descriptor)
-    return {"pid": pid}
+    def __init__(self, control: socket.socket, serve: Serve) -> None:
+        self._control = control
+        self._serve = serve
+        self._children: set[int] = set()
 
-
-def end(pid: int, user: int | None, grace: bool) -> dict[str, Any]:
-    """Kill a worker's whole process group, reap it, and tell how it ended."""
-    ended, status, usage = _wait_briefly(pid, (0.0, 0.002, 0.01, 0.05) if grace else (0.0,))
-    if not ended:
-        for kill in (os.killpg, os.kill):
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                kill(pid, signal.SIGKILL)
-        _, status, usage = os.wait4(pid, 0)
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)  # children of a worker that is gone
-    if user is not None:
-        kill_everything_of(user)
-    _reap_orphans()
-    return {
-        "by_itself": ended,
-        "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
-        "exit": os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
-        "peak_mib": usage.ru_maxrss // 1024,
-        "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 3),
-    }
-
-
-def _reap_orphans() -> None:
-    """Take in what a worker left behind: as subreaper, the zygote inherits it."""
-    with contextlib.suppress(ChildProcessError):
+    def run(self) -> None:
+        """Take requests until the other side closes the socket."""
+        adopt_orphans()
+        self._reply({"ready": os.getpid()})
         while True:
-            pid, _ = os.waitpid(-1, os.WNOHANG)
-            if pid == 0:
+            data, descriptors, _, _ = socket.recv_fds(
+                self._control, MAX_REQUEST_BYTES, MAX_DESCRIPTORS
+            )
+            if not data:
                 return
+            request = json.loads(data)
+            if request["do"] == "start":
+                self._reply({"pid": self._start(request, descriptors)})
+            else:
+                self._reply(self._end(request["pid"], request["user"], request["grace"]))
+
+    def _reply(self, content: dict[str, Any]) -> None:
+        self._control.sendall(json.dumps(content).encode())
+
+    def _start(self, request: dict[str, Any], descriptors: list[int]) -> int:
+        """Fork a child that keeps the given descriptors and nothing else."""
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                self._control.close()
+                self._serve(request, descriptors)
+                status = 0
+            finally:
+                os._exit(status)
+        self._children.add(pid)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        return pid
+
+    def _end(self, pid: int, user: int | None, grace: bool) -> dict[str, Any]:
+        """Kill a child's whole process group, reap it, and tell how it ended."""
+        ended, status, usage = _wait_briefly(pid, (0.0, 0.002, 0.01, 0.05) if grace else (0.0,))
+        if not ended:
+            for kill in (os.killpg, os.kill):
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    kill(pid, signal.SIGKILL)
+            _, status, usage = os.wait4(pid, 0)
+        self._children.discard(pid)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)  # children of a worker that is gone
+        if user is not None:
+            kill_everything_of(user)
+        self._reap_orphans()
+        return {
+            "by_itself": ended,
+            "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
+            "exit": os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
+            "peak_mib": usage.ru_maxrss // 1024,
+            "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 3),
+        }
+
+    def _reap_orphans(self) -> None:
+        """Take in what a worker left behind: as subreaper, the zygote inherits it.
+
+        Its own children are left alone, as `_end` needs their exit status.
+        """
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                if found is None or found.si_pid in self._children:
+                    return
+                os.waitpid(found.si_pid, os.WNOHANG)
 
 
 def _wait_briefly(pid: int, pauses: tuple[float, ...]) -> tuple[bool, int, resource.struct_rusage]:

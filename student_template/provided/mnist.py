@@ -32,21 +32,45 @@ CHECKSUMS = {
 
 @dataclass(frozen=True)
 class Split:
-    """Some images and their digits: images (N, 28, 28) uint8, labels (N,) uint8."""
+    """Some images and their digits: rows (N,) of all_images (M, 28, 28) and all_labels (M,).
 
-    images: Tensor
-    labels: Tensor
+    Nothing is copied until a batch is asked for.
+    """
+
+    all_images: Tensor
+    all_labels: Tensor
+    rows: Tensor
+
+    @classmethod
+    def of(cls, images: Tensor, labels: Tensor) -> Split:
+        """All of the given images (N, 28, 28) uint8 and labels (N,) uint8."""
+        return cls(images, labels, torch.arange(len(images)))
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.rows)
+
+    @property
+    def images(self) -> Tensor:
+        """The images as they are stored: (N, 28, 28) uint8."""
+        return self.all_images[self.rows]
+
+    @property
+    def labels(self) -> Tensor:
+        """Their digits: (N,) uint8."""
+        return self.all_labels[self.rows]
 
     def batch(self, rows: Tensor | slice) -> tuple[Tensor, Tensor]:
         """Images (B, 1, 28, 28) float32 in [0, 1] and labels (B,) int64 of the given rows."""
-        return scale(self.images[rows]), self.labels[rows].long()
+        chosen = self.rows[rows]
+        return scale(self.all_images[chosen]), self.all_labels[chosen].long()
+
+    def part(self, rows: Tensor | slice) -> Split:
+        """The given rows alone, as a set of its own."""
+        return Split(self.all_images, self.all_labels, self.rows[rows])
 
     def first(self, count: int) -> Split:
-        """The first `count` images alone, without copying."""
-        return Split(self.images[:count], self.labels[:count])
+        """The first `count` images alone."""
+        return self.part(slice(count))
 
 
 @dataclass(frozen=True)
@@ -73,9 +97,13 @@ def load(root: str | Path = "data") -> Mnist:
         download(Path(root))
     verify(raw, CHECKSUMS)
     train, validation = split(
-        Split(read_idx(raw / "train-images-idx3-ubyte"), read_idx(raw / "train-labels-idx1-ubyte"))
+        Split.of(
+            read_idx(raw / "train-images-idx3-ubyte"), read_idx(raw / "train-labels-idx1-ubyte")
+        )
     )
-    test = Split(read_idx(raw / "t10k-images-idx3-ubyte"), read_idx(raw / "t10k-labels-idx1-ubyte"))
+    test = Split.of(
+        read_idx(raw / "t10k-images-idx3-ubyte"), read_idx(raw / "t10k-labels-idx1-ubyte")
+    )
     return Mnist(train, validation, test)
 
 
@@ -88,10 +116,7 @@ def split_rows(total: int = TRAINING_IMAGES + VALIDATION_IMAGES) -> tuple[Tensor
 def split(training_set: Split) -> tuple[Split, Split]:
     """The 60,000 original training images as a training and a validation set."""
     train, validation = split_rows(len(training_set))
-    return (
-        Split(training_set.images[train], training_set.labels[train]),
-        Split(training_set.images[validation], training_set.labels[validation]),
-    )
+    return training_set.part(train), training_set.part(validation)
 
 
 def read_idx(path: Path) -> Tensor:

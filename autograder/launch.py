@@ -1,0 +1,82 @@
+"""Where the command line starts: one import of torch for every process of a run.
+
+Torch is imported once; two zygotes are forked while nothing of the grader is in memory;
+then the command line runs. So the processes of a run share most of their memory, which the
+smallest container needs, and none but the first waits for the import.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+
+from autograder.sandbox import worker, zygote
+
+# Commands that grade; the others don't need what takes long to start.
+GRADING_COMMANDS = ("grade",)
+
+
+def main() -> None:
+    """Fork the zygotes where the command will need them, then run the command line."""
+    control: dict[str, tuple[int, socket.socket]] = {}
+    if sys.argv[1:2] and sys.argv[1] in GRADING_COMMANDS and "--help" not in sys.argv:
+        zygote.warm_up()
+        control["worker"] = fork_zygote(serve_workers)
+        control["trainer"] = fork_zygote(serve_trainings)
+    forking = importlib.import_module("autograder.forking")
+    for kind, (pid, theirs) in control.items():
+        forking.offer(kind, pid, theirs)
+    importlib.import_module("autograder.cli").main()
+
+
+def fork_zygote(serve: Callable[[socket.socket], None]) -> tuple[int, socket.socket]:
+    """A forked child that serves requests, and our end of its socket."""
+    ours, theirs = socket.socketpair()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.setsid()
+            ours.close()
+            _forget_surroundings(theirs.fileno())
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            serve(theirs)
+        finally:
+            os._exit(0)
+    theirs.close()
+    return pid, ours
+
+
+def serve_workers(control: socket.socket) -> None:
+    """Be the zygote of confined workers: no way to import the grader is left."""
+    sys.modules["autograder"].__path__ = []
+    sys.meta_path[:] = [
+        finder for finder in sys.meta_path if "editable" not in getattr(finder, "__module__", "")
+    ]
+    sys.path[:] = [folder for folder in sys.path if "__editable__" not in folder]
+    zygote.Zygote(control, worker.serve).run()
+
+
+def serve_trainings(control: socket.socket) -> None:
+    """Be the zygote of the grader's own trainings."""
+    training = importlib.import_module("autograder.training")
+    zygote.Zygote(control, training.serve).run()
+
+
+def _forget_surroundings(kept: int) -> None:
+    """Drop the environment, and every descriptor but one; standard ones become empty."""
+    os.environ.clear()
+    os.environ.update({"LANG": "C.UTF-8", "PATH": os.defpath, "OMP_NUM_THREADS": "1"})
+    os.chdir("/")
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    os.closerange(3, kept)
+    os.closerange(kept + 1, os.sysconf("SC_OPEN_MAX"))
+
+
+if __name__ == "__main__":
+    main()
