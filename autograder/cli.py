@@ -45,6 +45,9 @@ def grade(
     assignment: Annotated[
         Path | None, typer.Option(help="Another assignment.yaml, to try settings out.")
     ] = None,
+    metadata: Annotated[
+        Path | None, typer.Option(help="A submission_metadata.json, with earlier results.")
+    ] = None,
     without: Annotated[
         str, typer.Option(help="Layers of confinement to leave out: user, landlock, seccomp.")
     ] = "",
@@ -70,6 +73,7 @@ def grade(
         "only": parts,
         "seed": seed,
         "without": layers,
+        "metadata": Metadata.read(metadata or GRADESCOPE_METADATA),
         "unsafe_local": unsafe_local,
     }
     if assignment is not None:
@@ -133,13 +137,10 @@ def _grade(source: Path, results: Path, console: Console, options: dict[str, Any
     from autograder.assignment import AssignmentError
     from autograder.intake import IntakeError
 
-    metadata = Metadata.read(GRADESCOPE_METADATA) if source == ON_GRADESCOPE else None
     try:
         from autograder.grade import grade as grade_submission
 
-        outcome, well = grade_submission(
-            source, results, console=console, metadata=metadata, **options
-        )
+        outcome, well = grade_submission(source, results, console=console, **options)
     except IntakeError as problem:
         typer.echo(str(problem), err=True)
         return 2

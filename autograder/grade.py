@@ -19,6 +19,7 @@ from rich.console import Console
 from autograder import assignment as assignments
 from autograder import mnist
 from autograder.background import run_limited, start_trainings
+from autograder.carry_over import CarryOver
 from autograder.examination import Examination
 from autograder.gradescope import Metadata, Results
 from autograder.intake import take
@@ -57,7 +58,10 @@ def grade(
         submission = take(source, Path(folder))
         limits = Limits(**assignment.worker.model_dump())
         sandbox = Sandbox(submission.folder, limits, DATA_FILES, without)
-        examination = Examination(submission, assignment, sandbox, say=progress.say, seed=seed)
+        earlier = CarryOver.from_metadata(metadata.previous_submissions if metadata else [])
+        examination = Examination(
+            submission, assignment, sandbox, say=progress.say, seed=seed, carry_over=earlier
+        )
 
         def save(lines: list[RubricLine]) -> None:
             results = summarise(examination, plugin, lines, time.monotonic() - started, metadata)

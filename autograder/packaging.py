@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from autograder import mnist
+from autograder.carry_over import make_key
 from provided.mnist import CHECKSUMS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,6 +37,7 @@ def make_packages(into: Path) -> Iterator[tuple[Path, int]]:
     raw = mnist.raw_folder()
     if not all(mnist.is_right(raw / name) for name in CHECKSUMS):
         raise mnist.DataError(mnist.how_to_mend(mnist.DATA))
+    make_key()
     into.mkdir(parents=True, exist_ok=True)
     grader = {path.relative_to(ROOT): path for path in _files(FOR_GRADESCOPE)}
     grader |= {Path("data/MNIST/raw") / name: raw / name for name in CHECKSUMS}

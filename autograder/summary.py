@@ -41,6 +41,7 @@ def summarise(
                 "fc": _figures(examination.fully_connected_training),
                 "cnn": _figures(examination.cnn_training),
             },
+            "carry_over": dict(examination.carry_over.entries),
             "faults": plugin.faults,
             "python": platform.python_version(),
             "torch": torch.__version__,

@@ -71,6 +71,7 @@ class TrainingResult:
     trials: list[Trial]
     ended: str  # "reached", "missed", "diverged" or "out of time"
     report: dict[str, Any] = field(default_factory=dict)  # of the process: memory, CPU time
+    carried_over: bool = False  # taken from the previous submission, where nothing has changed
 
     @property
     def best(self) -> Trial:

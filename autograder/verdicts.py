@@ -77,6 +77,8 @@ def judge_training(
         )
     best_epoch = trial.test_accuracy.index(trial.best) + 1
     headline = f"Test accuracy {trial.best:.2%} after epoch {best_epoch}"
+    if result.carried_over:
+        notes = ("Carried over from your previous submission: this model is unchanged.", *notes)
     pictures: tuple[Picture, ...] = ()
     if assignment.pictures:
         pictures = (loss_picture(trial.epochs, f"{title}, trained by the grader"),)

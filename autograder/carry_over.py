@@ -1,0 +1,114 @@
+"""Training verdicts of an earlier submission, taken over where nothing has changed.
+
+The platform hands back the results of the previous submission. Where a model's layers,
+settings, rules, the data and the grader are what they were, training again would give the
+same verdict, so the earlier one counts. Entries are signed with a key that goes into the
+package and that no worker can read; without a key, or with a wrong signature, nothing is
+taken over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from autograder.training import TrainingJob, TrainingResult, Trial
+from provided.mnist import CHECKSUMS
+from provided.training import Epoch
+
+KEY_FILE = Path(__file__).with_name("carry_over.key")
+KEY_BYTES = 32
+FINAL = ("reached", "missed", "diverged")  # a training that ran out of time is tried again
+
+
+class CarryOver:
+    """Looks training results up in the previous submission's results, and signs new ones."""
+
+    def __init__(self, previous: object = None, key: bytes | None = None) -> None:
+        self._key = key
+        self._previous = previous if isinstance(previous, dict) else {}
+        self.entries: dict[str, dict[str, Any]] = {}
+
+    @classmethod
+    def from_metadata(cls, previous_submissions: list[dict[str, Any]]) -> CarryOver:
+        """With the package's key, over the latest earlier submission that has results."""
+        key = KEY_FILE.read_bytes() if KEY_FILE.exists() else None
+        for submission in reversed(previous_submissions):
+            results = submission.get("results")
+            extra = results.get("extra_data") if isinstance(results, dict) else None
+            if isinstance(extra, dict):
+                return cls(extra.get("carry_over"), key)
+        return cls(None, key)
+
+    def find(self, topic: str, job: TrainingJob) -> TrainingResult | None:
+        """The earlier result of the same training; None where there is none to be trusted."""
+        entry = self._previous.get(topic)
+        if self._key is None or not isinstance(entry, dict):
+            return None
+        signed = {name: entry.get(name) for name in ("fingerprint", "result")}
+        claimed = entry.get("signature")
+        if not isinstance(claimed, str) or not hmac.compare_digest(
+            claimed.encode(), self._sign(topic, signed).encode()
+        ):
+            return None
+        if signed["fingerprint"] != fingerprint(job):
+            return None
+        self.entries[topic] = entry
+        return _result(signed["result"])
+
+    def keep(self, topic: str, job: TrainingJob, result: TrainingResult) -> None:
+        """Sign a new result, for the next submission."""
+        if self._key is None or result.ended not in FINAL:
+            return
+        signed: dict[str, Any] = {
+            "fingerprint": fingerprint(job),
+            "result": {
+                "ended": result.ended,
+                "trials": [asdict(trial) for trial in result.trials],
+            },
+        }
+        self.entries[topic] = {**signed, "signature": self._sign(topic, signed)}
+
+    def _sign(self, topic: str, signed: dict[str, Any]) -> str:
+        assert self._key is not None
+        text = json.dumps([topic, signed], sort_keys=True)
+        return hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()
+
+
+def fingerprint(job: TrainingJob) -> str:
+    """Stands for all that a training's verdict depends on."""
+    parts = [
+        job.model_dump(exclude={"data"}),
+        CHECKSUMS,
+        version("hw5-autograder"),
+        torch.__version__,
+    ]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def make_key(file: Path = KEY_FILE) -> None:
+    """Draw the key, once; later packages keep it."""
+    if not file.exists():
+        file.touch(mode=0o600)
+        file.write_bytes(secrets.token_bytes(KEY_BYTES))
+
+
+def _result(content: Any) -> TrainingResult:
+    """A training's result out of a signed entry."""
+    trials = [
+        Trial(
+            trial["seed"],
+            [Epoch(**epoch) for epoch in trial["epochs"]],
+            list(trial["test_accuracy"]),
+        )
+        for trial in content["trials"]
+    ]
+    return TrainingResult(trials, content["ended"], carried_over=True)
