@@ -1,0 +1,345 @@
+"""Times the grader; writes docs/performance.md. See README there for what each means.
+
+    python benchmarks/run.py trainer    ms per step: the grader's trainer, the plain loop, the limit
+    python benchmarks/run.py grade      the whole grade, against the course's way
+    python benchmarks/run.py small      the whole grade in the smallest container (needs root)
+    python benchmarks/run.py starting   what starting costs: imports, zygote, workers
+    python benchmarks/run.py failing    submissions that never learn, or never return
+    python benchmarks/run.py report     docs/performance.md from all of these
+
+Timings on shared machines wander, so what is compared is measured in turn, pair by pair,
+and medians of the ratios are quoted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from models import MODELS, ROOT, least_seconds_per_step, peak_multiplications_per_second
+from plain import plain_evaluation_seconds, plain_steps
+
+from autograder import mnist
+from provided.mnist import Split
+from provided.training import Step, Training, run_epochs
+
+PAIRS = 5
+STEPS = 150  # per measurement of a step
+WARM_UP_STEPS = 20
+EPOCH_STEPS = 1500  # 48,000 images in batches of 32
+RECORD = ROOT / "benchmarks" / "results.json"
+PAGE = ROOT / "docs" / "performance.md"
+CGROUPS = Path("/sys/fs/cgroup")
+SMALL_CPU, SMALL_MIB = 0.5, 768
+
+
+def main() -> None:
+    """Run the named benchmark and record its figures."""
+    names: dict[str, Callable[[], Any]] = {
+        "trainer": trainer,
+        "grade": whole_grade,
+        "small": small_container,
+        "starting": starting,
+        "failing": failing,
+    }
+    wanted = sys.argv[1] if len(sys.argv) == 2 else ""
+    if wanted != "report" and wanted not in names:
+        raise SystemExit(__doc__)
+    torch.set_num_threads(1)
+    record = json.loads(RECORD.read_text()) if RECORD.exists() else {}
+    if wanted != "report":
+        record[wanted] = names[wanted]()
+        RECORD.write_text(json.dumps(record, indent=1) + "\n")
+    PAGE.write_text("\n".join(page(record)) + "\n")
+    print(PAGE)
+
+
+def trainer() -> list[dict[str, Any]]:
+    """Milliseconds per step, in turn; the ratio pair by pair."""
+    data = mnist.load()
+    peak = peak_multiplications_per_second()
+    rows = []
+    for name, make in MODELS.items():
+        ours: list[float] = []
+        plain: list[float] = []
+        for _ in range(PAIRS):
+            plain.append(step_seconds(plain_steps(make(), data.train)))
+            ours.append(step_seconds(trainer_steps(make(), data.train, data.validation)))
+        least = least_seconds_per_step(make(), peak)
+        rows.append(
+            {
+                "model": name,
+                "plain_ms": 1e3 * statistics.median(plain),
+                "ours_ms": 1e3 * statistics.median(ours),
+                "ratio": statistics.median(p / o for p, o in zip(plain, ours, strict=True)),
+                "share_of_peak": least / statistics.median(ours),
+            }
+        )
+        print(rows[-1], flush=True)
+    return rows
+
+
+def trainer_steps(model: torch.nn.Module, train: Split, validation: Split) -> Iterator[float]:
+    """Seconds of each step of the grader's trainer."""
+    if any(isinstance(layer, torch.nn.Conv2d) for layer in model.modules()):
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    times: list[float] = []
+    last = time.perf_counter()
+
+    class Enough(Exception):
+        pass
+
+    def on_step(step: Step) -> None:
+        nonlocal last
+        now = time.perf_counter()
+        times.append(now - last)
+        last = now
+        if step.number >= STEPS + WARM_UP_STEPS:
+            raise Enough
+
+    try:
+        for _ in run_epochs(model, train, validation, Training(1e-3), on_step=on_step):
+            pass
+    except Enough:
+        pass
+    yield from times
+
+
+def step_seconds(steps: Iterator[float]) -> float:
+    """Mean seconds of a step, after some to warm up."""
+    return statistics.fmean(islice(steps, WARM_UP_STEPS, WARM_UP_STEPS + STEPS))
+
+
+def whole_grade() -> dict[str, Any]:
+    """The reference's whole grade, and what the course's way would take."""
+    runs = [graded(ROOT / "solutions" / "reference") for _ in range(PAIRS)]
+    course = course_seconds()
+    seconds = statistics.median(run["seconds"] for run in runs)
+    return {
+        "seconds": seconds,
+        "slowest": max(run["seconds"] for run in runs),
+        "first_line": statistics.median(run["first_line"] for run in runs),
+        "cheap_parts": statistics.median(run["cheap_parts"] for run in runs),
+        "score": runs[0]["score"],
+        "cores": len(os.sched_getaffinity(0)),
+        "course_seconds": course,
+        "ratio": course["total"] / seconds,
+    }
+
+
+def course_seconds() -> dict[str, float]:
+    """Ten epochs of each model with the plain loop and an evaluation after each, extrapolated.
+
+    A step's time is measured over some hundred steps, an evaluation's over 2,000 images.
+    """
+    data = mnist.load()
+    result = {}
+    for name in ("fully connected", "CNN, small", "Vision Transformer"):
+        model = MODELS[name]()
+        step = step_seconds(plain_steps(model, data.train))
+        part = plain_evaluation_seconds(model, data.test.first(2000))
+        evaluation = part * (len(data.test) + len(data.validation)) / 2000
+        result[name] = 10 * (EPOCH_STEPS * step + evaluation)
+    result["total"] = sum(result.values())
+    return result
+
+
+def graded(submission: Path, *options: str) -> dict[str, Any]:
+    """One run of the grader: seconds in all, to the first line, to all cheap lines, the score."""
+    with tempfile.TemporaryDirectory() as folder:
+        results = Path(folder) / "results.json"
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            [ROOT / "run_autograder", submission, "--results", results, *options],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        first = cheap = None
+        while process.poll() is None:
+            time.sleep(0.02)
+            if cheap is None and results.exists():
+                score = json.loads(results.read_text())["score"]
+                now = time.perf_counter() - started
+                first = first or (now if score > 0 else None)
+                cheap = now if score >= 22 + 8 else None  # parts 1, 2a, 3a, 3b and quick lines
+        seconds = time.perf_counter() - started
+        content = json.loads(results.read_text())
+    return {
+        "seconds": seconds,
+        "first_line": first or seconds,
+        "cheap_parts": cheap or seconds,
+        "score": content["score"],
+        "workers": content["extra_data"].get("workers", []),
+        "trainings": content["extra_data"].get("trainings", {}),
+    }
+
+
+def small_container() -> dict[str, Any]:
+    """The whole grade under half a processor and 768 MiB, by cgroup (version 1 or 2)."""
+    groups = [CGROUPS / "cpu" / "hw5", CGROUPS / "memory" / "hw5"]
+    if not (CGROUPS / "memory").is_dir():
+        groups = [CGROUPS / "hw5"]
+    for group in groups:
+        group.mkdir(exist_ok=True)
+    limit = SMALL_MIB << 20
+    if len(groups) == 2:
+        (groups[0] / "cpu.cfs_quota_us").write_text(str(int(100_000 * SMALL_CPU)))
+        (groups[1] / "memory.limit_in_bytes").write_text(str(limit))
+        peak = groups[1] / "memory.max_usage_in_bytes"
+        peak.write_text("0")
+    else:
+        (groups[0] / "cpu.max").write_text(f"{int(100_000 * SMALL_CPU)} 100000")
+        (groups[0] / "memory.max").write_text(str(limit))
+        peak = groups[0] / "memory.peak"
+    own = [group.parent / "cgroup.procs" for group in groups]
+    try:
+        for group in groups:
+            (group / "cgroup.procs").write_text(str(os.getpid()))
+        run = graded(ROOT / "solutions" / "reference")
+    finally:
+        for procs in own:
+            procs.write_text(str(os.getpid()))
+    return {
+        "seconds": run["seconds"],
+        "cheap_parts": run["cheap_parts"],
+        "score": run["score"],
+        "peak_mib": int(peak.read_text()) / (1 << 20),
+    }
+
+
+def starting() -> dict[str, float]:
+    """Seconds of an import of torch, and of the cheapest whole run."""
+    imports, runs = [], []
+    for _ in range(PAIRS):
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-c", "import torch"], check=True)
+        imports.append(time.perf_counter() - started)
+        runs.append(graded(ROOT / "solutions" / "reference", "--only", "1a")["seconds"])
+    workers = graded(ROOT / "solutions" / "reference", "--only", "3a,3b")["workers"]
+    return {
+        "import_torch": statistics.median(imports),
+        "run_of_1a": statistics.median(runs),
+        "worker_cpu_seconds": statistics.median(one["cpu_seconds"] for one in workers),
+    }
+
+
+def failing() -> dict[str, float]:
+    """Seconds that submissions take which never learn, or whose code never returns."""
+    reference = ROOT / "solutions" / "reference"
+    changes = {
+        "never learns (learning rate 10)": ("models.py", "learning_rate=3e-3", "learning_rate=10"),
+        "never returns (endless loop in the head)": (
+            "attention.py",
+            "q, k, v =",
+            "while True: pass\n        q, k, v =",
+        ),
+    }
+    found = {}
+    for name, (file, old, new) in changes.items():
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder) / "submission"
+            shutil.copytree(reference, copy)
+            (copy / file).write_text((copy / file).read_text().replace(old, new))
+            found[name] = graded(copy)["seconds"]
+        print(name, found[name], flush=True)
+    return found
+
+
+def page(record: dict[str, Any]) -> Iterator[str]:
+    """docs/performance.md."""
+    yield "# Performance"
+    yield ""
+    yield (
+        f"Measured by `benchmarks/run.py` on {os.cpu_count()} virtual processors with torch "
+        f"{torch.__version__}; medians of {PAIRS} pairs measured in turn. Absolute figures hold for "
+        "that machine, ratios for most."
+    )
+    if "grade" in record:
+        yield from _grade_section(record["grade"])
+    if "small" in record:
+        small = record["small"]
+        yield ""
+        yield f"## In {SMALL_CPU} processors and {SMALL_MIB} MiB"
+        yield ""
+        yield (
+            f"{small['score']:g} points in {small['seconds']:.0f} s, the cheap parts after "
+            f"{small['cheap_parts']:.0f} s; at most {small['peak_mib']:.0f} MiB, mapped files included "
+            "(`python benchmarks/run.py small`)."
+        )
+    if "trainer" in record:
+        yield from _trainer_section(record["trainer"])
+    if "starting" in record:
+        found = record["starting"]
+        yield ""
+        yield "## Starting (`python benchmarks/run.py starting`)"
+        yield ""
+        yield (
+            f"Importing torch takes {found['import_torch']:.2f} s, a whole run that grades 1a alone "
+            f"{found['run_of_1a']:.2f} s, a confined worker {1e3 * found['worker_cpu_seconds']:.0f} ms "
+            "of processor time with all that it is asked."
+        )
+    if "failing" in record:
+        yield ""
+        yield "## Submissions that fail (`python benchmarks/run.py failing`)"
+        yield ""
+        yield "| submission | seconds |"
+        yield "|---|---|"
+        for name, seconds in record["failing"].items():
+            yield f"| {name} | {seconds:.0f} |"
+
+
+def _grade_section(found: dict[str, Any]) -> Iterator[str]:
+    course = found["course_seconds"]
+    yield ""
+    yield "## The whole grade (`python benchmarks/run.py grade`)"
+    yield ""
+    yield (
+        f"The reference, {found['score']:g} points, on {found['cores']} processors: "
+        f"**{found['seconds']:.1f} s** (slowest {found['slowest']:.1f} s); the first line stands after "
+        f"{found['first_line']:.1f} s, all that needs no training after {found['cheap_parts']:.1f} s."
+    )
+    yield ""
+    yield (
+        "A course's usual way is one process that trains each model for ten epochs with a DataLoader "
+        f"and evaluates after each: {course['total'] / 60:.0f} minutes here, extrapolated from "
+        f"{STEPS} steps and one evaluation each (fully connected {course['fully connected']:.0f} s, "
+        f"CNN {course['CNN, small']:.0f} s, Vision Transformer {course['Vision Transformer']:.0f} s). "
+        f"The grader is **{found['ratio']:.0f} times** faster: it trains the two networks to their "
+        "verdicts, side by side, and judges the Vision Transformer by a brief training and the "
+        "submitted weights."
+    )
+
+
+def _trainer_section(rows: list[dict[str, Any]]) -> Iterator[str]:
+    yield ""
+    yield "## A training step (`python benchmarks/run.py trainer`)"
+    yield ""
+    yield (
+        "Batches of 32, Adam, one thread. *Plain* is the loop of tutorials; *peak* the time that the "
+        "step's multiplications take at the rate of a large matrix product on the same machine."
+    )
+    yield ""
+    yield "| model | plain, ms | grader, ms | faster | share of the peak |"
+    yield "|---|---|---|---|---|"
+    for row in rows:
+        yield (
+            f"| {row['model']} | {row['plain_ms']:.2f} | {row['ours_ms']:.2f} | "
+            f"{row['ratio']:.1f}× | {row['share_of_peak']:.0%} |"
+        )
+
+
+if __name__ == "__main__":
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    main()
