@@ -22,7 +22,8 @@ from autograder.feedback import reject
 from autograder.probing import HeadProbe
 from autograder.roles import HeadRoles
 from autograder.sandbox import wire
-from autograder.sandbox.client import Sandbox, StudentCodeRaised, Worker, WorkerError
+from autograder.sandbox.client import Sandbox, Worker
+from autograder.sandbox.errors import StudentCodeRaised, WorkerError
 from autograder.sandbox.replies import EmptyReply
 from provided.mnist import CLASSES, Mnist, Split
 

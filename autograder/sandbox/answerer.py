@@ -6,61 +6,33 @@ one. Student modules are imported when the first question needs them.
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import mmap
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .describing import (
+    Refusal,
+    article,
+    attribute,
+    describe_layer,
+    describe_module,
+    describe_settings,
+    import_student,
+    leaves,
+)
 from .harness_head import HarnessHead
 from .preflight import attempts
 from .wire import Message
 
-# What a layer is made from: the attributes that are passed to its constructor again.
-LAYER_ARGUMENTS: dict[str, tuple[str, ...]] = {
-    "Linear": ("in_features", "out_features", "bias"),
-    "Conv2d": (
-        "in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation",
-        "groups", "bias", "padding_mode",
-    ),
-    "MaxPool2d": ("kernel_size", "stride", "padding", "dilation", "ceil_mode"),
-    "AvgPool2d": ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad"),
-    "AdaptiveAvgPool2d": ("output_size",),
-    "AdaptiveMaxPool2d": ("output_size",),
-    "BatchNorm1d": ("num_features", "eps", "momentum", "affine", "track_running_stats"),
-    "BatchNorm2d": ("num_features", "eps", "momentum", "affine", "track_running_stats"),
-    "LayerNorm": ("normalized_shape", "eps", "elementwise_affine"),
-    "Dropout": ("p",),
-    "Dropout1d": ("p",),
-    "Dropout2d": ("p",),
-    "Softmax": ("dim",),
-    "LogSoftmax": ("dim",),
-    "Flatten": ("start_dim", "end_dim"),
-    "Unflatten": ("dim", "unflattened_size"),
-    "LeakyReLU": ("negative_slope",),
-    "ELU": ("alpha",),
-    "GELU": ("approximate",),
-    "ReLU": (), "ReLU6": (), "SELU": (), "SiLU": (), "Sigmoid": (), "Tanh": (),
-    "Softplus": (), "Identity": (), "Hardswish": (), "Mish": (),
-}  # fmt: skip
-
-SETTINGS = ("learning_rate", "batch_size", "epochs", "schedule", "weight_decay")
 LAYER_NAMES = ("ViTLayer", "TransformerEncoderLayer")
-MAX_LAYERS = 500
-MAX_DEPTH = 20
 PREDICTION_BATCH = 250  # images; the fastest measured for the Vision Transformer
-
-
-class Refusal(Exception):
-    """Something is missing or of the wrong kind; says what, and in which file."""
-
-    def __init__(self, message: str, file: str | None = None) -> None:
-        super().__init__(message)
-        self.file = file
 
 
 class Answerer:
@@ -219,24 +191,6 @@ class Answerer:
         return Message({}, {"attention": attention.float()})
 
 
-def import_student(name: str) -> Any:
-    """A module of the submission, imported once. Raises Refusal where there is no such file."""
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as missing:
-        if missing.name == name:
-            raise Refusal(f"{name}.py was not submitted", f"{name}.py") from None
-        raise
-
-
-def attribute(module: Any, name: str, file: str) -> Any:
-    """An attribute that a slot must define. Raises Refusal where it is missing."""
-    try:
-        return getattr(module, name)
-    except AttributeError:
-        raise Refusal(f"{file} defines no {name}", file) from None
-
-
 def head_class() -> type[nn.Module]:
     """The student's own attention head."""
     return attribute(import_student("attention"), "SingleHeadAttention", "attention.py")
@@ -245,119 +199,42 @@ def head_class() -> type[nn.Module]:
 def layer_class(heads: str) -> type[nn.Module]:
     """The student's encoder layer, over their own heads or the harness's."""
     substitute_head(heads)
-    module = import_student("encoder")
-    for name in LAYER_NAMES:
-        if hasattr(module, name):
-            if name != LAYER_NAMES[0]:
-                setattr(module, LAYER_NAMES[0], getattr(module, name))
-            return getattr(module, name)
-    raise Refusal("encoder.py defines no ViTLayer", "encoder.py")
+    return attribute(import_student("encoder"), LAYER_NAMES[0], "encoder.py")
 
 
 def substitute_head(heads: str) -> None:
     """With heads="harness", put the harness's head where the student's own would be imported."""
     if heads == "harness":
-        try:
-            module = import_student("attention")
-        except BaseException:  # the student's file may fail in any way; it is not used here
-            module = sys.modules["attention"] = type(sys)("attention")
-        module.SingleHeadAttention = HarnessHead
-    if heads == "harness" or "encoder" not in sys.modules:
-        layer = import_student("encoder")
-        for name in LAYER_NAMES[1:]:
-            if not hasattr(layer, LAYER_NAMES[0]) and hasattr(layer, name):
-                setattr(layer, LAYER_NAMES[0], getattr(layer, name))
+        sys.modules["attention"] = stand_in()
+    layer = import_student("encoder")
+    for name in LAYER_NAMES[1:]:
+        if not hasattr(layer, LAYER_NAMES[0]) and hasattr(layer, name):
+            setattr(layer, LAYER_NAMES[0], getattr(layer, name))
+
+
+def stand_in() -> ModuleType:
+    """A module `attention` with the harness's head; the student's file is loaded only if needed.
+
+    So what is wrong in attention.py, and be it an endless loop, costs an encoder layer
+    nothing, unless it uses something else from there.
+    """
+    module = ModuleType("attention")
+
+    def from_student(name: str) -> Any:
+        spec = None if name.startswith("__") else sys.meta_path[0].find_spec("attention", None)
+        if spec is None or spec.loader is None:
+            raise AttributeError(f"module 'attention' has no attribute {name!r}")
+        real = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(real)
+        return getattr(real, name)
+
+    module.__dict__.update(SingleHeadAttention=HarnessHead, __getattr__=from_student)
+    return module
 
 
 def slot_file(slot: str) -> str:
     """The file a slot is filled in."""
     return "attention.py" if slot == "head" else "encoder.py"
-
-
-def leaves(model: nn.Sequential) -> Iterator[tuple[str, nn.Module]]:
-    """The layers of nested nn.Sequential containers, in order, with their paths."""
-    stack: list[Iterator[tuple[str, Any]]] = [iter([("", model)])]
-    count = 0
-    while stack:
-        path, layer = next(stack[-1], ("", None))
-        if layer is None:
-            stack.pop()
-        elif type(layer) is nn.Sequential:
-            if len(stack) > MAX_DEPTH:
-                raise Refusal("the nn.Sequential is nested too deeply", "models.py")
-            prefix = f"{path}." if path else ""
-            stack.append(iter([(prefix + name, child) for name, child in layer._modules.items()]))
-        else:
-            count += 1
-            if count > MAX_LAYERS:
-                raise Refusal(f"the model has more than {MAX_LAYERS} layers", "models.py")
-            yield path, layer
-
-
-def describe_layer(path: str, layer: nn.Module, same_as: int | None) -> dict[str, Any]:
-    """One layer as its name and constructor arguments; a custom one as its name alone."""
-    kind = type(layer)
-    known = getattr(nn, kind.__name__, None) is kind and kind.__name__ in LAYER_ARGUMENTS
-    description: dict[str, Any] = {
-        "kind": kind.__name__ if known else f"{kind.__module__}.{kind.__name__}",
-        "path": path,
-        "known": known,
-        "arguments": {},
-        "same_as": same_as,
-    }
-    if known:
-        for name in LAYER_ARGUMENTS[kind.__name__]:
-            value = getattr(layer, name)
-            description["arguments"][name] = value is not None if name == "bias" else plain(value)
-    return description
-
-
-def describe_settings(module: Any, name: str) -> dict[str, Any]:
-    """The fields of a Training(...) object, as plain values."""
-    settings = attribute(module, name, "models.py")
-    missing = [field for field in SETTINGS if not hasattr(settings, field)]
-    if missing:
-        raise Refusal(f"{name} is not a Training(...): it has no {missing[0]}", "models.py")
-    result = {field: plain(getattr(settings, field)) for field in SETTINGS}
-    decay = getattr(settings, "layer_weight_decay", {})
-    if not isinstance(decay, dict):
-        raise Refusal(f"{name}.layer_weight_decay is not a dictionary", "models.py")
-    result["layer_weight_decay"] = {str(layer): plain(value) for layer, value in decay.items()}
-    return result
-
-
-def describe_module(module: nn.Module) -> dict[str, Any]:
-    """Names and shapes of the parameters, and the kinds of the modules that hold them."""
-    parameters = [
-        {"name": name, "shape": list(parameter.shape)}
-        for name, parameter in module.named_parameters()
-    ]
-    modules = [
-        {
-            "path": path,
-            "kind": type(part).__name__,
-            "from_torch": type(part).__module__.startswith("torch.nn."),
-            "p": plain(part.p) if isinstance(part, nn.Dropout) else None,
-        }
-        for path, part in module.named_modules()
-        if path
-    ]
-    return {"parameters": parameters, "modules": modules}
-
-
-def plain(value: Any) -> Any:
-    """Numbers, strings and tuples of them as JSON has them; anything else as text."""
-    if value is None or isinstance(value, (bool, str)):
-        return value
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, float):
-        return float(value) if value == value and abs(value) != float("inf") else str(value)
-    if isinstance(value, (tuple, list)):
-        return [plain(part) for part in value[:8]]
-    if isinstance(value, Tensor) and value.numel() == 1:
-        return plain(value.item())
-    return f"<{type(value).__name__}>"
 
 
 def set_parameters(module: nn.Module, values: dict[str, Tensor]) -> None:
@@ -422,10 +299,3 @@ def mapped_idx(descriptor: int) -> Tensor:
     data = mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY)
     header = 4 + 4 * data[3]  # byte 3 is the number of dimensions
     return torch.frombuffer(data, dtype=torch.uint8)[header:]
-
-
-def article(name: str) -> str:
-    """'a Tensor', 'an int', 'nothing' for None."""
-    if name == "NoneType":
-        return "nothing (None)"
-    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"

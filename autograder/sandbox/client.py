@@ -1,14 +1,4 @@
-"""The trusted side of the sandbox: starts workers, asks questions, believes nothing.
-
-Errors, all of them about one worker and none fatal to the run:
-
-    WorkerError
-      StudentCodeRaised    the student's code raised an exception, or lacks something
-      TookTooLong          no answer within the question's time
-      WorkerDied           the process ended: killed, crashed, out of memory, exited early
-      InvalidReply         the answer breaks the wire's limits or the reply's schema
-    SandboxFault           no worker can be started at all: a fault of the grader
-"""
+"""The trusted side of the sandbox: starts workers, asks questions, believes nothing."""
 
 from __future__ import annotations
 
@@ -17,10 +7,9 @@ import os
 import shutil
 import signal
 import sysconfig
-import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,60 +19,25 @@ from torch import Tensor
 from autograder.forking import ForkServer, ForkServerError
 
 from . import wire
-from .confine import OPTIONAL_LAYERS, Limits, throwaway_user
-from .preflight import STOPPED_BY
+from .confine import Limits, throwaway_user
+from .confinement import Confinement, folder_mib, make_scratch
+from .errors import (
+    InvalidReply,
+    SandboxFault,
+    StudentCodeRaised,
+    TookTooLong,
+    WorkerDied,
+    WorkerError,
+)
 from .replies import ErrorReply, PreflightReply
 
 OUTPUT_BYTES_KEPT = 16 << 10
 READY_SECONDS = 30.0
 PROGRESS_MESSAGES = 10_000
-SECRETS = ("read the test labels", "read the grader's code", "write the results")
-
-
-class WorkerError(Exception):
-    """A worker couldn't answer. `doing` says in plain words what it was asked."""
-
-    doing = "running your code"
-
-
-@dataclass
-class StudentCodeRaised(WorkerError):
-    """The student's code raised, at a line of their file where that is known."""
-
-    type: str
-    message: str
-    file: str | None
-    line: int | None
-
-
-@dataclass
-class TookTooLong(WorkerError):
-    """No answer within this many seconds."""
-
-    seconds: float
-
-
-@dataclass
-class WorkerDied(WorkerError):
-    """The process ended before it answered; `reason` is for the student, the rest for staff."""
-
-    reason: str
-    report: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass
-class InvalidReply(WorkerError):
-    """What came back is not an answer; `problem` says why."""
-
-    problem: str
 
 
 class ScratchFull(Exception):
     """A worker filled its scratch folder; raised and caught in this module."""
-
-
-class SandboxFault(Exception):
-    """The grader can't start a worker."""
 
 
 class Reply(Protocol):
@@ -221,61 +175,12 @@ class Sandbox:
 
 
 @dataclass(frozen=True)
-class Confinement:
-    """What holds a worker: the layers it reports, and what the preflight found to work."""
-
-    layers: list[str] = field(default_factory=list)
-    worked: dict[str, bool] = field(default_factory=dict)
-
-    def broken(self) -> list[str]:
-        """Attempts that worked although a layer that stops them is in force."""
-        return [
-            attempt
-            for attempt, worked in self.worked.items()
-            if worked and STOPPED_BY[attempt] & set(self.layers)
-        ]
-
-    def guards_secrets(self) -> bool:
-        """Whether a worker is kept from the grader's files."""
-        return not any(self.worked.get(name, True) for name in SECRETS)
-
-    def report(self) -> dict[str, Any]:
-        """For staff: what is in force, what is missing, what a worker could do."""
-        return {
-            "layers": self.layers,
-            "missing": [layer for layer in OPTIONAL_LAYERS if layer not in self.layers],
-            "possible": [attempt for attempt, worked in self.worked.items() if worked],
-        }
-
-
-@dataclass(frozen=True)
 class Pipes:
     """The grader's ends of a worker's pipes."""
 
     questions: int
     replies: int
     output: int
-
-
-def make_scratch(user: int | None) -> Path:
-    """A new empty folder that only the worker's user can enter."""
-    scratch = Path(tempfile.mkdtemp(prefix="autograder-scratch-"))
-    if user is not None:
-        os.chown(scratch, user, user)
-    return scratch
-
-
-def folder_mib(folder: Path) -> float:
-    """Size of the files below a folder, counted without following links."""
-    total, folders = 0, [folder]
-    while folders and len(folders) < 10_000:
-        with contextlib.suppress(OSError), os.scandir(folders.pop()) as entries:
-            for entry in entries:
-                with contextlib.suppress(OSError):
-                    if entry.is_dir(follow_symlinks=False):
-                        folders.append(Path(entry.path))
-                    total += max(entry.stat(follow_symlinks=False).st_size, 4096)
-    return total / (1 << 20)
 
 
 class Worker:

@@ -20,6 +20,7 @@ from typing import Any
 
 from . import answerer, wire
 from .confine import Limits, confine
+from .describing import Refusal
 
 STUDENT_MODULES = frozenset({"models", "attention", "encoder", "provided"})
 MAX_TEXT = 4000  # characters of an exception's message that are passed on
@@ -99,7 +100,7 @@ def _answer(student: answerer.Answerer, question: wire.Message, folder: Path) ->
 
 def describe_exception(problem: BaseException, folder: Path) -> dict[str, Any]:
     """Its type, message and the deepest place in the student's own files."""
-    if isinstance(problem, answerer.Refusal):
+    if isinstance(problem, Refusal):
         return {"type": "Refusal", "message": str(problem), "file": problem.file, "line": None}
     file, line = None, None
     for frame in traceback.extract_tb(problem.__traceback__):

@@ -5,7 +5,7 @@ from gradescope_utils.autograder_utils.decorators import number, weight
 
 from autograder import verdicts
 from autograder.feedback import Rejected
-from autograder.sandbox.client import WorkerError
+from autograder.sandbox.errors import WorkerError
 
 
 @pytest.mark.slow

@@ -213,22 +213,23 @@ def test_a_worker_killed_in_the_middle_costs_its_lines_and_not_the_run(grade, su
 
 
 def kill_sleeping_worker() -> None:
-    """SIGKILL the first worker that is seen: a child of a zygote."""
+    """SIGKILL the workers of the running grader once one has started: zygotes' children."""
 
     def workers() -> list[int]:
-        parents, zygotes = {}, set()
+        parents, graders = {}, set()
         for entry in Path("/proc").glob("[0-9]*"):
             try:
                 command = (entry / "cmdline").read_bytes()
                 parents[entry.name] = (entry / "stat").read_text().rpartition(")")[2].split()[1]
             except OSError:
                 continue  # it has just ended
-            if b"sandbox/start.py" in command:
-                zygotes.add(entry.name)
-        return [int(pid) for pid, parent in parents.items() if parent in zygotes]
+            if b"autograder.launch" in command:
+                graders.add(entry.name)
+        zygotes = {pid for pid in graders if parents[pid] in graders}
+        return [int(pid) for pid in zygotes if parents[pid] in zygotes]
 
     wait_until(workers)
-    time.sleep(0.5)
+    time.sleep(0.7)
     for pid in workers():
         os.kill(pid, signal.SIGKILL)
 

@@ -1,0 +1,64 @@
+"""What holds a worker, as the trusted side sees it: layers in force, and a folder to write in."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .confine import OPTIONAL_LAYERS
+from .preflight import STOPPED_BY
+
+SECRETS = ("read the test labels", "read the grader's code", "write the results")
+
+
+@dataclass(frozen=True)
+class Confinement:
+    """What holds a worker: the layers it reports, and what the preflight found to work."""
+
+    layers: list[str] = field(default_factory=list)
+    worked: dict[str, bool] = field(default_factory=dict)
+
+    def broken(self) -> list[str]:
+        """Attempts that worked although a layer that stops them is in force."""
+        return [
+            attempt
+            for attempt, worked in self.worked.items()
+            if worked and STOPPED_BY[attempt] & set(self.layers)
+        ]
+
+    def guards_secrets(self) -> bool:
+        """Whether a worker is kept from the grader's files."""
+        return not any(self.worked.get(name, True) for name in SECRETS)
+
+    def report(self) -> dict[str, Any]:
+        """For staff: what is in force, what is missing, what a worker could do."""
+        return {
+            "layers": self.layers,
+            "missing": [layer for layer in OPTIONAL_LAYERS if layer not in self.layers],
+            "possible": [attempt for attempt, worked in self.worked.items() if worked],
+        }
+
+
+def make_scratch(user: int | None) -> Path:
+    """A new empty folder that only the worker's user can enter."""
+    scratch = Path(tempfile.mkdtemp(prefix="autograder-scratch-"))
+    if user is not None:
+        os.chown(scratch, user, user)
+    return scratch
+
+
+def folder_mib(folder: Path) -> float:
+    """Size of the files below a folder, counted without following links."""
+    total, folders = 0, [folder]
+    while folders and len(folders) < 10_000:
+        with contextlib.suppress(OSError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                with contextlib.suppress(OSError):
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(Path(entry.path))
+                    total += max(entry.stat(follow_symlinks=False).st_size, 4096)
+    return total / (1 << 20)

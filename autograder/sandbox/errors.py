@@ -1,0 +1,58 @@
+"""What can go wrong with a worker.
+
+    WorkerError
+      StudentCodeRaised    the student's code raised an exception, or lacks something
+      TookTooLong          no answer within the question's time
+      WorkerDied           the process ended: killed, crashed, out of memory, exited early
+      InvalidReply         the answer breaks the wire's limits or the reply's schema
+    SandboxFault           no worker can be started at all: a fault of the grader
+
+All but the last are about one worker, and cost the rubric lines that needed it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+class WorkerError(Exception):
+    """A worker couldn't answer. `doing` says in plain words what it was asked."""
+
+    doing = "running your code"
+
+
+@dataclass
+class StudentCodeRaised(WorkerError):
+    """The student's code raised, at a line of their file where that is known."""
+
+    type: str
+    message: str
+    file: str | None
+    line: int | None
+
+
+@dataclass
+class TookTooLong(WorkerError):
+    """No answer within this many seconds."""
+
+    seconds: float
+
+
+@dataclass
+class WorkerDied(WorkerError):
+    """The process ended before it answered; `reason` is for the student, the rest for staff."""
+
+    reason: str
+    report: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class InvalidReply(WorkerError):
+    """What came back is not an answer; `problem` says why."""
+
+    problem: str
+
+
+class SandboxFault(Exception):
+    """The grader can't start a worker."""
