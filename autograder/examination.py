@@ -23,11 +23,9 @@ from autograder.assignment import Assignment, TrainingRules
 from autograder.carry_over import CarryOver
 from autograder.feedback import Feedback, Rejected
 from autograder.intake import Submission
-from autograder.layer_probing import LayerProbe, probe_layer
 from autograder.layers import LayerList, ModelProblem
-from autograder.probing import HeadProbe, probe_head
-from autograder.sandbox.client import Sandbox
-from autograder.sandbox.errors import WorkerError
+from autograder.probing import HeadProbe, LayerProbe, probe_head, probe_layer
+from autograder.sandbox.client import Sandbox, WorkerError
 from autograder.sandbox.replies import ModelReply, SettingsReply
 from autograder.training import TrainingJob, TrainingResult
 from autograder.transformer import Judgement, TransformerRun, judge_weights, train_briefly
