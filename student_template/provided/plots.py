@@ -6,7 +6,7 @@ cell, or save it with figure.savefig("name.png").
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,7 +16,7 @@ from torch import Tensor
 from provided.training import Epoch
 
 # Okabe and Ito's palette, which stays distinct under colour blindness.
-BLUE, ORANGE, GRAY = "#0072B2", "#D55E00", "#666666"
+BLUE, ORANGE, GREEN, GRAY = "#0072B2", "#D55E00", "#009E73", "#666666"
 DOTS_PER_INCH = 110
 
 
@@ -87,6 +87,24 @@ def attention_maps(maps: Tensor, title: str) -> Figure:
     figure.supylabel("token that looks", fontsize=9)
     figure.suptitle(title, fontsize=10)
     figure.colorbar(image, ax=panels, shrink=0.8, label="attention weight")
+    return figure
+
+
+def experiments_plot(rows: Sequence[Mapping[str, str]]) -> Figure:
+    """Test accuracy of every run so far, in the order they were made, a mark per model."""
+    figure = Figure(figsize=(5, 3.2), dpi=DOTS_PER_INCH, layout="constrained")
+    axes = figure.subplots()
+    for model, color, mark in (("fc", BLUE, "o"), ("cnn", ORANGE, "s"), ("vit", GREEN, "^")):
+        points = [
+            (number, 100 * float(row["test_accuracy"]))
+            for number, row in enumerate(rows, start=1)
+            if row["model"] == model
+        ]
+        if points:
+            axes.plot(*zip(*points, strict=True), mark, color=color, label=model)
+    _finish(axes, "What was tried", "run", "test accuracy (%)")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.legend(frameon=False)
     return figure
 
 
