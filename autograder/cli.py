@@ -97,6 +97,42 @@ def package(
 
 
 @app.command()
+def validate(
+    only: Annotated[
+        str, typer.Option(help="Solutions by name, pattern or kind: no-scale,alternatives.")
+    ] = "",
+    training: Annotated[
+        bool, typer.Option(help="Ask the lines too that need a training; takes much longer.")
+    ] = True,
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML to this file.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write Markdown to this file.")] = None,
+) -> None:
+    """Prove the grader: grade all of solutions/ and compare with what is known; 1 if it differs."""
+    from rich.progress import track
+
+    from autograder import solutions, validation, validation_report
+
+    console = Console()
+    try:
+        chosen = solutions.load_solutions([name for name in only.split(",") if name])
+    except solutions.SolutionError as problem:
+        raise _usage(str(problem)) from None
+    graded = track(
+        validation.validate(chosen, training), "validating", len(chosen), console=console
+    )
+    outcomes = sorted(graded, key=lambda one: (one.solution.kind, one.solution.name))
+    console.print(validation_report.outcomes_table(outcomes))
+    if junit is not None:
+        validation_report.write_junit(outcomes, junit)
+    if markdown is not None:
+        validation_report.write_markdown(outcomes, markdown)
+    for outcome in outcomes:
+        for difference in outcome.differences():
+            console.print(f"{outcome.solution.name}  {difference}", markup=False)
+    raise typer.Exit(1 if any(outcome.differences() for outcome in outcomes) else 0)
+
+
+@app.command()
 def calibrate(
     submissions: Annotated[
         list[Path], typer.Argument(help="Folders, such as solutions/reference.")

@@ -21,11 +21,15 @@ from autograder import mnist, training
 from autograder.answers import Answers, read_answers
 from autograder.assignment import Assignment, TrainingRules
 from autograder.carry_over import CarryOver
-from autograder.feedback import Feedback, Rejected
+from autograder.diagnosis.mistake import named
+from autograder.diagnosis.models import why_untrainable
+from autograder.feedback import Feedback, Rejected, reject
 from autograder.intake import Submission
+from autograder.layer_probing import LayerProbe, probe_layer
 from autograder.layers import LayerList, ModelProblem
-from autograder.probing import HeadProbe, LayerProbe, probe_head, probe_layer
-from autograder.sandbox.client import Sandbox, WorkerError
+from autograder.probing import HeadProbe, probe_head
+from autograder.sandbox.client import Sandbox
+from autograder.sandbox.errors import WorkerError
 from autograder.sandbox.replies import ModelReply, SettingsReply
 from autograder.training import TrainingJob, TrainingResult
 from autograder.transformer import Judgement, TransformerRun, judge_weights, train_briefly
@@ -94,13 +98,14 @@ class Examination:
         say: Say = lambda topic, text: None,
         seed: int | None = None,
         carry_over: CarryOver | None = None,
+        trainers: training.Trainers | None = None,
     ) -> None:
         self.submission = submission
         self.assignment = assignment
         self.sandbox = sandbox
         self.seed = secrets.randbits(48) if seed is None else seed
         self._say = say
-        self._trainers = training.Trainers()
+        self._trainers = trainers or training.Trainers()
         self.carry_over = carry_over or CarryOver()
         self.fully_connected = Kept(
             lambda: self._model("build_fully_connected", "FULLY_CONNECTED_TRAINING")
@@ -207,7 +212,8 @@ class Examination:
         try:
             described.layers.build()
         except ModelProblem as problem:
-            raise Rejected(Feedback(f"The model can't be trained. {problem}")) from None
+            mistake = named(why_untrainable(described.layers))
+            raise reject(f"The model can't be trained. {problem}", **mistake) from None
         job = TrainingJob.of(
             described.layers,
             described.settings,

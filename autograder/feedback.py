@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import html
 from dataclasses import dataclass, field, replace
+from typing import TypedDict
 
-from autograder.sandbox.client import (
+from autograder.sandbox.errors import (
     InvalidReply,
     StudentCodeRaised,
     TookTooLong,
@@ -25,6 +26,14 @@ class Picture:
     description: str
 
 
+class Named(TypedDict, total=False):
+    """What is said about a mistake that was recognised; the keywords of `reject`."""
+
+    likely: str
+    next_step: str
+    diagnosis: str
+
+
 @dataclass(frozen=True)
 class Feedback:
     """One rubric line's text. Only the headline must be there."""
@@ -36,6 +45,7 @@ class Feedback:
     next_step: str = ""
     notes: tuple[str, ...] = ()
     pictures: tuple[Picture, ...] = field(default=(), repr=False)
+    diagnosis: str = ""  # id of the known mistake that was recognised, for staff and validate
 
     def lines(self) -> list[str]:
         """The text, a line each."""
@@ -83,9 +93,12 @@ def reject(
     likely: str = "",
     next_step: str = "",
     points: float = 0.0,
+    diagnosis: str = "",
 ) -> Rejected:
     """A Rejected to raise, from its parts."""
-    return Rejected(Feedback(headline, got, expected, likely, next_step), points)
+    return Rejected(
+        Feedback(headline, got, expected, likely, next_step, diagnosis=diagnosis), points
+    )
 
 
 def image_tag(picture: Picture) -> str:

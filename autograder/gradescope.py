@@ -33,6 +33,7 @@ class TestResult(BaseModel):
     output: Annotated[str, Field(max_length=MAX_OUTPUT)]
     output_format: Format = "text"
     visibility: Literal["visible", "hidden", "after_due_date", "after_published"] = "visible"
+    extra_data: dict[str, str] | None = None  # for staff: {"diagnosis": id} where one was named
 
     @model_validator(mode="after")
     def _within(self) -> TestResult:
@@ -77,7 +78,7 @@ class Results(BaseModel):
 
         Raises ValueError where they hold what JSON has no word for.
         """
-        content = self.model_dump(mode="json", exclude_none=True)
+        content = without_nulls(self.model_dump(exclude_none=True))
         text = json.dumps({"score": self.score, **content}, allow_nan=False, indent=1)
         file.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=".results-")
@@ -91,6 +92,15 @@ class Results(BaseModel):
             raise
 
 
+def without_nulls(value: Any) -> Any:
+    """The same without keys and entries that are None, for which the platform has no use."""
+    if isinstance(value, dict):
+        return {key: without_nulls(one) for key, one in value.items() if one is not None}
+    if isinstance(value, (list, tuple)):
+        return [without_nulls(one) for one in value if one is not None]
+    return value
+
+
 class Metadata(BaseModel):
     """What is used of submission_metadata.json. Its format may change: all of it is optional."""
 
@@ -102,8 +112,20 @@ class Metadata(BaseModel):
 
     @classmethod
     def read(cls, file: Path) -> Metadata:
-        """The metadata in a file; nothing where it is missing or not as expected."""
+        """The metadata in a file, without what is missing or not as expected."""
         try:
-            return cls.model_validate_json(file.read_bytes())
-        except (OSError, ValidationError):
+            content = json.loads(file.read_bytes())
+        except (OSError, ValueError, RecursionError):
             return cls()
+        if not isinstance(content, dict):
+            return cls()
+        earlier = content.get("previous_submissions")
+        content["previous_submissions"] = [
+            one for one in (earlier if isinstance(earlier, list) else []) if isinstance(one, dict)
+        ]
+        for name in ("id", "created_at"):
+            try:
+                cls.model_validate({name: content.get(name)})
+            except ValidationError:
+                content.pop(name)
+        return cls.model_validate(content)

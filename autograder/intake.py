@@ -7,10 +7,13 @@ given code is always the grader's own copy.
 
 from __future__ import annotations
 
+import lzma
 import os
 import shutil
 import stat
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -25,7 +28,13 @@ ARTIFACTS = {  # name in the artifacts folder -> most bytes
     "vit/weights.safetensors": 16 << 20,
 }
 OTHER_NAMES = {"vit.safetensors": "vit/weights.safetensors"}  # a flat artifacts folder
+MAX_ZIP = 200 << 20  # bytes of a zip inside a folder
 MAX_ENTRIES = 5_000
+# What reading from a damaged, encrypted or exotic zip raises.
+UNREADABLE = (
+    OSError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, NotImplementedError,
+    EOFError, ValueError, struct.error,
+)  # fmt: skip
 MAX_DEPTH = 6
 GIVEN_CODE = Path(__file__).resolve().parent.parent / "student_template" / "provided"
 
@@ -70,15 +79,33 @@ def take(source: Path, into: Path) -> Submission:
         opened: _Folder | _Zip = _Folder(source)
     elif zipfile.is_zipfile(source):
         opened = _Zip(source)
+        try:
+            opened.entries([])
+        except UNREADABLE:
+            raise IntakeError(f"{source} is a damaged zip") from None
     else:
         raise IntakeError(f"{source} is neither a folder nor a zip")
     entries = opened.entries(notes)
-    inner = [entry for entry in entries if entry.path.suffix == ".zip"]
+    inner = [e for e in entries if e.path.suffix == ".zip" and e.regular and e.size <= MAX_ZIP]
     if not _finds_any(entries) and len(inner) == 1 and isinstance(opened, _Folder):
-        notes.append(f"Graded what is inside {inner[0].path.name}.")
-        opened = _Zip(source / inner[0].path)
-        entries = opened.entries(notes)
+        opened, entries = _inside(source / inner[0].path, opened, entries, notes)
+    elif not _finds_any(entries) and len(inner) > 1:
+        notes.append(f"There are {len(inner)} zips in the submission: hand in one.")
     return _copy(opened, entries, into, notes)
+
+
+def _inside(
+    file: Path, opened: _Folder, entries: list[_Entry], notes: list[str]
+) -> tuple[_Folder | _Zip, list[_Entry]]:
+    """What is in the one zip of a folder; the folder as it is where that can't be read."""
+    found = _Zip(file)
+    try:
+        inside = found.entries(notes)
+    except UNREADABLE:
+        notes.append(f"{file.name} can't be read as a zip.")
+        return opened, entries
+    notes.append(f"Graded what is inside {file.name}.")
+    return found, inside
 
 
 def _copy(
@@ -98,7 +125,7 @@ def _copy(
         else:
             try:
                 read[name] = opened.read(entry.path, limit)
-            except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError):
+            except UNREADABLE:
                 notes.append(f"{name} can't be read: not taken.")
     notes += _near_misses(entries, root, read)
     folder = into / "submission"
@@ -171,7 +198,8 @@ class _Zip:
             if len(path.parts) > MAX_DEPTH + 1 or any(_ignored(part) for part in path.parts):
                 continue
             mode = info.external_attr >> 16
-            found.append(_Entry(path, info.file_size, not mode or stat.S_ISREG(mode)))
+            regular = stat.S_IFMT(mode) in (0, stat.S_IFREG)  # 0: permissions alone, or nothing
+            found.append(_Entry(path, info.file_size, regular))
         return found
 
     def read(self, path: PurePosixPath, limit: int) -> bytes:

@@ -24,7 +24,7 @@ MAX_PARAMETERS = 5_000_000
 MAX_ACTIVATIONS = 2_000_000  # numbers that one image turns into, all layers together
 MAX_MULTIPLICATIONS = 200_000_000  # of one image's forward pass
 
-Size = Annotated[int, Field(ge=1, le=100_000)]
+Size = Annotated[int, Field(ge=1, le=100_000, strict=True)]
 Window = Annotated[int, Field(ge=1, le=64)]
 WindowPair = Window | tuple[Window, Window]
 Padding = Annotated[int, Field(ge=0, le=64)]
@@ -182,12 +182,20 @@ class LayerList:
         return [layer for layer in self.layers if layer.known and layer.kind == kind]
 
     def hidden_units(self) -> list[int]:
-        """Outputs of every Linear layer but the last, which gives the logits."""
-        return [int(layer.arguments["out_features"]) for layer in self.of_kind("Linear")[:-1]]
+        """Outputs of every Linear layer but the last, which gives the logits.
+
+        Raises ModelProblem where one claims a size that can't be.
+        """
+        linear = self.of_kind("Linear")
+        for layer in linear:
+            _check(layer)
+        return [int(layer.arguments["out_features"]) for layer in linear[:-1]]
 
     def top_level_indices(self) -> list[int]:
         """For each layer, the index in the outermost nn.Sequential that it lies under."""
         names = [layer.path.partition(".")[0] for layer in self.layers]
+        if all(name.isdecimal() for name in names):
+            return [int(name) for name in names]  # torch's own names: empty containers count
         order = {name: index for index, name in enumerate(dict.fromkeys(names))}
         return [order[name] for name in names]
 
@@ -250,15 +258,7 @@ class LayerList:
                 and self.layers[layer.same_as].same_as is None
             ):
                 raise ModelProblem(f"{layer} claims to be another layer.")
-            try:
-                ARGUMENTS[layer.kind].model_validate(layer.arguments)
-            except ValidationError as problem:
-                error = problem.errors()[0]
-                name = error["loc"][0] if error["loc"] else "its arguments"
-                raise ModelProblem(
-                    f"{layer} has {name} = {layer.arguments.get(str(name))}, which is not possible "
-                    "here."
-                ) from None
+            _check(layer)
 
     def _assemble(self) -> nn.Sequential:
         modules: list[nn.Module] = []
@@ -281,6 +281,7 @@ class LayerList:
             for layer, module in zip(self.layers, draft, strict=True):
                 before = tuple(x.shape)
                 try:
+                    _check_axis(module, x)
                     x = module(x)
                 except (RuntimeError, ValueError, IndexError, NotImplementedError) as problem:
                     reason = str(problem).splitlines()[0][:200]
@@ -302,9 +303,28 @@ class LayerList:
             )
 
 
+def _check(layer: Layer) -> None:
+    """Raise ModelProblem where a layer's arguments are none that it can be made with."""
+    try:
+        ARGUMENTS[layer.kind].model_validate(layer.arguments)
+    except ValidationError as problem:
+        error = problem.errors()[0]
+        name = error["loc"][0] if error["loc"] else "its arguments"
+        raise ModelProblem(
+            f"{layer} has {name} = {layer.arguments.get(str(name))}, which is not possible here."
+        ) from None
+
+
 def batch_shape(shape: tuple[int, ...]) -> str:
     """A shape with B for the number of images."""
     return f"(B, {', '.join(str(size) for size in shape[1:])})" if len(shape) > 1 else "(B,)"
+
+
+def _check_axis(module: nn.Module, x: Tensor) -> None:
+    """Raise IndexError for a softmax over an axis that isn't there; meta tensors let it pass."""
+    dim = getattr(module, "dim", None)
+    if isinstance(module, (nn.Softmax, nn.LogSoftmax)) and dim is not None:
+        x.size(dim)
 
 
 def _multiplications(module: nn.Module, output: Tensor) -> int:

@@ -23,11 +23,12 @@ from pathlib import Path
 import pytest
 
 from autograder.assignment import Assignment
+from autograder.diagnosis.errors import of_error
 from autograder.examination import Examination
-from autograder.feedback import Feedback, Rejected, of_worker_error
+from autograder.feedback import Feedback, Rejected
 from autograder.gradescope import LeaderboardEntry, Results, TestResult
 from autograder.intake import Submission
-from autograder.sandbox.client import WorkerError
+from autograder.sandbox.errors import WorkerError
 
 NOT_REACHED = Feedback("Not reached: the grader was stopped before this line.")
 GRADER_FAULT = Feedback(
@@ -67,6 +68,7 @@ class RubricLine:
             status="passed" if self.earned >= self.points else "failed",
             output=self.feedback.html() if self.feedback.pictures else self.feedback.text(),
             output_format="html" if self.feedback.pictures else "text",
+            extra_data={"diagnosis": self.feedback.diagnosis} if self.feedback.diagnosis else None,
         )
 
 
@@ -108,7 +110,10 @@ class GradingPlugin:
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> object:
         """Record what a test, or its set-up, came to."""
         line = self.lines[rubric_line(item).number]
-        if call.excinfo is not None:
+        if call.excinfo is not None and call.when == "teardown":
+            trace = traceback.format_exception(call.excinfo.value)
+            self.faults[f"{line.number}, afterwards"] = "".join(trace)
+        elif call.excinfo is not None:
             self._failed(line, call.excinfo.value)
         elif call.when == "call":
             line.earned = line.points
@@ -124,7 +129,7 @@ class GradingPlugin:
         if isinstance(problem, Rejected):
             line.earned, line.feedback = problem.points, problem.feedback
         elif isinstance(problem, WorkerError):
-            line.feedback = of_worker_error(problem)
+            line.feedback = of_error(problem)
         else:
             line.feedback = GRADER_FAULT
             self.faults[line.number] = "".join(traceback.format_exception(problem))
@@ -178,7 +183,7 @@ def run_suites(plugin: GradingPlugin, folder: Path) -> None:
         "-p", "no:terminal",
         "-p", "no:timeout",
         "-o", "markers=slow: waits for a training",
-        "--strict-markers",
+        "--strict-markers", "--continue-on-collection-errors",
         "--import-mode=importlib",
     ]  # fmt: skip
     status = pytest.main(arguments, plugins=[plugin])

@@ -63,6 +63,7 @@ class NormParameters:
 
     weight: Tensor | None
     bias: Tensor | None
+    eps: float = LAYER_NORM_EPS
 
 
 @dataclass(frozen=True)
@@ -132,5 +133,5 @@ def mlp(x: Tensor, parameters: LayerParameters, activation: str = "ReLU") -> Ten
 def layer_norm(x: Tensor, parameters: NormParameters) -> Tensor:
     """Each token normalised over its I numbers, then scaled and shifted."""
     return functional.layer_norm(
-        x, x.shape[-1:], parameters.weight, parameters.bias, eps=LAYER_NORM_EPS
+        x, x.shape[-1:], parameters.weight, parameters.bias, eps=parameters.eps
     )

@@ -10,14 +10,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import permutations
+from itertools import permutations, product
 
 from torch import Tensor
 
-from autograder.reference import HeadParameters, LayerParameters, NormParameters
+from autograder.reference import (
+    LAYER_NORM_EPS,
+    HeadParameters,
+    LayerParameters,
+    NormParameters,
+)
 
 HEAD_PARAMETER = re.compile(r"^(?P<list>.*?)(?P<index>\d+)\.(?P<rest>.+)$")
 NAME_HINTS = {"query": "q", "key": "k", "value": "v"}
+
+
+Vectors = tuple[str | None, str | None]
 
 
 class RolesUnclear(Exception):
@@ -96,14 +104,29 @@ def head_candidates(
     return sorted(readings, key=_name_distance)
 
 
+def loose_head_candidates(
+    shapes: Mapping[str, tuple[int, ...]], input_dim: int, inner_dim: int
+) -> list[HeadRoles]:
+    """Readings of a head that is wrongly built: one projection may play several roles.
+
+    They are for naming a mistake, never for giving points. Empty where nothing fits.
+    """
+    blocks, unused = _head_blocks(shapes, input_dim, inner_dim)
+    if unused or not 1 <= len(blocks) < 3:
+        return []
+    readings = [HeadRoles(*chosen) for chosen in product(blocks, repeat=3)]
+    return sorted(readings, key=_name_distance)
+
+
 def _head_blocks(
     shapes: Mapping[str, tuple[int, ...]], input_dim: int, inner_dim: int
 ) -> tuple[list[Block], list[str]]:
     blocks: list[Block] = []
-    biases = {name for name, shape in shapes.items() if len(shape) == 1}
+    vectors = {name for name, shape in shapes.items() if len(shape) == 1}
+    biases = set(vectors)
     unused = []
     for name, shape in shapes.items():
-        if name in biases:
+        if name in vectors:
             continue
         found = _split(shape, input_dim, inner_dim)
         if found is None:
@@ -173,11 +196,13 @@ class LayerRoles:
     heads: tuple[tuple[str, HeadRoles], ...]  # prefix of each head's parameters, and its roles
     output: str
     output_bias: str | None
-    norms: tuple[tuple[str | None, str | None], tuple[str | None, str | None]]
+    norms: tuple[Vectors, Vectors]  # each with the names of its scale and shift
     first: str
     first_bias: str | None
     second: str
     second_bias: str | None
+    output_transposed: bool = False  # a plain matrix (H·D, I), used as heads @ W_O
+    eps: float = LAYER_NORM_EPS
 
     def parameters(self, values: Mapping[str, Tensor]) -> LayerParameters:
         """The reference's parameters, taken from the student's (differentiably)."""
@@ -187,11 +212,11 @@ class LayerRoles:
 
         return LayerParameters(
             heads=tuple(roles.parameters(_below(values, prefix)) for prefix, roles in self.heads),
-            output=values[self.output],
+            output=values[self.output].T if self.output_transposed else values[self.output],
             output_bias=get(self.output_bias),
             norms=(
-                NormParameters(get(self.norms[0][0]), get(self.norms[0][1])),
-                NormParameters(get(self.norms[1][0]), get(self.norms[1][1])),
+                NormParameters(get(self.norms[0][0]), get(self.norms[0][1]), self.eps),
+                NormParameters(get(self.norms[1][0]), get(self.norms[1][1]), self.eps),
             ),
             first=values[self.first],
             first_bias=get(self.first_bias),
@@ -208,10 +233,12 @@ def layer_candidates(
     dim_head: int,
     mlp_dim: int,
     head_roles: HeadRoles,
+    loose: bool = False,
 ) -> Iterator[LayerRoles]:
     """Every reading of an encoder layer's parameters. Raises RolesUnclear.
 
-    `head_roles` says how the parameters of each of its heads are read.
+    head_roles: how the parameters of each of its heads are read
+    loose:      also with one norm or none; for naming a mistake, never for giving points
     """
     prefixes = _head_prefixes(shapes, head_roles)
     if len(prefixes) != heads:
@@ -224,23 +251,24 @@ def layer_candidates(
         for name, shape in shapes.items()
         if not any(name.startswith(prefix) for prefix in prefixes)
     }
-    output = _only(rest, (dim, heads * dim_head), "W_O, which maps the heads back to dim,")
-    first = _only(rest, (mlp_dim, dim), "the MLP's first Linear")
-    second = _only(rest, (dim, mlp_dim), "the MLP's second Linear")
-    biases = [_bias_of(name, rest[name][0], rest) for name in (output, first, second)]
-    used = {output, first, second, *biases}
-    vectors = [name for name in rest if name not in used]
-    for norms in _norm_orders(vectors, rest, dim):
-        yield LayerRoles(
-            heads=tuple((prefix, head_roles) for prefix in prefixes),
-            output=output,
-            output_bias=biases[0],
-            norms=norms,
-            first=first,
-            first_bias=biases[1],
-            second=second,
-            second_bias=biases[2],
-        )
+    output, transposed = _output(rest, dim, heads * dim_head)
+    for first, second in _mlp_pairs(rest, output, dim, mlp_dim):
+        sizes = ((output, dim), (first, rest[first][0]), (second, dim))
+        biases = [_bias_of(name, size, rest) for name, size in sizes]
+        used = {output, first, second, *biases}
+        vectors = [name for name in rest if name not in used]
+        for norms in _norm_orders(vectors, rest, dim, loose):
+            yield LayerRoles(
+                heads=tuple((prefix, head_roles) for prefix in prefixes),
+                output=output,
+                output_bias=biases[0],
+                norms=norms,
+                first=first,
+                first_bias=biases[1],
+                second=second,
+                second_bias=biases[2],
+                output_transposed=transposed,
+            )
 
 
 def _head_prefixes(shapes: Mapping[str, tuple[int, ...]], roles: HeadRoles) -> list[str]:
@@ -263,15 +291,46 @@ def _only(shapes: Mapping[str, tuple[int, ...]], shape: tuple[int, ...], what: s
     return names[0]
 
 
+def _output(shapes: Mapping[str, tuple[int, ...]], dim: int, inner: int) -> tuple[str, bool]:
+    """W_O, and whether it stands as a plain matrix to multiply with from the left."""
+    plain = [name for name, shape in shapes.items() if shape == (inner, dim)]
+    if len(plain) == 1 and (dim, inner) not in shapes.values():
+        return plain[0], True
+    return _only(shapes, (dim, inner), "W_O, which maps the heads back to dim,"), False
+
+
+def _mlp_pairs(
+    shapes: Mapping[str, tuple[int, ...]], output: str, dim: int, mlp_dim: int
+) -> list[tuple[str, str]]:
+    """The MLP's two weights: those with mlp_dim hidden units, else any two that fit together."""
+    weights = [name for name, shape in shapes.items() if len(shape) == 2 and name != output]
+    pairs = [
+        (first, second)
+        for first, second in permutations(weights, 2)
+        if shapes[first] == shapes[second][::-1] and shapes[second][0] == dim
+    ]
+    if len(weights) == 2 and pairs:
+        return pairs
+    first = _only(shapes, (mlp_dim, dim), "the MLP's first Linear")
+    return [(first, _only(shapes, (dim, mlp_dim), "the MLP's second Linear"))]
+
+
 def _norm_orders(
-    vectors: list[str], shapes: Mapping[str, tuple[int, ...]], dim: int
-) -> Iterator[tuple[tuple[str | None, str | None], tuple[str | None, str | None]]]:
+    vectors: list[str], shapes: Mapping[str, tuple[int, ...]], dim: int, loose: bool
+) -> Iterator[tuple[Vectors, Vectors]]:
     wrong = [name for name in vectors if shapes[name] != (dim,)]
     if wrong or len(vectors) > 4:
         raise RolesUnclear(
             "It has parameters that an encoder layer doesn't need: "
             f"{', '.join((wrong or vectors)[:4])}."
         )
+    if loose and len(vectors) == 2:
+        for weight, bias in permutations(vectors):
+            yield ((weight, bias), (weight, bias))
+    if loose and not vectors:
+        yield ((None, None), (None, None))
+    if loose:
+        return
     pairs = _named_pairs(vectors)
     if pairs is not None:
         yield (pairs[0], pairs[1])
@@ -287,9 +346,7 @@ def _norm_orders(
     )
 
 
-def _named_pairs(
-    vectors: list[str],
-) -> list[tuple[str | None, str | None]] | None:
+def _named_pairs(vectors: list[str]) -> list[Vectors] | None:
     """The (weight, bias) pairs of two nn.LayerNorms, or None where names don't show them."""
     prefixes = dict.fromkeys(name.rpartition(".")[0] for name in vectors)
     if len(prefixes) != 2 or not all(

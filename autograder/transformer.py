@@ -18,6 +18,7 @@ from torch import Tensor
 from autograder import mnist
 from autograder.assignment import Assignment
 from autograder.comparison import well_formed
+from autograder.diagnosis.models import WEIGHTS_MISSING
 from autograder.feedback import reject
 from autograder.probing import HeadProbe
 from autograder.roles import HeadRoles
@@ -115,6 +116,7 @@ def judge_weights(
         raise reject(
             "No trained weights were submitted: artifacts/vit/weights.safetensors is missing.",
             next_step="Run: python train.py vit, and submit the artifacts folder.",
+            diagnosis=WEIGHTS_MISSING.id,
         )
     try:
         state = wire.decode_tensors(weights)

@@ -9,15 +9,21 @@ import csv
 import io
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from torch import Tensor
 
-from autograder.assignment import Assignment, Bar, TrainingRules
+from autograder.assignment import Assignment, Bar, Cnn, TrainingRules
 from autograder.comparison import well_formed
-from autograder.feedback import Feedback, Picture, Rejected, of_worker_error, reject
-from autograder.layers import LayerList
+from autograder.diagnosis import encoder
+from autograder.diagnosis import models as known
+from autograder.diagnosis.errors import of_error
+from autograder.diagnosis.mistake import named
+from autograder.examination import Model
+from autograder.feedback import Feedback, Named, Picture, Rejected, reject
+from autograder.layers import LayerList, ModelProblem
 from autograder.report import attention_picture, loss_picture, step_picture
-from autograder.sandbox.client import WorkerError
+from autograder.sandbox.errors import WorkerError
 from autograder.training import TrainingResult
 from autograder.transformer import Judgement, TransformerRun
 from provided.mnist import CLASSES, IMAGE_SIZE
@@ -40,7 +46,7 @@ def check_layers(layers: LayerList, allowed: frozenset[str]) -> None:
             f"{_and(dict.fromkeys(str(layer) for layer in outside))} "
             f"{'is' if len(outside) == 1 else 'are'} not on the list of allowed layers.",
             expected=f"only {', '.join(sorted(allowed))}",
-            next_step="A model of allowed layers only loses nothing else.",
+            **named(known.FORBIDDEN_LAYER),
         )
     check_has_weights(layers)
 
@@ -52,7 +58,56 @@ def check_has_weights(layers: LayerList) -> None:
             "The model has no layer that learns.",
             got=", ".join(str(layer) for layer in layers.layers) or "an empty nn.Sequential",
             expected="at least one Linear or Conv2d",
+            **named(known.NOTHING_LEARNS),
         )
+
+
+def check_hidden_units(layers: LayerList, most: int) -> Feedback:
+    """All hidden layers together stay within the limit."""
+    check_has_weights(layers)
+    units = layers.hidden_units()
+    counted = f"{' + '.join(str(count) for count in units) or '0'} = {sum(units)}"
+    if sum(units) > most:
+        raise reject(
+            f"{sum(units) - most} hidden units too many.",
+            got=counted,
+            expected=f"at most {most}",
+            **named(known.TOO_MANY_UNITS),
+        )
+    return Feedback(f"Right: {counted} hidden units of at most {most}.")
+
+
+def check_required_layers(layers: LayerList) -> None:
+    """At least one Dropout and one BatchNorm2d."""
+    missing = [kind for kind in ("Dropout", "BatchNorm2d") if not layers.of_kind(kind)]
+    if missing:
+        raise reject(
+            f"The network has no {' and no '.join(missing)}.",
+            expected="at least one of each",
+            got=", ".join(layer.kind for layer in layers.layers) or "no layers",
+            **named(known.missing_kinds(missing)),
+        )
+
+
+def check_parameters(layers: LayerList, rules: Cnn) -> Feedback:
+    """Fewer parameters than the limit; by how many and where, if not."""
+    check_has_weights(layers)
+    try:
+        counts = [(layer, count) for layer, count in layers.parameter_counts() if count]
+    except ModelProblem as problem:
+        raise reject(f"The parameters can't be counted. {problem}") from None
+    total, limit = sum(count for _, count in counts), rules.max_parameters
+    largest, most = max(counts, key=lambda pair: pair[1])
+    if total >= limit:
+        raise reject(
+            f"{total - limit + 1:,} parameters too many.",
+            got=f"{total:,}; {largest} alone has {most:,}",
+            expected=f"fewer than {limit:,}",
+            **named(known.TOO_MANY_PARAMETERS),
+        )
+    small = total < rules.small_parameters
+    praise = f" Even fewer than {rules.small_parameters:,}: well done!" if small else ""
+    return Feedback(f"Right: {total:,} parameters of fewer than {limit:,}.{praise}")
 
 
 def judge_training(
@@ -60,10 +115,12 @@ def judge_training(
     rules: TrainingRules,
     title: str,
     assignment: Assignment,
-    notes: Sequence[str] = (),
+    model: Model,
 ) -> Feedback:
     """Full points at the bar, the table's points below it. The best epoch of any seed counts."""
-    trial = result.best
+    trial, notes = result.best, model.notes
+    assert model.settings is not None
+    finding = known.why_inaccurate(model.layers, model.settings, result)
     if not trial.epochs:
         reason = {
             "diverged": "The loss became NaN or infinite in the first epoch.",
@@ -71,9 +128,14 @@ def judge_training(
         }.get(result.ended, "No epoch was trained.")
         raise reject(
             f"{title}: no result. {reason}",
-            next_step="Try a smaller learning rate."
-            if result.ended == "diverged"
-            else "Use fewer or smaller layers.",
+            **(
+                named(finding)
+                or Named(
+                    next_step="Try a smaller learning rate."
+                    if result.ended == "diverged"
+                    else "Use fewer or smaller layers."
+                )
+            ),
         )
     best_epoch = trial.test_accuracy.index(trial.best) + 1
     headline = f"Test accuracy {trial.best:.2%} after epoch {best_epoch}"
@@ -95,9 +157,7 @@ def judge_training(
     raise Rejected(
         Feedback(
             f"{headline}{tries}: below the {rules.accuracy:.1%} asked for.{ended}",
-            likely=_why_low(trial.best, result),
-            next_step="Compare both losses: far apart means overfitting, both high means that the "
-            "learning rate or the network is too small.",
+            **(named(finding) or _why_low(trial.best, result)),
             notes=(*notes, *history),
             pictures=pictures,
         ),
@@ -117,6 +177,7 @@ def check_history(content: bytes | None, model: str) -> Feedback:
         raise reject(
             f"{name} was not submitted.",
             next_step=f"Run: python train.py {model}, and submit the artifacts folder.",
+            diagnosis=known.HISTORY_MISSING.id,
         )
     try:
         rows = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"))))[:MAX_HISTORY_ROWS]
@@ -127,12 +188,15 @@ def check_history(content: bytes | None, model: str) -> Feedback:
         raise reject(
             f"{name} has no {_and(missing)}." if rows else f"{name} has no epochs.",
             expected=f"a row per epoch with at least {', '.join(HISTORY_COLUMNS)}",
+            **named(known.HISTORY_INCOMPLETE),
         )
     for number, row in enumerate(rows, start=1):
         for column in HISTORY_COLUMNS:
             if not _is_loss(row[column]):
                 raise reject(
-                    f"{name}, row {number}: {column} is not a number.", got=str(row[column])[:60]
+                    f"{name}, row {number}: {column} is not a number.",
+                    got=str(row[column])[:60],
+                    **named(known.HISTORY_INCOMPLETE),
                 )
     if [int(float(row["epoch"])) for row in rows] != list(range(1, len(rows) + 1)):
         raise reject(f"{name}: epochs are not numbered 1, 2, 3, ….")
@@ -198,7 +262,8 @@ def judge_weights(judgement: Judgement, assignment: Assignment) -> Feedback:
 def check_attention_maps(judged: Judgement | TransformerRun, assignment: Assignment) -> Feedback:
     """Eight square maps with rows that sum to one, drawn in the feedback."""
     if isinstance(judged.attention, WorkerError):
-        raise Rejected(of_worker_error(judged.attention))
+        feedback = of_error(judged.attention)
+        raise Rejected(replace(feedback, **named(encoder.MAPS_NOT_RETURNED)))
     maps = judged.attention
     problem = well_formed(maps, (1, HEADS, TOKENS, TOKENS))
     if problem is not None and tuple(maps.shape) == (HEADS, 1, TOKENS, TOKENS):
@@ -258,13 +323,18 @@ def _history_table(result: TrainingResult) -> list[str]:
     return lines
 
 
-def _why_low(accuracy: float, result: TrainingResult) -> str:
+def _why_low(accuracy: float, result: TrainingResult) -> Named:
+    """What the losses alone say."""
     if accuracy < 2 / CLASSES:
-        return "the network doesn't learn at all: look at the learning rate and the last layers"
+        return {"likely": "it doesn't learn at all: look at the learning rate and the last layers"}
+    hint = (
+        "Compare both losses: far apart means overfitting, both high means that the learning rate "
+        "or the network is too small."
+    )
     last = result.best.epochs[-1]
-    if last.validation_loss > 2 * last.train_loss and last.validation_loss > 0.05:
-        return "overfitting: the validation loss is far above the training loss"
-    return ""
+    overfits = last.validation_loss > 2 * last.train_loss and last.validation_loss > 0.05
+    likely = "overfitting: the validation loss is far above the training loss" if overfits else ""
+    return {"likely": likely, "next_step": hint}
 
 
 def _is_loss(text: str | None) -> bool:

@@ -248,6 +248,8 @@ def set_parameters(module: nn.Module, values: dict[str, Tensor]) -> None:
 def as_outputs(result: Any) -> list[Tensor]:
     """What a forward returned as a list of tensors: one, or several in a tuple or list."""
     parts = list(result) if isinstance(result, (tuple, list)) else [result]
+    if len(parts) > 1 and parts[-1] is None:  # no attention maps: their own lines say so
+        parts.pop()
     for part in parts:
         if not isinstance(part, Tensor):
             raise Refusal(

@@ -55,6 +55,7 @@ class Sandbox:
     limits:     what each worker may use
     files:      data files that a worker may be given, by name
     without:    optional layers of confinement to leave out
+    zygote:     what forks the workers, where several submissions share one; else its own
     """
 
     def __init__(
@@ -63,12 +64,14 @@ class Sandbox:
         limits: Limits,
         files: Mapping[str, Path],
         without: Collection[str] = (),
+        zygote: ForkServer | None = None,
     ) -> None:
         self._submission = submission
         self._limits = limits
         self._files = dict(files)
         self._without = frozenset(without)
-        self._zygote = ForkServer("worker")
+        self._zygote = zygote or ForkServer("worker")
+        self._shared = zygote is not None
         self.confinement = Confinement()
         self.endings: list[dict[str, Any]] = []
 
@@ -86,8 +89,9 @@ class Sandbox:
             worker.close()
 
     def close(self) -> None:
-        """End the zygote, and with it every worker."""
-        self._zygote.close()
+        """End the zygote, and with it every worker, unless others use it too."""
+        if not self._shared:
+            self._zygote.close()
 
     def _start_worker(self, names: tuple[str, ...]) -> Worker:
         ends = [os.pipe() for _ in range(3)]

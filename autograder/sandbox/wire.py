@@ -65,8 +65,11 @@ class Message:
 
 def encode(message: Message) -> bytes:
     """The frame for a message. Raises WireError where it would break the limits."""
-    text = json.dumps(message.content, allow_nan=False).encode()
-    blob = encode_tensors(message.tensors)
+    try:
+        text = json.dumps(message.content, allow_nan=False).encode()
+        blob = encode_tensors(message.tensors)
+    except (ValueError, TypeError, KeyError) as problem:
+        raise WireError(f"it can't be written: {problem}") from problem
     if len(text) > MAX_JSON_BYTES or len(blob) > MAX_TENSOR_BYTES:
         raise WireError(f"a message of {len(text)} + {len(blob)} bytes is too long to send")
     return LENGTHS.pack(len(text), len(blob)) + text + blob
@@ -110,7 +113,10 @@ def decode_json(text: bytes) -> dict[str, Any]:
     """A JSON object without NaN, infinities or repeated keys. Raises WireError."""
     try:
         content = json.loads(
-            text, parse_constant=_refuse_constant, object_pairs_hook=_refuse_repeated
+            text,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            object_pairs_hook=_refuse_repeated,
         )
     except (ValueError, RecursionError) as problem:
         raise WireError(f"it is not valid JSON: {problem}") from problem
@@ -157,14 +163,19 @@ def decode_tensors(blob: bytes | bytearray) -> dict[str, Tensor]:
         if start != end or stop > len(data):
             raise WireError(f"tensor {name[:60]!r} lies outside its data")
         end = stop
-        tensors[name] = (
-            torch.frombuffer(bytearray(data[start:stop]), dtype=dtype).view(shape)
-            if stop > start
-            else torch.empty(shape, dtype=dtype)
-        )
+        tensors[name] = _from_bytes(data[start:stop], dtype, shape)
     if end != len(data):
         raise WireError("there are bytes that belong to no tensor")
     return tensors
+
+
+def _from_bytes(data: memoryview, dtype: torch.dtype, shape: list[int]) -> Tensor:
+    """A new tensor; bytes other than 0 and 1 are True in a tensor of truth values."""
+    if not data:
+        return torch.zeros(shape, dtype=dtype)
+    if dtype == torch.bool:
+        return torch.frombuffer(bytearray(data), dtype=torch.uint8).ne(0).view(shape)
+    return torch.frombuffer(bytearray(data), dtype=dtype).view(shape)
 
 
 def _split_header(blob: bytes | bytearray) -> tuple[dict[str, Any], memoryview]:
@@ -185,7 +196,11 @@ def _checked_entry(name: str, entry: object) -> tuple[torch.dtype, list[int], in
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str) or dtype not in DTYPES:
         raise WireError(f"tensor {name[:60]!r} has an unexpected dtype")
-    if not _are_sizes(shape) or len(shape) > MAX_DIMENSIONS:
+    if (
+        not _are_sizes(shape)
+        or len(shape) > MAX_DIMENSIONS
+        or prod(size for size in shape if size) > MAX_TENSOR_BYTES
+    ):
         raise WireError(f"tensor {name[:60]!r} has an unexpected shape")
     if not _are_sizes(offsets) or len(offsets) != 2:
         raise WireError(f"tensor {name[:60]!r} has unexpected offsets")
@@ -206,6 +221,13 @@ def _bytes_of(tensor: Tensor) -> bytes:
 
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not a JSON number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise ValueError(f"{text[:20]} is too large a number")
+    return number
 
 
 def _refuse_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

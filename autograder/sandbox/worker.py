@@ -123,7 +123,7 @@ def describe_exception(problem: BaseException, folder: Path) -> dict[str, Any]:
 def _send(descriptor: int, message: wire.Message) -> None:
     try:
         frame = wire.encode(message)
-    except (wire.WireError, ValueError, KeyError) as problem:  # NaN in JSON, an odd dtype, too long
+    except wire.WireError as problem:  # NaN in JSON, an odd dtype, too long
         text = f"its answer can't be sent: {problem}"[:MAX_TEXT]
         error = {"type": "Unsendable", "message": text, "file": None, "line": None}
         frame = wire.encode(wire.Message({"error": error}))

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
+from provided.mnist import Split
 from provided.training import Epoch
 
 # Okabe and Ito's palette, which stays distinct under colour blindness.
@@ -87,6 +88,21 @@ def attention_maps(maps: Tensor, title: str) -> Figure:
     figure.supylabel("token that looks", fontsize=9)
     figure.suptitle(title, fontsize=10)
     figure.colorbar(image, ax=panels, shrink=0.8, label="attention weight")
+    return figure
+
+
+def digits(images: Split) -> Figure:
+    """Some images in a row or two, their digit above each."""
+    columns = 8
+    rows = -(-len(images) // columns)
+    figure = Figure(figsize=(columns * 0.8, rows * 1.0), dpi=DOTS_PER_INCH, layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False)
+    pictures, labels = images.images, images.labels
+    for index, axes in enumerate(panels.flat):
+        axes.set_axis_off()
+        if index < len(images):
+            axes.imshow(pictures[index].tolist(), cmap="gray", vmin=0, vmax=255)
+            axes.set_title(str(int(labels[index])), fontsize=9)
     return figure
 
 

@@ -2,7 +2,14 @@
 
 from gradescope_utils.autograder_utils.decorators import number, weight
 
-from autograder.feedback import reject
+from autograder.diagnosis import answers
+from autograder.diagnosis.mistake import named
+from autograder.feedback import Named, reject
+
+HINT_COUNT = Named(next_step="A filter covers every channel of the input, and has one bias.")
+HINT_PLACES = Named(
+    next_step="Count the places along one side first. Write [height, width, channels]."
+)
 
 
 @number("1b.1")
@@ -14,7 +21,7 @@ def test_parameters(exam, assignment):
         raise reject(
             "This is not the number of parameters.",
             got=str(got),
-            next_step="A filter covers every channel of the input, and has one bias.",
+            **(named(answers.of_parameters(assignment.conv2d, got)) or HINT_COUNT),
         )
 
 
@@ -27,5 +34,5 @@ def test_output_shape(exam, assignment):
         raise reject(
             "This is not the shape of the output.",
             got=str(list(got)),
-            next_step="Count the places along one side first. Write [height, width, channels].",
+            **(named(answers.of_output_shape(assignment.conv2d, got)) or HINT_PLACES),
         )

@@ -2,18 +2,22 @@
 
 from gradescope_utils.autograder_utils.decorators import number, weight
 
-from autograder.feedback import reject
+from autograder.diagnosis import answers
+from autograder.diagnosis.mistake import named
+from autograder.feedback import Named, reject
 
 
-def check(exam, pooling, name, expected):
+def check(exam, pooling, name, matrix, average):
     """Compare one pooled matrix with the key that torch computed."""
+    expected = pooling.average(matrix) if average else pooling.maximum(matrix)
     got = exam.answers.matrix("q1c", name)
+    mistake = named(answers.of_pooling(pooling, got, matrix, average))
     shape = (len(got), *sorted({len(row) for row in got}))
     if shape != (len(expected), len(expected[0])):
         raise reject(
             "This is not a matrix of the right shape.",
             got=" x ".join(str(size) for size in shape),
-            next_step="Count where a window of 3 by 3 fits when it moves by 2.",
+            **(mistake or Named(next_step="At how many places does the window fit in a row?")),
         )
     wrong = sum(
         abs(mine - key) > pooling.tolerance
@@ -24,7 +28,7 @@ def check(exam, pooling, name, expected):
         raise reject(
             f"{wrong} of {shape[0] * shape[1]} numbers are not right.",
             got=str([[round(value, 3) for value in row] for row in got]),
-            next_step="Lay the window over the matrix again: neighbours share a row or column.",
+            **(mistake or Named(next_step=answers.POOL_HINT)),
         )
 
 
@@ -33,7 +37,7 @@ def check(exam, pooling, name, expected):
 def test_average_of_first(exam, assignment):
     """Average pooling of the first matrix."""
     pooling = assignment.pooling
-    check(exam, pooling, "first_average", pooling.average(pooling.first))
+    check(exam, pooling, "first_average", pooling.first, average=True)
 
 
 @number("1c.2")
@@ -41,7 +45,7 @@ def test_average_of_first(exam, assignment):
 def test_maximum_of_first(exam, assignment):
     """Max pooling of the first matrix."""
     pooling = assignment.pooling
-    check(exam, pooling, "first_maximum", pooling.maximum(pooling.first))
+    check(exam, pooling, "first_maximum", pooling.first, average=False)
 
 
 @number("1c.3")
@@ -49,7 +53,7 @@ def test_maximum_of_first(exam, assignment):
 def test_average_of_second(exam, assignment):
     """Average pooling of the second matrix."""
     pooling = assignment.pooling
-    check(exam, pooling, "second_average", pooling.average(pooling.second))
+    check(exam, pooling, "second_average", pooling.second, average=True)
 
 
 @number("1c.4")
@@ -57,4 +61,4 @@ def test_average_of_second(exam, assignment):
 def test_maximum_of_second(exam, assignment):
     """Max pooling of the second matrix."""
     pooling = assignment.pooling
-    check(exam, pooling, "second_maximum", pooling.maximum(pooling.second))
+    check(exam, pooling, "second_maximum", pooling.second, average=False)

@@ -3,9 +3,12 @@
 import torch
 from gradescope_utils.autograder_utils.decorators import number, weight
 
-from autograder.feedback import reject
+from autograder.diagnosis import answers
+from autograder.diagnosis.mistake import named
+from autograder.feedback import Named, reject
 
 PIXEL_VALUES = ("intensity", "color", "label", "probability")
+HINT = Named(next_step=answers.LOOK_HINT)
 
 
 @number("2a.1")
@@ -17,7 +20,7 @@ def test_image_size(exam):
         raise reject(
             "Images have another size.",
             got=f"{got[0]} x {got[1]}",
-            next_step="Print the shape of one image.",
+            **(named(answers.of_image_size(exam.data, got)) or HINT),
         )
 
 
@@ -33,7 +36,7 @@ def test_pixel_value(exam):
         raise reject(
             "A pixel's value is something else.",
             got=got,
-            next_step="Print an image's numbers beside its picture: where are the large ones?",
+            **named(answers.PIXELS.get(got)),
         )
 
 
@@ -47,7 +50,7 @@ def test_training_images(exam):
         raise reject(
             "There is another number of training images.",
             got=f"{got:,}",
-            next_step="Print the length of the training set, before or after the validation split.",
+            **(named(answers.of_image_count(exam.data, got, training=True)) or HINT),
         )
 
 
@@ -60,5 +63,5 @@ def test_test_images(exam):
         raise reject(
             "There is another number of test images.",
             got=f"{got:,}",
-            next_step="Print the length of the test set.",
+            **(named(answers.of_image_count(exam.data, got, training=False)) or HINT),
         )

@@ -4,30 +4,17 @@ import torch
 from gradescope_utils.autograder_utils.decorators import number, weight
 
 from autograder import attention_verdicts as verdicts
-from autograder import rules
-from autograder.comparison import well_formed
-from autograder.feedback import Feedback, reject
+from autograder.feedback import Feedback
 
 
 @number("3a.1")
 @weight(1)
 def test_shapes(exam, line):
     """Attention head: shapes, for a whole batch."""
-    base = exam.head.get().base
-    problem = well_formed(base.out, base.out_shape)
-    if problem is not None:
-        raise reject(
-            "The output has not the right form.",
-            got=f"for x of shape {tuple(base.x.shape)} the output {problem.text}",
-            expected=f"(B, T, inner_dim) = {base.out_shape}",
-        )
-    if not base.in_order:
-        raise reject(
-            "The two results are in the wrong order.",
-            got="attention weights first",
-            expected="return out, attention",
-        )
-    if base.attention is None:
+    probe = exam.head.get()
+    verdicts.check_head_shape(probe)
+    verdicts.check_head_order(probe)
+    if probe.base.attention is None:
         line.say("Right. (It returns no attention weights: only line 3a.3 needs them.)")
 
 
@@ -35,34 +22,19 @@ def test_shapes(exam, line):
 @weight(1)
 def test_rules(exam, submission):
     """Attention head: no biases, only Linear, Softmax and Dropout from torch.nn."""
-    if "attention.py" not in submission.code:
-        raise reject("attention.py was not submitted.")
+    verdicts.check_head_source(submission.code.get("attention.py"))
     parts = exam.head.get().parts
-    violations = rules.head_violations(submission.code["attention.py"])
-    if violations:
-        raise reject(
-            "attention.py uses what this question doesn't allow.",
-            got="; ".join(rules.lines_of(violations)),
-            expected="only nn.Linear, nn.Softmax and nn.Dropout, and plain tensor operations",
-        )
     verdicts.check_head_parts(parts)
+    verdicts.check_head_biases(parts)
 
 
 @number("3a.3")
 @weight(1)
 def test_probabilities(exam):
     """Attention head: each row of attention weights is a probability distribution."""
-    base = exam.head.get().base
-    if base.attention is None:
-        raise reject("The head returns no attention weights.", expected="return out, attention")
-    problem = well_formed(base.attention, base.map_shape)
-    if problem is not None:
-        raise reject(
-            "The attention weights have not the right form.",
-            got=f"a tensor that {problem.text}",
-            expected=f"(B, T, T) = {base.map_shape}",
-        )
-    verdicts.check_rows(base.attention, "the attention weights")
+    probe = exam.head.get()
+    verdicts.check_head_returns_weights(probe)
+    verdicts.check_head_rows(probe)
 
 
 @number("3a.4")

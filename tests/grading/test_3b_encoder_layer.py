@@ -2,10 +2,8 @@
 
 from gradescope_utils.autograder_utils.decorators import number, weight
 
-from autograder import attention_verdicts as verdicts
-from autograder import rules
-from autograder.comparison import well_formed
-from autograder.feedback import reject
+from autograder import encoder_verdicts as verdicts
+from autograder.feedback import Feedback
 
 
 @number("3b.1")
@@ -13,23 +11,18 @@ from autograder.feedback import reject
 def test_shapes_and_residuals(exam, line):
     """Encoder layer: shapes, and two residual connections."""
     probe = exam.layer.get()
-    problem = well_formed(probe.base.out, probe.base.size.out_shape)
-    if problem is not None:
-        raise reject(
-            "The output has not the right form.",
-            got=f"for x of shape {tuple(probe.base.x.shape)} the output {problem.text}",
-            expected=f"(B, T, dim) = {probe.base.size.out_shape}",
-        )
+    verdicts.check_layer_shape(probe)
+    verdicts.check_layer_order(probe)
     verdicts.check_residuals(probe)
-    line.say(verdicts.right(exam.head_note()))
+    line.say(Feedback("Right.").noting(exam.head_note()))
 
 
 @number("3b.2")
 @weight(2)
 def test_equals_reference(exam, line):
     """Encoder layer: computes a pre-norm encoder layer."""
-    verdicts.check_layer_values(exam.layer.get(), exam.head_note())
-    line.say(verdicts.right(exam.head_note()))
+    verdicts.check_layer_values(exam.layer.get())
+    line.say(Feedback("Right.").noting(exam.head_note()))
 
 
 @number("3b.3")
@@ -37,20 +30,14 @@ def test_equals_reference(exam, line):
 def test_gradients(exam, line):
     """Encoder layer: gradients flow as they should."""
     verdicts.check_layer_gradients(exam.layer.get())
-    line.say(verdicts.right(exam.head_note()))
+    line.say(Feedback("Right.").noting(exam.head_note()))
 
 
 @number("3b.4")
 @weight(1)
 def test_structure(exam, submission):
     """Encoder layer: W_O without bias, MLP of Linear, ReLU, Linear."""
-    violations = rules.layer_violations(submission.code.get("encoder.py", ""))
-    if violations:
-        raise reject(
-            "encoder.py uses what this question doesn't allow.",
-            got="; ".join(rules.lines_of(violations)),
-            expected="a layer built from Attention, LayerNorm, Linear, ReLU and Dropout",
-        )
+    verdicts.check_layer_source(submission.code.get("encoder.py", ""))
     verdicts.check_layer_structure(exam.layer.get())
 
 
@@ -59,4 +46,4 @@ def test_structure(exam, submission):
 def test_dropout(exam, line):
     """Encoder layer: dropout after the attention, inside the MLP and after it."""
     verdicts.check_layer_dropout(exam.layer.get())
-    line.say(verdicts.right(exam.head_note()))
+    line.say(Feedback("Right.").noting(exam.head_note()))

@@ -1,0 +1,119 @@
+"""Questions to a worker about one of the submission's modules, with random numbers.
+
+The grader draws parameters and inputs, has the module compute outputs and gradients with
+them, and keeps both sides. Sizes all differ from each other, so that a shape tells what it
+belongs to and a mix-up of axes can't hide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autograder.sandbox.client import Worker
+from autograder.sandbox.errors import WorkerError
+from autograder.sandbox.replies import ModuleReply, OutputsReply
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+def attempt(ask: Callable[..., Any], *arguments: Any) -> Any:
+    """What a question gives, or the error that it ends with."""
+    try:
+        return ask(*arguments)
+    except WorkerError as problem:
+        return problem
+
+
+def shapes_of(parts: ModuleReply) -> Shapes:
+    """Names and shapes of a constructed module's parameters."""
+    return {parameter.name: tuple(parameter.shape) for parameter in parts.parameters}
+
+
+class Asker:
+    """Asks one worker about one kind of module, with random parameters and inputs."""
+
+    def __init__(
+        self, worker: Worker, generator: torch.Generator, seconds: float, name: str
+    ) -> None:
+        self._worker = worker
+        self._generator = generator
+        self._seconds = seconds
+        self._name = name
+
+    def construct(
+        self, slot: str, arguments: dict[str, Any], heads: str = "harness"
+    ) -> ModuleReply:
+        """Make the student's module; returns what it is made of."""
+        reply: ModuleReply
+        reply, _ = self._worker.ask(
+            "construct",
+            ModuleReply,
+            seconds=self._seconds,
+            doing=f"making {self._name}({_listed(arguments)})",
+            slot=slot,
+            arguments=arguments,
+            heads=heads,
+        )
+        return reply
+
+    def draw(self, shapes: Shapes, dtype: torch.dtype, factor: float = 1.0) -> dict[str, Tensor]:
+        """Random parameters: normal, weights scaled to keep the size of what passes through."""
+        return {
+            name: self.normal(shape, dtype)
+            * (factor * 1.5 / shape[-1] ** 0.5 if len(shape) > 1 else 0.5)
+            + (1.0 if len(shape) == 1 and name.endswith("weight") else 0.0)
+            for name, shape in shapes.items()
+        }
+
+    def run(
+        self,
+        parts: ModuleReply,
+        values: Mapping[str, Tensor],
+        x: Tensor,
+        upstream: Mapping[str, Tensor],
+        dtype: torch.dtype,
+        training: bool,
+        seed: int | None = None,
+    ) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """Outputs, or with upstream gradients the gradients of x and every parameter."""
+        tensors = {"x": x, **upstream}
+        tensors |= {f"parameter:{name}": value for name, value in values.items()}
+        reply, returned = self._worker.ask(
+            "run",
+            OutputsReply,
+            seconds=self._seconds,
+            doing=f"calling {self._name} on an input of shape {tuple(x.shape)}",
+            tensors=tensors,
+            handle=parts.handle,
+            dtype=str(dtype)[6:],
+            training=training,
+            seed=self.seed() if seed is None else seed,
+            gradients=bool(upstream),
+        )
+        outputs = [
+            returned[f"output:{i}"] for i in range(reply.outputs) if f"output:{i}" in returned
+        ]
+        if len(outputs) != reply.outputs:
+            raise self._worker.refuse("an output is missing", f"calling {self._name}")
+        gradients = {
+            name.removeprefix("gradient:"): value
+            for name, value in returned.items()
+            if name.startswith("gradient:")
+        }
+        return outputs, gradients
+
+    def seed(self) -> int:
+        """A fresh seed for the worker."""
+        return int(torch.randint(2**31, (), generator=self._generator))
+
+    def normal(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        """Random numbers from the standard normal distribution."""
+        return torch.randn(shape, generator=self._generator, dtype=torch.float64).to(dtype)
+
+
+def _listed(arguments: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in arguments.items())

@@ -1,0 +1,92 @@
+"""Naming a mistaken encoder layer: its numbers against every variant, under every reading."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from torch import Tensor
+
+from autograder.comparison import compare
+from autograder.diagnosis import encoder
+from autograder.diagnosis.attention_search import PROBES_KEPT, pulled_back, same
+from autograder.diagnosis.encoder import Layer
+from autograder.diagnosis.mistake import (
+    MOST_AT_ONCE,
+    DoesNotApply,
+    Finding,
+    Pass,
+    Variant,
+    combined,
+    run,
+)
+from autograder.layer_probing import LayerCase, LayerProbe
+from autograder.reference import LAYER_NORM_EPS
+from autograder.roles import LayerRoles
+
+# What a norm adds under its root is nowhere fixed: torch's default first, then what
+# published transformers use.
+EPSILONS = (LAYER_NORM_EPS, 1e-6, 1e-8, 1e-12, 0.0)
+
+
+@dataclass(frozen=True)
+class LayerReading:
+    """A reading of the parameters, and the variants that reproduce the output under it."""
+
+    roles: LayerRoles
+    variants: tuple[Variant, ...]
+
+    @property
+    def finding(self) -> Finding | None:
+        """The mistakes in it; None where the layer is right."""
+        return Finding(self.variants) if self.variants else None
+
+    def paid_on(self, line: str) -> Finding | None:
+        """The mistakes in it that belong to a rubric line."""
+        return Finding(self.variants).paid_on(line)
+
+    def steps(self, case: LayerCase, *more: Variant) -> Layer:
+        """Every step of a case, mistakes included."""
+        given = Pass(case.x, self.roles.parameters(case.values), case)
+        return run(encoder.STEPS, (*self.variants, *more), given)
+
+    def gradients(self, case: LayerCase, *more: Variant) -> dict[str, Tensor]:
+        """Gradients of the input and every parameter, mistakes included."""
+        leaves = {name: value.clone().requires_grad_() for name, value in case.values.items()}
+        x = case.x.clone().requires_grad_()
+        given = Pass(x, self.roles.parameters(leaves), case)
+        out = run(encoder.STEPS, (*self.variants, *more), given)["out"]
+        return pulled_back(out, case.upstream, {"x": x, **leaves})
+
+
+@lru_cache(maxsize=PROBES_KEPT)
+def read_layer(probe: LayerProbe) -> LayerReading | None:
+    """What reproduces the student's output: the reference, one mistake or two; or nothing.
+
+    The reference itself counts only under a reading that a right layer can have.
+    """
+    for count in range(0 if probe.candidates else 1, MOST_AT_ONCE + 1):
+        tries = list(combined(encoder.OUTPUT, count))
+        for eps in EPSILONS if count < MOST_AT_ONCE else EPSILONS[:2]:
+            for roles in probe.readings:
+                for variants in tries:
+                    reading = LayerReading(replace(roles, eps=eps), variants)
+                    if _agrees(reading, probe.base):
+                        return reading
+    return None
+
+
+def find_in_gradients(reading: LayerReading, case: LayerCase) -> Finding | None:
+    """Which mistakes reproduce the student's gradients."""
+    for count in range(1, MOST_AT_ONCE + 1):
+        for variants in combined(encoder.GRADIENTS, count, reading.variants):
+            if same(case.gradients, reading.gradients(case, *variants)):
+                return Finding(variants)
+    return None
+
+
+def _agrees(reading: LayerReading, case: LayerCase) -> bool:
+    try:
+        return compare(case.out, reading.steps(case)["out"]) is None
+    except (DoesNotApply, RuntimeError):  # a variant that these shapes don't allow
+        return False

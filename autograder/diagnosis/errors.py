@@ -1,0 +1,104 @@
+"""A student's view of a worker's error, with the mistake behind it where it is known.
+
+An exception's message is compared with those that the catalogue's variants raise on inputs
+of the same shapes; the order of the numbers in it doesn't matter.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+import torch
+
+from autograder.diagnosis import attention, encoder, models
+from autograder.diagnosis.mistake import Mistake, Pass, Step, Variant, named, run
+from autograder.feedback import Feedback
+from autograder.feedback import of_worker_error as plain
+from autograder.layer_probing import LayerSize
+from autograder.probing import BASE_SIZE
+from autograder.reference import HeadParameters, LayerParameters, NormParameters
+from autograder.sandbox.errors import StudentCodeRaised, WorkerError
+
+# Sizes of the homework's own Vision Transformer and batches, which none of ours equals.
+HOMEWORK_SIZES = frozenset({16, 17, 32, 49, 64, 128, 784})
+SIZE_MESSAGES = ("size", "shape", "dimension", "expand")
+
+
+def of_error(error: WorkerError) -> Feedback:
+    """What a student reads about an error, the likely mistake included."""
+    feedback = plain(error)
+    mistake = _behind(error) if isinstance(error, StudentCodeRaised) else None
+    if mistake is None:
+        return feedback
+    return replace(feedback, **named(mistake))
+
+
+def _behind(error: StudentCodeRaised) -> Mistake | None:
+    if error.type == "Refusal":
+        return models.NOT_SEQUENTIAL if "not an nn.Sequential" in error.message else None
+    numbers, text = _signature(error.message)
+    if "calling SingleHeadAttention" in error.doing:
+        found = _raised_by_heads().get((numbers, text))
+        return found or _fixed_size(error.message)
+    if "calling ViTLayer" in error.doing:
+        if error.type in ("TypeError", "AttributeError") and "tuple" in error.message:
+            return encoder.RESULTS_NOT_UNPACKED
+        return _raised_by_layers().get((numbers, text)) or _fixed_size(error.message)
+    return None
+
+
+def _fixed_size(message: str) -> Mistake | None:
+    numbers, text = _signature(message)
+    about_sizes = any(word in text.lower() for word in SIZE_MESSAGES)
+    return attention.FIXED_SIZE if about_sizes and HOMEWORK_SIZES & set(numbers) else None
+
+
+def _signature(message: str) -> tuple[tuple[int, ...], str]:
+    """The numbers in a message, sorted, and the text around them."""
+    numbers = sorted(int(number) for number in re.findall(r"\d+", message))
+    return tuple(numbers), re.sub(r"\d+", "#", message)
+
+
+Signatures = dict[tuple[tuple[int, ...], str], Mistake]
+
+
+@lru_cache(maxsize=1)
+def _raised_by_heads() -> Signatures:
+    size = BASE_SIZE
+    weight = torch.ones(size.inner_dim, size.input_dim)
+    x = torch.ones(size.batch, size.tokens, size.input_dim)
+    given = Pass(x, HeadParameters(weight, weight, weight))
+    return dict(_raised(attention.STEPS, attention.ERRORS, given))
+
+
+@lru_cache(maxsize=1)
+def _raised_by_layers() -> Signatures:
+    size = LayerSize()
+    weight = torch.ones(size.dim_head, size.dim)
+    norm = NormParameters(None, None)
+    parameters = LayerParameters(
+        heads=(HeadParameters(weight, weight, weight),) * size.heads,
+        output=torch.ones(size.dim, size.heads * size.dim_head),
+        output_bias=None,
+        norms=(norm, norm),
+        first=torch.ones(size.mlp_dim, size.dim),
+        first_bias=None,
+        second=torch.ones(size.dim, size.mlp_dim),
+        second_bias=None,
+    )
+    given = Pass(torch.ones(size.out_shape), parameters)
+    return dict(_raised(encoder.STEPS, encoder.ERRORS, given))
+
+
+def _raised(
+    steps: Mapping[str, Step], variants: Sequence[Variant], given: Pass[Any]
+) -> Iterator[tuple[tuple[tuple[int, ...], str], Mistake]]:
+    for variant in variants:
+        try:
+            run(steps, (variant,), given)
+        except RuntimeError as problem:
+            yield _signature(str(problem)), variant

@@ -1,0 +1,262 @@
+"""From evidence to verdict, for the encoder layer.
+
+A mistake is paid for once. Where a known mistake reproduces the output, it costs the line
+that it belongs to; the other lines compare with a reference that makes the same mistake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+
+from autograder import rules
+from autograder.attention_verdicts import check_gradients
+from autograder.comparison import compare, well_formed
+from autograder.diagnosis import encoder as known
+from autograder.diagnosis.encoder_search import LayerReading, find_in_gradients, read_layer
+from autograder.diagnosis.errors import of_error
+from autograder.diagnosis.mistake import Finding, Mistake, named
+from autograder.feedback import Named, Rejected, reject
+from autograder.layer_probing import Branches, LayerProbe
+from autograder.reference import ACTIVATIONS
+from autograder.sandbox.errors import WorkerError
+
+NAME = "ViTLayer"
+BIAS_ADDS = 10.0  # what the constant branches of layer_probing.constant_branch are made of
+INPUT = 100.0
+AFTER_ATTENTION, IN_MLP, AFTER_MLP = (
+    known.NO_ATTENTION_DROPOUT,
+    known.NO_HIDDEN_DROPOUT,
+    known.NO_LAST_DROPOUT,
+)
+
+
+def check_layer_shape(probe: LayerProbe) -> None:
+    """The output has the shape of the input."""
+    base = probe.base
+    problem = well_formed(base.out, base.size.out_shape)
+    if problem is not None:
+        raise reject(
+            "The output has not the right form.",
+            got=f"for x of shape {tuple(base.x.shape)} the output {problem.text}",
+            expected=f"(B, T, dim) = {base.size.out_shape}",
+            **named(_finding(probe)),
+        )
+
+
+def check_layer_order(probe: LayerProbe) -> None:
+    """The tokens come first, the attention maps second."""
+    if not probe.base.in_order:
+        raise reject(
+            "The two results are in the wrong order.",
+            got="attention maps first",
+            expected="return x, attention",
+            **named(known.LAYER_RESULTS_SWAPPED),
+        )
+
+
+def check_residuals(probe: LayerProbe) -> None:
+    """With both branches silenced the input comes out unchanged."""
+    _need_readings(probe)
+    case = probe.silent_branches
+    assert case is not None
+    difference = compare(case.out, case.x)
+    reading = read_layer(probe)
+    paid_elsewhere = reading is not None and not reading.paid_on("3b.1")
+    if difference is None or paid_elsewhere:
+        return
+    raise reject(
+        "The input does not come through both residual connections.",
+        got=f"with W_O and the MLP's last Linear at zero, the output {difference.text} "
+        "from the input",
+        expected="exactly the input",
+        **(
+            named(reading.paid_on("3b.1") if reading else None)
+            or Named(likely="a residual is missing, counted twice, or taken at another place")
+        ),
+    )
+
+
+def check_layer_values(probe: LayerProbe) -> None:
+    """The output equals the reference's, but for what belongs to other lines."""
+    _need_readings(probe)
+    reading = read_layer(probe)
+    if reading is not None and not reading.paid_on("3b.2"):
+        return
+    difference = probe.closest()
+    raise reject(
+        f"The output {difference.text if difference else 'is that of another layer'}.",
+        expected="x + W_O·heads(norm(x)), then that + MLP(norm(that))",
+        **(named(reading.paid_on("3b.2") if reading else None) or what_is_known(probe)),
+    )
+
+
+def check_layer_gradients(probe: LayerProbe) -> None:
+    """Gradients of the input and each parameter equal the reference's."""
+    _need_readings(probe)
+    base = probe.base
+    reading = read_layer(probe) or LayerReading(probe.readings[0], ())
+    if reading.steps(base)["out"].shape != base.out.shape:
+        raise reject("The gradients can't be compared, as the output has not the right shape.")
+    expected = reading.gradients(base)
+    check_gradients(base.gradients, expected, lambda: find_in_gradients(reading, base))
+
+
+def check_layer_source(source: str) -> None:
+    """encoder.py uses no attention that torch has ready-made."""
+    violations = rules.layer_violations(source)
+    if violations:
+        raise reject(
+            "encoder.py uses what this question doesn't allow.",
+            got="; ".join(rules.lines_of(violations)),
+            expected="a layer built from Attention, LayerNorm, Linear, ReLU and Dropout",
+            **named(known.BUILT_IN_LAYER),
+        )
+
+
+def check_layer_structure(probe: LayerProbe) -> None:
+    """W_O without bias, an MLP of Linear, ReLU, Linear with mlp_dim hidden units."""
+    _need_readings(probe)
+    roles = probe.readings[0]
+    shapes = {part.name: tuple(part.shape) for part in probe.parts.parameters}
+    found: list[Mistake] = []
+    if roles.output_bias is not None:
+        found.append(known.OUTPUT_BIAS)
+    if shapes[roles.first][0] != probe.base.size.mlp_dim:
+        found.append(known.WRONG_HIDDEN_SIZE)
+    found += _activation_mistakes(probe)
+    if found:
+        finding = Finding(tuple(found))
+        raise reject(
+            f"The layer is built in another way: {finding.named['likely']}.",
+            expected="W_O = Linear(heads * dim_head, dim) without bias; "
+            "MLP = Linear(dim, mlp_dim), ReLU, Linear(mlp_dim, dim)",
+            next_step=finding.named["next_step"],
+            diagnosis=finding.id,
+        )
+    if read_layer(probe) is None and probe.activation is None:
+        raise reject(
+            "The MLP is not Linear, ReLU, Linear.",
+            got=f"none of {', '.join(ACTIVATIONS)} between the two gives your numbers",
+        )
+
+
+def check_layer_dropout(probe: LayerProbe) -> None:
+    """Dropout at all three places while training, at none in evaluation."""
+    _need_readings(probe)
+    attention, mlp = probe.attention_dropout, probe.mlp_dropout
+    for branches in (attention, mlp):
+        if isinstance(branches, WorkerError):
+            raise Rejected(of_error(branches))
+    assert isinstance(attention, Branches)
+    assert isinstance(mlp, Branches)
+    if len(attention.evaluation) > 1 or len(mlp.evaluation) > 1:
+        raise reject(
+            "Dropout is active in evaluation too.",
+            expected="nn.Dropout, or functional.dropout with training=self.training",
+            **named(known.LAYER_DROPOUT_ALIVE),
+        )
+    if _drops_input(attention) or _drops_input(mlp):
+        raise reject(
+            "Dropout falls on more than the branches.",
+            got="numbers of x itself are zeroed, or doubled",
+            expected="x + dropout(...)",
+            **named(known.DROPOUT_ON_RESIDUAL),
+        )
+    missing: list[Mistake] = []
+    if len(attention.training) == 1 and not _hides_dropout(probe):
+        missing.append(AFTER_ATTENTION)
+    missing += _missing_in_mlp(probe, mlp)
+    if missing:
+        finding = Finding(tuple(missing))
+        raise reject(
+            f"Dropout is not at all three places: {finding.named['likely']}.",
+            expected="dropout after the attention, inside the MLP and after it",
+            next_step=finding.named["next_step"],
+            diagnosis=finding.id,
+        )
+
+
+def what_is_known(probe: LayerProbe) -> Named:
+    """What can be said about an output that no known mistake explains."""
+    facts = []
+    if well_formed(probe.base.out, probe.base.size.out_shape) is None:
+        facts.append("the shape is right")
+    silent = probe.silent_branches
+    if silent is not None and compare(silent.out, silent.x) is None:
+        facts.append("both residual connections are there")
+    if probe.activation is not None:
+        facts.append(f"the MLP's activation is {probe.activation}")
+    return {
+        "likely": f"no typical one; {', '.join(facts)}" if facts else "",
+        "next_step": "Follow one token by hand: what is normalised, what is added to what?",
+    }
+
+
+def _activation_mistakes(probe: LayerProbe) -> list[Mistake]:
+    reading = read_layer(probe)
+    if reading is not None:
+        paid_here = reading.paid_on("3b.4")
+        return list(paid_here.mistakes) if paid_here else []
+    if probe.activation in ("ReLU", None):
+        return []
+    return [known.OTHER_ACTIVATIONS[str(probe.activation)]]
+
+
+def _drops_input(branches: Branches) -> bool:
+    """Whether dropout (p = 1/2) made zeros or doubles of the input itself."""
+    doubled = any(value > 1.5 * INPUT for value in branches.training)
+    return doubled and min(branches.training) < INPUT / 2
+
+
+def _finding(probe: LayerProbe) -> Finding | None:
+    reading = read_layer(probe)
+    return None if reading is None else reading.finding
+
+
+def _hides_dropout(probe: LayerProbe) -> bool:
+    """Whether the layer is built so differently that a branch can't be followed alone."""
+    reading = read_layer(probe)
+    return reading is None or any(variant.line != "3b.4" for variant in reading.variants)
+
+
+def _missing_in_mlp(probe: LayerProbe, branches: Branches) -> list[Mistake]:
+    """Which of the MLP's two places has no dropout, read off the branch's known values.
+
+    With p = 1/2 a kept number doubles: dropout inside turns what the hidden units give, 1
+    behind a ReLU, into 0 or its double; dropout after turns the sum with the bias 10 into 0
+    or its double.
+    """
+    bias = BIAS_ADDS if probe.readings[0].second_bias is not None else 0.0
+    activations = [probe.activation] if probe.activation else list(ACTIVATIONS)
+    for adds in {_after(name) for name in activations}:
+        kept = {0.0, 2 * adds}
+        patterns = {
+            _rounded({0.0} | {2 * (one + bias) for one in kept}): [],
+            _rounded({0.0, 2 * (adds + bias)}): [IN_MLP],
+            _rounded(one + bias for one in kept): [AFTER_MLP],
+            _rounded({adds + bias}): [IN_MLP, AFTER_MLP],
+        }
+        for base in (INPUT, 0.0, 2 * INPUT):
+            found = patterns.get(_rounded(value - base for value in branches.training))
+            if found is not None:
+                return found
+    in_layer = any(
+        part.kind == "Dropout" and ".heads." not in f".{part.path}." for part in probe.parts.modules
+    )
+    return [] if in_layer and _hides_dropout(probe) else [IN_MLP, AFTER_MLP]
+
+
+def _after(activation: str) -> float:
+    """What an activation makes of 1."""
+    return float(ACTIVATIONS[activation](torch.ones((), dtype=torch.float64)))
+
+
+def _rounded(values: Iterable[float]) -> frozenset[float]:
+    return frozenset(round(value, 3) + 0.0 for value in values)  # + 0.0: no negative zero
+
+
+def _need_readings(probe: LayerProbe) -> None:
+    if not probe.readings:
+        raise reject(f"The parameters of {NAME} are not what is expected.", got=probe.roles_problem)

@@ -1,0 +1,23 @@
+import math
+
+import torch
+from torch import nn
+
+
+class SingleHeadAttention(nn.Module):
+    def __init__(self, input_dim, inner_dim, dropout=0.):
+        super(SingleHeadAttention, self).__init__()
+        self.to_qkv = nn.Linear(input_dim, 3 * inner_dim, bias=False)
+        self.scale = 1 / math.sqrt(inner_dim)
+        self.attend = nn.Softmax(dim=-1)
+        self.drop = nn.Dropout(p=dropout)
+
+    def forward(self, x):
+        B, T, _ = x.shape
+        qkv = self.to_qkv(x).reshape(B, T, -1, 3)
+        q, k, v = qkv[..., 0], qkv[..., 1], qkv[..., 2]
+        dots = torch.matmul(q, k.transpose(1, 2)) * self.scale
+        attn = self.attend(dots)
+        out = torch.matmul(attn, v)
+        out = self.drop(out)
+        return out, attn

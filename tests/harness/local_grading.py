@@ -1,0 +1,224 @@
+"""Solutions graded inside the test process, in milliseconds: for tests of verdicts alone.
+
+The questions and the answers are the real ones; what is missing is the process boundary
+between them, which our own solutions don't need. Trainings are not run: they end with the
+accuracy that the solution's expected points stand for.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import importlib.util
+import inspect
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from autograder import assignment as assignments
+from autograder.diagnosis.errors import of_error
+from autograder.examination import Examination
+from autograder.feedback import Rejected
+from autograder.intake import take
+from autograder.plugin import RubricLine
+from autograder.sandbox import answerer, wire
+from autograder.sandbox.errors import InvalidReply, StudentCodeRaised, WorkerError
+from autograder.sandbox.worker import SubmissionFinder, describe_exception
+from autograder.solutions import Solution, load_solutions
+from autograder.training import TrainingJob, TrainingResult, Trial
+from autograder.transformer import DATA_FILES
+from autograder.validation import SUITES, WEIGHTS_LINE, LineOutcome, Outcome
+from provided.training import Epoch
+
+STUDENT_FILES = (
+    "models", "attention", "encoder", "provided.multi_head", "provided.vision_transformer",
+)  # fmt: skip
+SLOW = {  # trainings cut down to a moment
+    "steps": 1,
+    "training_images": 64,
+    "test_images": 100,
+    "accuracy": 0.0,
+}
+
+
+class LocalWorker:
+    """Answers as a worker does, in this process."""
+
+    def __init__(self, folder: Path, names: tuple[str, ...]) -> None:
+        self._folder = folder
+        files = {name: os.open(DATA_FILES[name], os.O_RDONLY) for name in names}
+        self._files = files
+        self._answerer = answerer.Answerer(files, progress=lambda content: None)
+
+    def ask(
+        self,
+        question: str,
+        schema: Any,
+        *,
+        seconds: float,
+        doing: str,
+        tensors: Any = None,
+        on_progress: Any = None,
+        **content: Any,
+    ) -> Any:
+        sent = {name: value.clone() for name, value in (tensors or {}).items()}
+        message = wire.Message({"ask": question, **content}, sent)
+        try:
+            reply = self._answerer.answer(message)
+        except BaseException as problem:
+            error = StudentCodeRaised(**describe_exception(problem, self._folder))
+            error.doing = doing
+            raise error from None
+        return schema.model_validate(reply.content), reply.tensors
+
+    def refuse(self, problem: str, doing: str) -> WorkerError:
+        error = InvalidReply(problem)
+        error.doing = doing
+        return error
+
+    def close(self) -> None:
+        while self._files:
+            os.close(self._files.popitem()[1])
+
+
+class LocalSandbox:
+    """Starts workers that are none; each sees freshly imported student modules."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @contextlib.contextmanager
+    def worker(self, *files: str) -> Iterator[LocalWorker]:
+        finder = SubmissionFinder(self._folder)
+        forget_student_modules()
+        sys.meta_path.insert(0, finder)
+        worker = LocalWorker(self._folder, files)
+        try:
+            yield worker
+        finally:
+            worker.close()
+            sys.meta_path.remove(finder)
+            forget_student_modules()
+
+
+def forget_student_modules() -> None:
+    for name in STUDENT_FILES:
+        sys.modules.pop(name, None)
+
+
+class LocalTrainers:
+    """Ends every training at the accuracy that earns the points that are expected."""
+
+    def __init__(self, solution: Solution) -> None:
+        self._solution = solution
+
+    def train(self, job: TrainingJob, seconds: float, on_event: Any) -> TrainingResult:
+        assignment = assignments.load()
+        is_cnn = any(layer["kind"] == "Conv2d" for layer in job.layers)
+        line, part = ("2c.4", assignment.cnn) if is_cnn else ("2b.3", assignment.fully_connected)
+        points = self._solution.expected.points(line, 99)
+        bars = {bar.points: bar.accuracy for bar in part.training.partial}
+        accuracy = bars.get(points, 0.5 if points < 99 else job.accuracy)
+        epochs = [Epoch(n, 0.3, 0.3, 0.9, 0.9) for n in range(1, job.settings["epochs"] + 1)]
+        trial = Trial(0, epochs, [accuracy] * len(epochs))
+        return TrainingResult([trial], "reached" if accuracy >= job.accuracy else "missed")
+
+
+@contextlib.contextmanager
+def examine(solution: Solution) -> Iterator[Examination]:
+    """A solution's examination; it lives as long as the block."""
+    assignment = assignments.load()
+    brief = assignment.transformer.brief.model_copy(update=SLOW)
+    transformer = assignment.transformer.model_copy(update={"brief": brief})
+    assignment = assignment.model_copy(update={"transformer": transformer, "pictures": False})
+    with tempfile.TemporaryDirectory() as whole, tempfile.TemporaryDirectory() as taken:
+        submission = take(solution.assemble(Path(whole)), Path(taken))
+        yield Examination(
+            submission,
+            assignment,
+            LocalSandbox(submission.folder),  # type: ignore[arg-type]
+            seed=1,
+            trainers=LocalTrainers(solution),  # type: ignore[arg-type]
+        )
+
+
+def judge(solution: Solution, exam: Examination, only: set[str] | None = None) -> Outcome:
+    """The verdicts on some lines, or on all of the parts that a solution can change."""
+    lines = {}
+    for number, test in suite_tests().items():
+        if (number in only) if only is not None else (number.split(".")[0] in solution.parts):
+            lines[number] = judge_line(number, test, exam)
+    return Outcome(solution, lines)
+
+
+def judge_line(number: str, test: Callable[..., None], exam: Examination) -> LineOutcome:
+    """One rubric line, as the plugin judges it."""
+    line = RubricLine(number, (test.__doc__ or "").strip(), float(test.__weight__))
+    fixtures = {
+        "exam": exam,
+        "assignment": exam.assignment,
+        "submission": exam.submission,
+        "line": line,
+    }
+    try:
+        test(**{name: fixtures[name] for name in inspect.signature(test).parameters})
+        line.earned = line.points
+    except Rejected as rejected:
+        line.earned, line.feedback = rejected.points, rejected.feedback
+    except WorkerError as problem:
+        line.feedback = of_error(problem)
+    text = " ".join(line.feedback.lines())
+    return LineOutcome(line.earned, line.points, line.feedback.diagnosis, text)
+
+
+_tests: dict[str, Callable[..., None]] = {}
+
+
+def suite_tests() -> dict[str, Callable[..., None]]:
+    """Every rubric line's test function, by number."""
+    if not _tests:
+        for file in sorted(SUITES.glob("test_*.py")):
+            spec = importlib.util.spec_from_file_location(f"suite_{file.stem}", file)
+            assert spec is not None
+            assert spec.loader is not None
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+            for value in vars(module).values():
+                if hasattr(value, "__number__"):
+                    _tests[value.__number__] = value
+    return dict(sorted(_tests.items()))
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A mistake with its evidence, gathered once, and what it came to."""
+
+    solution: Solution
+    exam: Examination
+    asked: frozenset[str]
+    outcome: Outcome
+
+    def judge_again(self) -> Outcome:
+        """The same evidence, judged by whatever the verdicts are now."""
+        return judge(self.solution, self.exam, set(self.asked))
+
+
+@lru_cache(maxsize=1)
+def recorded_mistakes() -> dict[str, Recorded]:
+    """Every mistake, graded on the lines that it must lose and that can be asked here."""
+    opened = contextlib.ExitStack()
+    atexit.register(opened.close)
+    found = {}
+    for solution in load_solutions(["mistakes"]):
+        exam = opened.enter_context(examine(solution))
+        asked = set(solution.expected.lost)
+        if not solution.asked_for_weights:
+            asked.discard(WEIGHTS_LINE)
+        outcome = judge(solution, exam, asked)
+        found[solution.name] = Recorded(solution, exam, frozenset(asked), outcome)
+    return found

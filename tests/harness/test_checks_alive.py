@@ -1,0 +1,169 @@
+"""No check is dead: with any one of them disabled, the mistakes that it is for slip through.
+
+The evidence about each mistake is gathered once; then it is judged again with one check,
+or one entry of the catalogue, taken away.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from autograder import assignment, attention_verdicts, encoder_verdicts, verdicts
+from autograder.diagnosis import (
+    answers,
+    attention,
+    attention_search,
+    encoder,
+    encoder_search,
+    errors,
+    models,
+)
+from autograder.diagnosis.catalogue import CATALOGUE
+from autograder.diagnosis.mistake import Mistake
+from autograder.feedback import Feedback, Rejected
+from autograder.transformer import Judgement, TransformerRun
+
+from .local_grading import Recorded, recorded_mistakes
+
+VERDICTS = (attention_verdicts, encoder_verdicts, verdicts)
+CATALOGUES = (answers, attention, encoder, models, encoder_verdicts)
+MOST_TRIED = 4  # mistakes that are judged again without a check
+
+CHECKS = {
+    f"{module.__name__.rpartition('.')[2]}.{name}": (module, name)
+    for module in VERDICTS
+    for name, function in inspect.getmembers(module, inspect.isfunction)
+    if function.__module__ == module.__name__ and name.startswith(("check_", "judge_"))
+}
+# Judged on evidence that takes a whole training; they have tests of their own below.
+ON_LONG_EVIDENCE = {"verdicts.judge_brief_training", "verdicts.judge_weights"}
+
+
+@pytest.fixture(autouse=True)
+def forget_searches():
+    """Searches are remembered per probe; with a changed catalogue they must run again."""
+    forget()
+    yield
+    forget()
+
+
+def forget() -> None:
+    attention_search.read_head.cache_clear()
+    encoder_search.read_layer.cache_clear()
+    errors._raised_by_heads.cache_clear()
+    errors._raised_by_layers.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def rejections() -> dict[str, list[Recorded]]:
+    """For each check, the mistakes that it rejects."""
+    found: dict[str, list[Recorded]] = {check: [] for check in CHECKS}
+    mistakes = recorded_mistakes()
+    with pytest.MonkeyPatch.context() as patch:
+        current: list[Recorded] = []
+        for check, (module, name) in CHECKS.items():
+            patch.setattr(module, name, noting(getattr(module, name), found[check], current))
+        for recorded in mistakes.values():
+            current[:] = [recorded]
+            recorded.judge_again()
+    return found
+
+
+def noting(check: Callable[..., Any], rejected: list[Recorded], current: list[Recorded]) -> Any:
+    def noted(*arguments: Any, **named: Any) -> Any:
+        try:
+            return check(*arguments, **named)
+        except Rejected:
+            if not rejected or rejected[-1] is not current[0]:
+                rejected.append(current[0])
+            raise
+
+    return noted
+
+
+def passes(*arguments: Any, **named: Any) -> Feedback:
+    return Feedback("Not checked.")
+
+
+@pytest.mark.parametrize("check", sorted(CHECKS.keys() - ON_LONG_EVIDENCE))
+def test_without_a_check_a_mistake_of_its_own_slips_through(check, rejections, monkeypatch):
+    assert rejections[check], f"no mistake is rejected by {check}"
+    module, name = CHECKS[check]
+    monkeypatch.setattr(module, name, passes)
+    tried = rejections[check][:MOST_TRIED]
+    assert any(recorded.judge_again().differences() for recorded in tried)
+
+
+@pytest.mark.parametrize("id", sorted(CATALOGUE))
+def test_without_an_entry_of_the_catalogue_its_mistake_is_not_named(id, monkeypatch):
+    named = [one for one in recorded_mistakes().values() if id in expected_ids(one)]
+    assert named, f"no mistake names {id}"
+    alone = [one for one in named if one.outcome.diagnoses == [id]]
+    take_out(id, monkeypatch)
+    if alone:  # pairs can't name it either, and searching them takes long
+        for search in (attention_search, encoder_search):
+            monkeypatch.setattr(search, "MOST_AT_ONCE", 1)
+    assert (alone or named)[0].judge_again().differences()
+
+
+def expected_ids(recorded: Recorded) -> set[str]:
+    return {
+        part
+        for line in recorded.solution.expected.lost
+        for part in recorded.solution.expected.named(line).split("+")
+    }
+
+
+def take_out(id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove a mistake from every list of the catalogue, and blank it where it is named."""
+    for module in CATALOGUES:
+        for name, value in list(vars(module).items()):
+            if isinstance(value, tuple) and any(is_entry(one, id) for one in value):
+                kept = tuple(one for one in value if not is_entry(one, id))
+                monkeypatch.setattr(module, name, kept)
+            elif isinstance(value, dict) and any(is_entry(one, id) for one in value.values()):
+                blanked = {key: blank(one, id) for key, one in value.items()}
+                monkeypatch.setattr(module, name, blanked)
+            elif is_entry(value, id):
+                monkeypatch.setattr(module, name, blank(value, id))
+
+
+def is_entry(value: object, id: str) -> bool:
+    return isinstance(value, Mistake) and value.id == id
+
+
+def blank(value: Any, id: str) -> Any:
+    return replace(value, id="") if is_entry(value, id) else value
+
+
+def test_a_transformer_that_learns_nothing_in_the_brief_training_is_rejected():
+    rules = assignment.load().model_copy(update={"pictures": False})
+    blind = TransformerRun([2.3, 2.3], 0.1, torch.zeros(1), "student")
+    with pytest.raises(Rejected, match="hardly learns"):
+        verdicts.judge_brief_training(blind, rules)
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "perturbed", "points"),
+    [(0.5, 0.5, 0), (0.96, 0.96, 1), (0.99, 0.5, 0)],
+    ids=["untrained", "nearly", "looked up"],
+)
+def test_weights_that_miss_the_bar_or_only_remember_are_rejected(accuracy, perturbed, points):
+    judged = Judgement(accuracy, perturbed, torch.zeros(1), "student")
+    with pytest.raises(Rejected) as rejected:
+        verdicts.judge_weights(judged, assignment.load())
+    assert rejected.value.points == points
+
+
+def test_attention_maps_that_are_all_alike_are_rejected():
+    even = torch.full((1, verdicts.HEADS, verdicts.TOKENS, verdicts.TOKENS), 1 / verdicts.TOKENS)
+    judged = SimpleNamespace(attention=even)
+    with pytest.raises(Rejected, match="the same number"):
+        verdicts.check_attention_maps(judged, assignment.load())

@@ -1,0 +1,195 @@
+"""The catalogue of known mistakes: complete, triggered, and silent where nothing is wrong."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+
+from autograder import reference
+from autograder.diagnosis import answers, attention, encoder, models
+from autograder.diagnosis.attention_search import read_head
+from autograder.diagnosis.catalogue import CATALOGUE
+from autograder.diagnosis.encoder_search import read_layer
+from autograder.diagnosis.mistake import Finding, Pass, combined, run
+from autograder.plugin import PART
+from autograder.solutions import load_solutions
+
+from .conftest import REFERENCE
+from .local_grading import examine, judge, recorded_mistakes, suite_tests
+
+MISTAKES = {solution.name: solution for solution in load_solutions(["mistakes"])}
+LISTS = (
+    answers.CONVOLUTIONS, answers.POOLINGS, answers.DATA, models.ALL, attention.VALUES,
+    attention.GRADIENTS, attention.RETURNED, attention.LARGE_SCORES, attention.ERRORS,
+    attention.SEEN, encoder.OUTPUT, encoder.GRADIENTS, encoder.ERRORS, encoder.SEEN,
+)  # fmt: skip
+
+
+@pytest.fixture
+def generator():
+    return torch.Generator().manual_seed(0)
+
+
+def normal(generator, *shape):
+    return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+
+def head_parameters(generator, inputs=6, inner=4):
+    return reference.HeadParameters(*(normal(generator, inner, inputs) for _ in range(3)))
+
+
+def layer_parameters(generator):
+    norms = [reference.NormParameters(normal(generator, 6), normal(generator, 6)) for _ in "ab"]
+    return reference.LayerParameters(
+        heads=tuple(head_parameters(generator) for _ in range(3)),
+        output=normal(generator, 6, 12),
+        output_bias=None,
+        norms=(norms[0], norms[1]),
+        first=normal(generator, 9, 6),
+        first_bias=normal(generator, 9),
+        second=normal(generator, 6, 9),
+        second_bias=normal(generator, 6),
+    )
+
+
+def test_ids_are_unique_and_readable():
+    ids = [mistake.id for mistakes in LISTS for mistake in mistakes]
+    assert len(ids) == len(set(ids)) == len(CATALOGUE)
+    assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", id) for id in ids)
+
+
+@pytest.mark.parametrize("mistake", CATALOGUE.values(), ids=CATALOGUE.keys())
+def test_every_entry_has_a_line_and_words_that_a_student_can_use(mistake):
+    assert PART.match(mistake.line)
+    assert mistake.line in suite_tests()
+    assert 20 < len(mistake.explanation) < 200
+    assert 20 < len(mistake.hint) < 300
+    assert mistake.hint.endswith((".", "?"))
+    assert not mistake.explanation.endswith(".")
+    assert not re.search(r"\*\* ?-?0\.5|math\.sqrt|dim=-1\)$|transpose\(-", mistake.hint)
+
+
+@pytest.mark.parametrize("id", sorted(CATALOGUE))
+def test_every_entry_has_a_mistake_that_must_name_it(id):
+    assert any(id in expected_ids_of(solution) for solution in MISTAKES.values())
+
+
+def test_every_diagnosis_that_a_mistake_expects_is_in_the_catalogue():
+    for solution in MISTAKES.values():
+        assert expected_ids_of(solution) - {""} <= CATALOGUE.keys(), solution.name
+
+
+def expected_ids_of(solution):
+    return {
+        part for line in solution.expected.lost for part in solution.expected.named(line).split("+")
+    }
+
+
+@pytest.mark.parametrize("name", sorted(MISTAKES))
+def test_every_mistake_loses_its_lines_and_is_named(name):
+    recorded = recorded_mistakes()[name]
+    assert recorded.outcome.differences() == []
+    assert set(recorded.outcome.lost) == recorded.asked
+    assert "Traceback" not in str(recorded.outcome.lines)
+
+
+def test_the_steps_of_a_head_without_variants_are_the_reference(generator):
+    x, parameters = normal(generator, 2, 5, 6), head_parameters(generator)
+    steps, expected = run(attention.STEPS, (), Pass(x, parameters)), reference.head(x, parameters)
+    assert torch.equal(steps["out"], expected.out)
+    assert torch.equal(steps["returned"], expected.attention)
+
+
+def test_the_steps_of_a_layer_without_variants_are_the_reference(generator):
+    x, parameters = normal(generator, 2, 5, 6), layer_parameters(generator)
+    steps = run(encoder.STEPS, (), Pass(x, parameters))
+    assert torch.allclose(steps["out"], reference.encoder_layer(x, parameters).out, atol=1e-12)
+
+
+def test_no_two_variants_of_a_head_give_the_same_numbers(generator):
+    x, parameters = normal(generator, 3, 5, 6), head_parameters(generator)
+    seen = {}
+    for variant in attention.VALUES:
+        if variant.id in ("scale-by-constant", "constant-factor") or "dropout" in variant.id:
+            continue  # these fit themselves to what a student got
+        out = run(attention.STEPS, (variant,), Pass(x, parameters))["out"]
+        for other, earlier in seen.items():
+            assert out.shape != earlier.shape or not torch.allclose(out, earlier), (
+                f"{variant.id} and {other} can't be told apart"
+            )
+        seen[variant.id] = out
+
+
+def test_no_two_variants_of_a_layer_give_the_same_numbers(generator):
+    x, parameters = normal(generator, 2, 5, 6), layer_parameters(generator)
+    seen = {}
+    for variant in encoder.OUTPUT:
+        out = run(encoder.STEPS, (variant,), Pass(x, parameters))["out"]
+        for other, earlier in seen.items():
+            assert out.shape != earlier.shape or not torch.allclose(out, earlier), (
+                f"{variant.id} and {other} can't be told apart"
+            )
+        seen[variant.id] = out
+
+
+def test_variants_that_replace_the_same_step_are_not_combined():
+    by_id = {variant.id: variant for variant in attention.VALUES}
+    clash = [by_id["no-scale"], by_id["scale-multiplied"], by_id["causal-mask"]]
+    pairs = [{variant.id for variant in pair} for pair in combined(clash, 2)]
+    assert pairs == [{"no-scale", "causal-mask"}, {"scale-multiplied", "causal-mask"}]
+
+
+def test_a_finding_of_two_names_both_and_is_paid_on_each_ones_line():
+    finding = Finding((CATALOGUE["post-norm"], CATALOGUE["gelu-for-relu"]))
+    assert finding.id == "post-norm+gelu-for-relu"
+    assert finding.paid_on("3b.4").id == "gelu-for-relu"
+    assert finding.paid_on("3b.1") is None
+    assert CATALOGUE["post-norm"].explanation in finding.named["likely"]
+
+
+def test_nothing_is_named_for_the_reference():
+    solution = load_solutions(["reference"])[0]
+    with examine(solution) as exam:
+        outcome = judge(solution, exam, {n for n in suite_tests() if n[:2] in ("3a", "3b")})
+        assert read_head(exam.head.get()).variants == ()
+        assert read_layer(exam.layer.get()).variants == ()
+    assert outcome.lost == []
+    assert outcome.diagnoses == []
+
+
+@pytest.mark.parametrize(
+    ("change", "known"),
+    [
+        ("out + 0.1 * out.sin()", "the weights are right, so look at what follows the softmax"),
+        ("torch.sin(out)", "rows of the weights sum to one"),
+    ],
+    ids=["something added", "something else"],
+)
+def test_where_nothing_fits_it_says_what_is_known(submission, change, known):
+    source = (REFERENCE / "attention.py").read_text()
+    folder = submission(attention=source.replace("return out,", f"return {change},"))
+    outcome = outcome_of(folder, "3a")
+    line = outcome.lines["3a.4"]
+    assert line.earned == 0
+    assert line.diagnosis == ""
+    assert "no typical one" in line.text
+    assert known in line.text
+
+
+def test_where_no_known_layer_fits_it_says_what_is_known(submission):
+    source = (REFERENCE / "encoder.py").read_text()
+    folder = submission(encoder=source.replace("self.mlp(self.mlp_norm(x))",
+                                               "self.mlp(self.mlp_norm(x)).sin()"))  # fmt: skip
+    line = outcome_of(folder, "3b").lines["3b.2"]
+    assert line.earned == 0
+    assert "both residual connections are there; the MLP" in line.text.replace(", the", "; the")
+
+
+def outcome_of(folder, part):
+    from autograder.solutions import Solution
+
+    solution = Solution("reference", "changed", folder)
+    with examine(solution) as exam:
+        return judge(solution, exam, {n for n in suite_tests() if n.startswith(part)})

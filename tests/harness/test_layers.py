@@ -1,0 +1,325 @@
+"""Layer lists: what a worker describes is what the grader rebuilds, counts and refuses."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+
+import pytest
+import torch
+from torch import nn
+
+from autograder.layers import MAX_PARAMETERS, LayerList, ModelProblem
+from autograder.sandbox.describing import describe_layer, leaves
+from autograder.sandbox.replies import LayerReply
+
+
+def described(model: nn.Sequential) -> LayerList:
+    """A model as it arrives from a worker: through JSON and the reply's schema."""
+    seen: dict[int, int] = {}
+    replies = []
+    for path, layer in leaves(model):
+        content = describe_layer(path, layer, seen.get(id(layer)))
+        seen.setdefault(id(layer), len(replies))
+        replies.append(LayerReply.model_validate(json.loads(json.dumps(content))))
+    return LayerList.from_replies(replies)
+
+
+def claimed(*layers: tuple) -> LayerList:
+    """A list that no model stands behind: kind, arguments, and what else differs."""
+    return LayerList.from_replies(
+        [
+            LayerReply(
+                kind=kind,
+                path=str(place),
+                known=(rest[0] if rest else {}).get("known", True),
+                arguments=arguments,
+                same_as=(rest[0] if rest else {}).get("same_as"),
+            )
+            for place, (kind, arguments, *rest) in enumerate(layers)
+        ]
+    )
+
+
+def linear(inputs, outputs, bias=True):
+    return ("Linear", {"in_features": inputs, "out_features": outputs, "bias": bias})
+
+
+def flat(*layers: nn.Module) -> nn.Sequential:
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 10), *layers)
+
+
+def over_images(layer: nn.Module) -> nn.Sequential:
+    size = layer(torch.zeros(2, 1, 28, 28)).flatten(1).shape[1]
+    return nn.Sequential(layer, nn.Flatten(), nn.Linear(size, 10))
+
+
+MODELS = {
+    "linear": flat(),
+    "linear without bias": nn.Sequential(nn.Flatten(), nn.Linear(784, 10, bias=False)),
+    "convolution": over_images(nn.Conv2d(1, 4, 3)),
+    "convolution, all arguments": nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1),
+        nn.Conv2d(4, 6, (3, 5), (2, 1), (1, 2), (2, 1), 2, False, "reflect"),
+        nn.Flatten(),
+        nn.Linear(6 * 13 * 28, 10),
+    ),
+    "convolution, same": over_images(nn.Conv2d(1, 2, 3, padding="same")),
+    "max pooling": over_images(nn.MaxPool2d(3, 2, 1, 1, ceil_mode=True)),
+    "max pooling of its window's stride": over_images(nn.MaxPool2d((2, 4))),
+    "average pooling": over_images(nn.AvgPool2d(3, 2, 1, True, False)),
+    "adaptive average pooling": over_images(nn.AdaptiveAvgPool2d((3, None))),
+    "adaptive max pooling": over_images(nn.AdaptiveMaxPool2d(4)),
+    "batch norm over images": over_images(nn.BatchNorm2d(1, eps=0.1, momentum=0.3)),
+    "batch norm, plain": over_images(
+        nn.BatchNorm2d(1, momentum=None, affine=False, track_running_stats=False)
+    ),
+    "batch norm over numbers": flat(nn.BatchNorm1d(10, eps=0.5)),
+    "layer norm": flat(nn.LayerNorm(10, eps=0.2)),
+    "layer norm over an image": over_images(
+        nn.LayerNorm([1, 28, 28], elementwise_affine=False)
+    ),
+    "dropouts": over_images(nn.Sequential(nn.Dropout(0.3), nn.Dropout2d(0.9))),
+    "softmax": flat(nn.Softmax(dim=1)),
+    "log softmax": flat(nn.LogSoftmax(dim=-1)),
+    "unflatten": flat(nn.Unflatten(1, (5, 2)), nn.Flatten(-2, -1)),
+    "activations with numbers": flat(nn.LeakyReLU(0.2), nn.ELU(0.5), nn.GELU("tanh")),
+    "activations": flat(
+        nn.ReLU(), nn.ReLU6(), nn.SELU(), nn.SiLU(), nn.Sigmoid(), nn.Tanh(),
+        nn.Softplus(), nn.Identity(), nn.Hardswish(), nn.Mish(),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS.keys())
+def test_a_rebuilt_model_computes_what_the_students_computes(model):
+    own = nn.Sequential(*(layer for _, layer in leaves(model))).eval()
+    built = described(model).build().eval()
+    assert [type(layer) for layer in built] == [type(layer) for layer in own]
+    shapes = {name: value.shape for name, value in own.state_dict().items()}
+    assert {name: value.shape for name, value in built.state_dict().items()} == shapes
+    built.load_state_dict(own.state_dict())
+    x = torch.randn(3, 1, 28, 28, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(built(x), own(x), rtol=0, atol=0)
+    own.train()
+    built.train()
+    torch.manual_seed(5)
+    expected = own(x)
+    torch.manual_seed(5)
+    torch.testing.assert_close(built(x), expected, rtol=0, atol=0)
+
+
+def test_a_list_carries_no_weights_of_the_students():
+    model = flat()
+    with torch.no_grad():
+        model[1].weight.fill_(7.0)
+    assert not bool((described(model).build()[1].weight == 7.0).any())
+
+
+def test_hidden_units_are_the_outputs_of_every_linear_layer_but_the_last():
+    model = nn.Sequential(
+        nn.Flatten(), nn.Linear(784, 120), nn.ReLU(), nn.Linear(120, 80), nn.Linear(80, 10)
+    )
+    assert described(model).hidden_units() == [120, 80]
+    assert described(flat()).hidden_units() == []
+
+
+@pytest.mark.parametrize("value", [None, "many", -100, [1], 0, True], ids=str)
+def test_hidden_units_that_are_no_sizes_are_a_problem_of_the_model(value):
+    layers = claimed(linear(784, value), linear(200, 10))
+    with pytest.raises(ModelProblem):
+        layers.hidden_units()
+
+
+def test_parameters_are_counted_layer_by_layer():
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3, bias=False), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4 * 26 * 26, 10)
+    )
+    assert [count for _, count in described(model).parameter_counts()] == [36, 8, 0, 27_050]
+
+
+def test_a_layer_that_stands_twice_counts_and_learns_once():
+    shared = nn.Linear(20, 20)
+    model = nn.Sequential(
+        nn.Flatten(), nn.Linear(784, 20), shared, nn.ReLU(), shared, nn.Linear(20, 10)
+    )
+    layers = described(model)
+    counts = [count for _, count in layers.parameter_counts()]
+    assert counts == [0, 15_700, 420, 0, 0, 210]
+    built = layers.build()
+    assert built[2] is built[4]
+    assert sum(parameter.numel() for parameter in built.parameters()) == sum(counts)
+
+
+def test_nested_containers_are_one_list_with_paths():
+    model = nn.Sequential(
+        OrderedDict(
+            flatten=nn.Flatten(),
+            body=nn.Sequential(nn.Linear(784, 30), nn.Sequential(nn.ReLU(), nn.Dropout(0.1))),
+            head=nn.Linear(30, 10),
+        )
+    )
+    layers = described(model)
+    paths = [layer.path for layer in layers.layers]
+    assert paths == ["flatten", "body.0", "body.1.0", "body.1.1", "head"]
+    assert layers.top_level_indices() == [0, 1, 1, 1, 2]
+    assert layers.hidden_units() == [30]
+
+
+def test_an_empty_container_keeps_the_places_of_the_layers_behind_it():
+    model = nn.Sequential(nn.Flatten(), nn.Sequential(), nn.Linear(784, 10))
+    assert described(model).top_level_indices() == [0, 2]
+
+
+def test_layers_outside_a_list_are_named():
+    class Linear(nn.Module):
+        pass
+
+    model = nn.Sequential(nn.Flatten(), nn.Tanh(), Linear(), nn.Linear(784, 10))
+    outside = described(model).outside(frozenset({"Flatten", "Linear"}))
+    assert [str(layer) for layer in outside] == ["Tanh (layer 1)", "Linear (layer 2)"]
+    assert len(described(model).of_kind("Linear")) == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "is_flat"),
+    [
+        (flat(), False),
+        (nn.Sequential(nn.Linear(784, 10)), True),
+        (nn.Sequential(nn.Dropout(0.1), nn.Linear(784, 10)), True),
+        (over_images(nn.Conv2d(1, 2, 3)), False),
+    ],
+    ids=["flattened first", "linear", "dropout, linear", "convolution"],
+)
+def test_a_model_takes_images_flat_or_as_images(model, is_flat):
+    assert described(model).takes_flat_images() is is_flat
+
+
+CONV = {
+    "in_channels": 1, "out_channels": 2, "kernel_size": 3, "stride": 1, "padding": 0,
+    "dilation": 1, "groups": 1, "bias": True, "padding_mode": "zeros",
+}  # fmt: skip
+REFUSED = {
+    "no layers": ((), "no layers"),
+    "an unknown layer": (
+        (("models.Mine", {}, {"known": False}),),
+        r"Mine .layer 0. is not a layer that the grader can rebuild",
+    ),
+    "a torch layer that isn't rebuilt": ((("LSTM", {}), linear(784, 10)), "LSTM"),
+    "a kind that is no layer": ((("Module", {}), linear(784, 10)), "Module"),
+    "a kind out of torch.nn": ((("functional", {}),), "functional"),
+    "no arguments": ((("Linear", {}),), "in_features"),
+    "an argument too many": (
+        (("Linear", {"in_features": 784, "out_features": 10, "bias": True, "device": "x"}),),
+        "device",
+    ),
+    "a negative size": ((linear(784, -10),), "out_features = -10"),
+    "a size of nothing": ((linear(784, None),), "out_features"),
+    "a size that is a text": ((linear(784, "many"),), "out_features"),
+    "a huge size": ((linear(784, 10**9), linear(10**9, 10)), "out_features"),
+    "a dropout above one": ((("Dropout", {"p": 1.5}), linear(784, 10)), "p = 1.5"),
+    "a window of zero": ((("Conv2d", {**CONV, "kernel_size": 0}),), "kernel_size"),
+    "a stride of zero": ((("Conv2d", {**CONV, "stride": [0, 1]}),), "stride"),
+    "a padding mode of its own": ((("Conv2d", {**CONV, "padding_mode": "x"}),), "padding_mode"),
+    "groups that don't divide": ((("Conv2d", {**CONV, "groups": 2}),), "can't be made"),
+    "the same padding with a stride": (
+        (("Conv2d", {**CONV, "padding": "same", "stride": 2}),),
+        "can't be made",
+    ),
+    "a wrong input": ((linear(783, 10),), "can't take its input of shape"),
+    "wrong channels": ((("Conv2d", {**CONV, "in_channels": 3}),), "can't take its input"),
+    "a window larger than the image": ((("Conv2d", {**CONV, "kernel_size": 29}),), "can't take"),
+    "a softmax over an axis that isn't there": (
+        (("Flatten", {"start_dim": 1, "end_dim": -1}), linear(784, 10), ("Softmax", {"dim": 3})),
+        "can't take its input",
+    ),
+    "reflected padding wider than the image": (
+        (
+            ("Conv2d", {**CONV, "padding": 30, "padding_mode": "reflect"}),
+            ("AdaptiveAvgPool2d", {"output_size": 1}),
+            ("Flatten", {"start_dim": 1, "end_dim": -1}),
+            linear(2, 10),
+        ),
+        "can't take its input",
+    ),
+    "circular padding wider than the image": (
+        (
+            ("Conv2d", {**CONV, "padding": 60, "padding_mode": "circular"}),
+            ("AdaptiveAvgPool2d", {"output_size": 1}),
+            ("Flatten", {"start_dim": 1, "end_dim": -1}),
+            linear(2, 10),
+        ),
+        "can't take its input",
+    ),
+    "pooling with padding of more than half its window": (
+        (
+            ("MaxPool2d", {"kernel_size": 2, "stride": 2, "padding": 2, "dilation": 1,
+                           "ceil_mode": False}),
+            ("AdaptiveAvgPool2d", {"output_size": 1}),
+            ("Flatten", {"start_dim": 1, "end_dim": -1}),
+            linear(1, 10),
+        ),
+        "can't take its input",
+    ),
+    "batch norm over images where numbers come": (
+        (
+            ("Flatten", {"start_dim": 1, "end_dim": -1}),
+            linear(784, 10),
+            ("BatchNorm2d", {"num_features": 10, "eps": 1e-5, "momentum": 0.1, "affine": True,
+                             "track_running_stats": True}),
+        ),
+        "can't take its input",
+    ),
+    "nine outputs": (
+        (("Flatten", {"start_dim": 1, "end_dim": -1}), linear(784, 9)),
+        r"returns \(B, 9\); expected \(B, 10\)",
+    ),
+    "no images apart": (
+        (("Flatten", {"start_dim": 0, "end_dim": -1}), linear(1568, 10)),
+        "expected",
+    ),
+    "too many parameters": ((linear(784, 7000), linear(7000, 10)), "parameters"),
+    "too much work": (
+        (
+            ("Conv2d", {**CONV, "out_channels": 500, "padding": 1}),
+            ("Conv2d", {**CONV, "in_channels": 500, "out_channels": 500, "padding": 1}),
+            ("AdaptiveAvgPool2d", {"output_size": 1}),
+            ("Flatten", {"start_dim": 1, "end_dim": -1}),
+            linear(500, 10),
+        ),
+        "far more than can be trained",
+    ),
+    "too many numbers in between": (
+        (
+            ("Conv2d", {**CONV, "padding": 64}),
+            *[("Conv2d", {**CONV, "in_channels": 2, "padding": 64})] * 9,
+            ("AdaptiveAvgPool2d", {"output_size": 1}),
+            ("Flatten", {"start_dim": 1, "end_dim": -1}),
+            linear(2, 10),
+        ),
+        "numbers in between",
+    ),
+    "a layer that claims to be a later one": (
+        (
+            ("Linear", {"in_features": 784, "out_features": 10, "bias": True}, {"same_as": 1}),
+            linear(784, 10),
+        ),
+        "claims to be another",
+    ),
+    "a layer that claims to be of another kind": (
+        (linear(784, 10), ("ReLU", {}, {"same_as": 0})),
+        "claims to be another",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("layers", "said"), REFUSED.values(), ids=REFUSED.keys())
+def test_a_list_that_is_no_model_is_refused_with_a_reason(layers, said):
+    with pytest.raises(ModelProblem, match=said):
+        claimed(*layers).build()
+
+
+def test_a_model_at_the_limit_of_parameters_is_built():
+    hidden = MAX_PARAMETERS // 795
+    model = claimed(linear(784, hidden), linear(hidden, 10))
+    assert sum(p.numel() for p in model.build().parameters()) <= MAX_PARAMETERS

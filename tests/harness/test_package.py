@@ -1,0 +1,127 @@
+"""The two packages: reproducible, complete, and with nothing inside that must not be."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from autograder import mnist, packaging
+from provided.mnist import CHECKSUMS
+
+from .conftest import ROOT
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """Makes both packages in a folder, with a small stand-in for the data set."""
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    for name in CHECKSUMS:
+        (raw / name).write_bytes(name.encode() * 100)
+    monkeypatch.setattr(mnist, "raw_folder", lambda data=None: raw)
+    monkeypatch.setattr(mnist, "is_right", lambda file: file.is_file())
+    key = tmp_path / "carry_over.key"
+    monkeypatch.setattr(packaging, "make_key", lambda: key.touch())
+
+    def make(folder: str) -> dict[str, Path]:
+        return {file.name: file for file, _ in packaging.make_packages(tmp_path / folder)}
+
+    return make
+
+
+def names(file: Path) -> set[str]:
+    with zipfile.ZipFile(file) as archive:
+        assert archive.testzip() is None
+        listed = archive.namelist()
+    assert len(listed) == len(set(listed))
+    return set(listed)
+
+
+def test_both_packages_are_the_same_byte_for_byte_when_made_again(package):
+    first, second = package("one"), package("two")
+    assert first.keys() == second.keys() == {"autograder.zip", "student_template.zip"}
+    for name in first:
+        assert (
+            hashlib.sha256(first[name].read_bytes()).digest()
+            == hashlib.sha256(second[name].read_bytes()).digest()
+        )
+
+
+def test_other_times_and_permissions_of_the_sources_change_nothing(tmp_path):
+    contents = {}
+    for attempt, (mode, time) in enumerate([(0o644, 10**9), (0o600, 10**9 + 5000)]):
+        source = tmp_path / f"source{attempt}"
+        source.write_bytes(b"x")
+        source.chmod(mode)
+        os.utime(source, (time, time))
+        packaging.write_zip(tmp_path / f"{attempt}.zip", {Path("a/b.py"): source})
+        contents[attempt] = (tmp_path / f"{attempt}.zip").read_bytes()
+    assert contents[0] == contents[1]
+
+
+def test_the_platform_finds_its_two_scripts_at_the_root_and_executable(package):
+    with zipfile.ZipFile(package("p")["autograder.zip"]) as archive:
+        for name in ("setup.sh", "run_autograder"):
+            mode = archive.getinfo(name).external_attr >> 16
+            assert stat.S_ISREG(mode)
+            assert mode & 0o111 == 0o111
+            assert archive.read(name).startswith(b"#!")
+            assert b"\r" not in archive.read(name)
+
+
+def test_the_graders_package_is_complete(package):
+    packed = names(package("p")["autograder.zip"])
+    wanted = {
+        str(file.relative_to(ROOT))
+        for folder in ("autograder", "tests/grading", "student_template/provided")
+        for file in (ROOT / folder).rglob("*.py")
+    }
+    assert wanted <= packed
+    assert {"pyproject.toml", "autograder/assignment.yaml"} <= packed
+    assert {f"data/MNIST/raw/{name}" for name in CHECKSUMS} <= packed
+    listed = (ROOT / "pyproject.toml").read_text()
+    readme = re.search(r'^readme = "(.+)"', listed, re.MULTILINE)
+    assert readme is None or readme[1] in packed
+
+
+def test_the_graders_package_holds_no_solution_and_no_test_of_the_harness(package):
+    packed = names(package("p")["autograder.zip"])
+    forbidden = re.compile(
+        r"^(solutions|tests/harness|docs|dist|results|\.)|__pycache__|\.pyc$|/\.|egg-info|\.log$"
+    )
+    assert [name for name in packed if forbidden.search(name)] == []
+    assert not any(name.startswith("/") or ".." in name for name in packed)
+
+
+def test_the_students_package_is_the_template_alone(package):
+    packed = names(package("p")["student_template.zip"])
+    assert {"models.py", "attention.py", "encoder.py", "answers.yaml"} <= packed
+    assert "provided/training.py" in packed
+    forbidden = re.compile(
+        r"(^|/)artifacts/|^data/|__pycache__|\.pyc$|/\.|^\.|safetensors|history|\.key$|^autograder|^tests|^solutions"
+    )
+    assert [name for name in packed if forbidden.search(name)] == []
+
+
+def test_the_students_package_holds_stubs(package):
+    with zipfile.ZipFile(package("p")["student_template.zip"]) as archive:
+        for name in ("models.py", "attention.py", "encoder.py"):
+            assert b"raise NotImplementedError" in archive.read(name)
+
+
+def test_the_key_that_signs_results_is_never_given_to_students(package, tmp_path, monkeypatch):
+    packed = names(package("p")["student_template.zip"])
+    assert not any("key" in name for name in packed)
+
+
+def test_without_the_verified_data_nothing_is_packed(tmp_path, monkeypatch):
+    monkeypatch.setattr(mnist, "raw_folder", lambda data=None: tmp_path / "nowhere")
+    with pytest.raises(mnist.DataError, match="sha256"):
+        list(packaging.make_packages(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,262 @@
+"""The pytest plugin: every rubric line once, whatever its test does, saved all the time."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from autograder.plugin import GradingPlugin, RubricLine, run_suites
+
+HEAD = """
+import pytest
+from gradescope_utils.autograder_utils.decorators import number, weight
+from autograder.feedback import Feedback, reject
+from autograder.sandbox.client import StudentCodeRaised, TookTooLong, WorkerDied
+"""
+
+SUITE = """
+@number("1a.1")
+@weight(2)
+def test_right():
+    \"\"\"A title with a stop.
+
+    More than a student doesn't read.
+    \"\"\"
+
+
+@number("1a.2")
+@weight(1)
+def test_says(line):
+    \"\"\"A test that leaves a word.\"\"\"
+    line.say("Right: 3 of 3.")
+
+
+@number("1b.1")
+@weight(3)
+def test_partial():
+    \"\"\"Partial points.\"\"\"
+    raise reject("Nearly.", got="2", expected="3", points=1.5)
+
+
+@number("1b.2")
+@weight(1)
+def test_rejected():
+    \"\"\"No points.\"\"\"
+    raise reject("Not done yet.")
+
+
+@number("2a.1")
+@weight(1)
+def test_worker():
+    \"\"\"A worker that took too long.\"\"\"
+    raise TookTooLong(7.0)
+
+
+@number("2a.2")
+@weight(1)
+def test_student_code():
+    \"\"\"Student code that raised.\"\"\"
+    raise StudentCodeRaised("KeyError", "'secret_path'", "models.py", 4)
+
+
+@number("2b.1")
+@weight(1)
+def test_fault():
+    \"\"\"A fault of ours.\"\"\"
+    1 / 0
+
+
+@number("2b.2")
+@weight(1)
+def test_set_up(no_such_fixture):
+    \"\"\"A set-up that fails.\"\"\"
+
+
+@number("2b.3")
+@weight(1)
+def test_skip():
+    \"\"\"A skipped test.\"\"\"
+    pytest.skip("not today")
+
+
+@number("2b.4")
+@weight(1)
+def test_exit():
+    \"\"\"A test that raises SystemExit.\"\"\"
+    raise SystemExit("bye")
+
+
+@pytest.mark.slow
+@number("1a.3")
+@weight(1)
+def test_slow():
+    \"\"\"One that waits.\"\"\"
+
+
+@number("3a.1")
+@weight(1)
+def test_too_many_points():
+    \"\"\"More points than there are.\"\"\"
+    raise reject("Odd.", points=5)
+
+
+@number("3a.2")
+@weight(1)
+def test_prints(capsys):
+    \"\"\"One that prints.\"\"\"
+    print("x" * 1000)
+"""
+
+EXPECTED = {
+    "1a.1": 2, "1a.2": 1, "1a.3": 1, "1b.1": 1.5, "1b.2": 0, "2a.1": 0, "2a.2": 0, "2b.1": 0,
+    "2b.2": 0, "2b.3": 0, "2b.4": 0, "3a.1": 1, "3a.2": 1,
+}  # fmt: skip
+
+
+class Recorder:
+    """A plugin with what it saved, and the order in which lines were reached."""
+
+    def __init__(self, only: frozenset[str] = frozenset()) -> None:
+        self.saved: list[dict[str, tuple[float, bool]]] = []
+        self.plugin = GradingPlugin(
+            SimpleNamespace(assignment=None, submission=None), only, self.save
+        )
+
+    def save(self, lines: list[RubricLine]) -> None:
+        numbers = [line.number for line in lines]
+        assert numbers == sorted(set(numbers))
+        self.saved.append({line.number: (line.result().score, line.reached) for line in lines})
+
+    @property
+    def lines(self) -> dict[str, RubricLine]:
+        return self.plugin.lines
+
+    def order(self) -> list[str]:
+        """Lines in the order in which they were reached."""
+        reached: list[str] = []
+        for state in self.saved:
+            reached += [n for n, (_, done) in state.items() if done and n not in reached]
+        return reached
+
+
+def run(folder: Path, only: frozenset[str] = frozenset(), **suites: str) -> Recorder:
+    folder.mkdir()
+    for name, text in suites.items():
+        sys.modules.pop(f"test_{name}", None)  # another suite of that name, imported before
+        (folder / f"test_{name}.py").write_text(HEAD + textwrap.dedent(text))
+    recorder = Recorder(only)
+    run_suites(recorder.plugin, folder)
+    return recorder
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory) -> Recorder:
+    return run(tmp_path_factory.mktemp("plugin") / "suites", all=SUITE)
+
+
+def test_every_line_is_there_once_with_its_points(recorded):
+    assert {n: line.result().score for n, line in recorded.lines.items()} == EXPECTED
+    assert all(line.reached for line in recorded.lines.values())
+
+
+def test_all_lines_are_saved_before_the_first_test_and_after_each(recorded):
+    assert set(recorded.saved[0]) == set(EXPECTED)
+    assert all(value == (0, False) for value in recorded.saved[0].values())
+    assert all(set(state) == set(EXPECTED) for state in recorded.saved)
+    assert len(recorded.saved) >= 1 + len(EXPECTED)
+    reached = [sum(done for _, done in state.values()) for state in recorded.saved]
+    assert reached == sorted(reached)
+    assert set(range(len(EXPECTED) + 1)) == set(reached)
+
+
+def test_what_waits_comes_last(recorded):
+    assert recorded.order()[-1] == "1a.3"
+    assert recorded.order()[:-1] == sorted(set(EXPECTED) - {"1a.3"})
+
+
+def test_titles_are_the_first_line_of_the_docstring(recorded):
+    result = recorded.lines["1a.1"].result()
+    assert result.name == "1a.1 A title with a stop"
+    assert (result.status, result.max_score, result.output) == ("passed", 2, "Right.")
+    assert recorded.lines["1a.2"].result().output == "Right: 3 of 3."
+
+
+def test_a_rejection_is_told_with_its_points(recorded):
+    result = recorded.lines["1b.1"].result()
+    assert (result.status, result.output) == ("failed", "Nearly.\nGot: 2\nExpected: 3")
+    assert recorded.lines["3a.1"].result().score == 1
+
+
+def test_a_worker_that_failed_is_told_in_plain_words(recorded):
+    assert "did not finish within 7 seconds" in recorded.lines["2a.1"].result().output
+    assert "Your code raised KeyError" in recorded.lines["2a.2"].result().output
+    assert not {"2a.1", "2a.2"} & recorded.plugin.faults.keys()
+
+
+@pytest.mark.parametrize(
+    ("number", "trace"),
+    [
+        ("2b.1", "ZeroDivisionError"), ("2b.2", "no_such_fixture"), ("2b.3", "not today"),
+        ("2b.4", "SystemExit"),
+    ],
+)  # fmt: skip
+def test_a_fault_of_the_grader_is_told_to_staff_and_not_held_against_anyone(
+    recorded, number, trace
+):
+    output = recorded.lines[number].result().output
+    assert "through a fault of the grader and not of yours" in output
+    assert trace not in output
+    assert "Traceback" not in output
+    assert ".py" not in output
+    assert trace in recorded.plugin.faults[number]
+
+
+def test_only_faults_are_recorded_as_faults(recorded):
+    assert set(recorded.plugin.faults) == {"2b.1", "2b.2", "2b.3", "2b.4"}
+
+
+def test_chosen_parts_are_run_alone(tmp_path):
+    recorder = run(tmp_path / "s", frozenset({"1a", "3a"}), all=SUITE)
+    assert set(recorder.lines) == {"1a.1", "1a.2", "1a.3", "3a.1", "3a.2"}
+    assert recorder.plugin.faults == {}
+
+
+LINE = '@number("{number}")\n@weight(1)\ndef test_a():\n    """A line."""\n'
+INCOMPLETE = {
+    "no docstring": '@number("1a.2")\n@weight(1)\ndef test_b():\n    pass\n',
+    "no weight": '@number("1a.2")\ndef test_b():\n    """A line."""\n',
+    "no number": '@weight(1)\ndef test_b():\n    """A line."""\n',
+    "an odd number": '@number("bonus")\n@weight(1)\ndef test_b():\n    """A line."""\n',
+    "a line that stands twice": LINE.format(number="1a.1"),
+}
+
+
+@pytest.mark.parametrize("suite", INCOMPLETE.values(), ids=INCOMPLETE.keys())
+def test_an_incomplete_test_is_a_fault_that_is_recorded(tmp_path, suite):
+    recorder = run(tmp_path / "s", good=LINE.format(number="1a.1"), incomplete=suite)
+    assert recorder.plugin.faults != {}
+    assert all(line.result().score in (0, 1) for line in recorder.lines.values())
+
+
+def test_a_suite_that_cant_be_read_costs_no_line_of_the_others(tmp_path):
+    recorder = run(
+        tmp_path / "s", good=LINE.format(number="1a.1"), broken="import no_such_module\n"
+    )
+    assert "no_such_module" in str(recorder.plugin.faults)
+    assert recorder.lines["1a.1"].result().score == 1
+
+
+def test_an_empty_folder_is_a_fault(tmp_path):
+    assert run(tmp_path / "s").plugin.faults != {}
+
+
+def test_a_line_whose_teardown_fails_keeps_its_points(tmp_path):
+    suite = LINE.format(number="1a.1").replace("def test_a()", "def test_a(torn)")
+    fixture = "@pytest.fixture\ndef torn():\n    yield\n    raise OSError('gone')\n\n\n"
+    recorder = run(tmp_path / "s", good=fixture + suite)
+    assert recorder.lines["1a.1"].result().score == 1
+    assert "gone" in str(recorder.plugin.faults)
