@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from autograder import rules
+from autograder import rules, verdicts
 from autograder.comparison import Difference, compare, well_formed
 from autograder.diagnosis import attention as known
 from autograder.diagnosis.attention_search import (
@@ -27,7 +27,6 @@ from autograder.feedback import Named, Rejected, reject
 from autograder.probing import HeadCase, HeadProbe
 from autograder.sandbox.errors import StudentCodeRaised, WorkerError
 from autograder.sandbox.replies import ModuleReply
-from autograder.verdicts import check_rows
 
 NAME = "SingleHeadAttention"
 
@@ -127,7 +126,7 @@ def check_head_rows(probe: HeadProbe) -> None:
     reading = read_head(probe)
     assert probe.base.attention is not None
     try:
-        check_rows(probe.base.attention, "the attention weights")
+        verdicts.check_rows(probe.base.attention, "the attention weights")
     except Rejected as rejected:
         finding = None if reading is None else find_in_returned(reading, probe.base)
         raise _renamed(rejected, finding) from None
@@ -150,11 +149,16 @@ def check_head_values(probe: HeadProbe) -> None:
 def check_head_gradients(probe: HeadProbe) -> None:
     """Gradients of the input and each parameter equal the reference's."""
     base = probe.base
-    reading = read_head(probe) or _likeliest(probe)
+    known_reading = read_head(probe)
+    reading = known_reading or _likeliest(probe)
     if reading.steps(base)["out"].shape != base.out.shape:
         raise reject("The gradients can't be compared, as the output has not the right shape.")
     expected = reading.gradients(base)
-    check_gradients(base.gradients, expected, lambda: find_in_gradients(reading, base))
+    check_gradients(
+        base.gradients,
+        expected,
+        lambda: find_in_gradients(known_reading, base) if known_reading else None,
+    )
 
 
 def check_head_case(probe: HeadProbe, case: HeadCase | WorkerError | None, what: str) -> None:

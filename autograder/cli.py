@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import traceback
 from pathlib import Path
 from typing import Annotated, Any
@@ -112,23 +113,24 @@ def validate(
 
     from autograder import solutions, validation, validation_report
 
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 140)
     try:
         chosen = solutions.load_solutions([name for name in only.split(",") if name])
     except solutions.SolutionError as problem:
         raise _usage(str(problem)) from None
-    graded = track(
+    outcomes = []
+    for outcome in track(
         validation.validate(chosen, training), "validating", len(chosen), console=console
-    )
-    outcomes = sorted(graded, key=lambda one: (one.solution.kind, one.solution.name))
+    ):
+        outcomes.append(outcome)
+        for difference in outcome.differences():  # as they come: a full run takes long
+            console.print(f"✗ {outcome.solution.name}  {difference}", markup=False, soft_wrap=True)
+    outcomes.sort(key=lambda one: (one.solution.kind, one.solution.name))
     console.print(validation_report.outcomes_table(outcomes))
     if junit is not None:
         validation_report.write_junit(outcomes, junit)
     if markdown is not None:
         validation_report.write_markdown(outcomes, markdown)
-    for outcome in outcomes:
-        for difference in outcome.differences():
-            console.print(f"{outcome.solution.name}  {difference}", markup=False)
     raise typer.Exit(1 if any(outcome.differences() for outcome in outcomes) else 0)
 
 

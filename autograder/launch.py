@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from autograder.sandbox import worker, zygote
 
@@ -56,7 +57,11 @@ def serve_workers(control: socket.socket) -> None:
     sys.meta_path[:] = [
         finder for finder in sys.meta_path if "editable" not in getattr(finder, "__module__", "")
     ]
-    sys.path[:] = [folder for folder in sys.path if "__editable__" not in folder]
+    sys.path[:] = [
+        folder
+        for folder in sys.path
+        if "__editable__" not in folder and not (Path(folder) / "autograder").exists()
+    ]
     zygote.Zygote(control, worker.serve).run()
 
 

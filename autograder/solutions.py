@@ -5,7 +5,7 @@ from solutions/reference, and nothing else; a mistake also says in expected.yaml
 must lose:
 
     fails: [3a.4]             rubric lines that must get no points
-    partial: {2b.3: 1}        lines that must get just so many
+    partial: {2b.3: [1, 2]}   lines that must get one of these, where chance has a say
     diagnosis: no-scale       the mistake that each of these lines must name, or one per line:
                               {3a.3: no-softmax, 3a.4: no-softmax}
 """
@@ -50,12 +50,12 @@ class Expected(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     fails: list[str] = []
-    partial: dict[str, float] = {}
+    partial: dict[str, list[float]] = {}
     diagnosis: str | dict[str, str] = ""
 
-    def points(self, line: str, full: float) -> float:
-        """The points that a line must get."""
-        return 0.0 if line in self.fails else self.partial.get(line, full)
+    def points(self, line: str, full: float) -> list[float]:
+        """The points that a line may get."""
+        return [0.0] if line in self.fails else self.partial.get(line, [full])
 
     def named(self, line: str) -> str:
         """The diagnosis that a line must name; empty where it may name any or none."""

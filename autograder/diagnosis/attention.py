@@ -1,119 +1,30 @@
-"""Known mistakes in an attention head, as variants of its steps.
-
-B sequences, T tokens, I numbers per token, D numbers per head.
-"""
+"""Known mistakes in an attention head, as variants of its steps."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.nn import functional
 
-from autograder.diagnosis.mistake import DoesNotApply, Mistake, Pass, Step, Variant
-from autograder.reference import HeadParameters
-
-Head = Pass[HeadParameters]
-
-FEW = 40  # so many numbers that dropout of a quarter leaves no zero in 1 of 100,000 of them
-
-
-def _query(p: Head) -> Tensor:
-    return functional.linear(p.x, p.parameters.query, p.parameters.query_bias)
-
-
-def _key(p: Head) -> Tensor:
-    return functional.linear(p.x, p.parameters.key, p.parameters.key_bias)
-
-
-def _value(p: Head) -> Tensor:
-    return functional.linear(p.x, p.parameters.value, p.parameters.value_bias)
-
-
-STEPS: dict[str, Step] = {
-    "query": _query,  # (B, T, D)
-    "key": _key,  # (B, T, D)
-    "value": _value,  # (B, T, D)
-    "scores": lambda p: p["query"] @ p["key"].transpose(-2, -1),  # (B, T, T)
-    "scaled": lambda p: p["scores"] / math.sqrt(p["query"].shape[-1]),  # (B, T, T)
-    "masked": lambda p: p["scaled"],  # (B, T, T)
-    "softmax": lambda p: torch.softmax(p["masked"], dim=-1),  # (B, T, T), rows sum to one
-    "weights": lambda p: p["softmax"],  # (B, T, T), what the values are mixed with
-    "mixed": lambda p: p["weights"] @ p["value"],  # (B, T, D)
-    "out": lambda p: p["mixed"],  # (B, T, D)
-    "returned": lambda p: p["weights"],  # (B, T, T), the second result
-}
-
-
-def _divided_by(divisor: Callable[[Head], float]) -> dict[str, Step]:
-    return {"scaled": lambda p: p["scores"] / divisor(p)}
-
-
-def _fitted_scale(p: Head) -> Tensor:
-    """The scores times the factor that the student's attention weights show."""
-    seen = p.seen.attention if p.seen is not None else None
-    if seen is None or seen.shape != p["scores"].shape or not bool((seen > 0).all()):
-        raise DoesNotApply
-    mine = seen.log() - seen.log().mean(-1, keepdim=True)
-    scores = p["scores"].detach()
-    centred = scores - scores.mean(-1, keepdim=True)
-    factor = (mine * centred).sum() / (centred * centred).sum()
-    return p["scores"] * factor.nan_to_num()  # a single token has scores that show nothing
-
-
-def _fitted_factor(p: Head) -> Tensor:
-    """The output times the one number that brings it closest to the student's."""
-    if p.seen is None or p.seen.out.shape != p["mixed"].shape:
-        raise DoesNotApply
-    mixed = p["mixed"].detach()
-    return p["mixed"] * ((p.seen.out * mixed).sum() / (mixed * mixed).sum())
-
-
-def _causal(p: Head) -> Tensor:
-    future = torch.ones_like(p["scaled"], dtype=torch.bool).triu(diagonal=1)
-    return p["scaled"].masked_fill(future, -math.inf)
-
-
-def _over_everything(p: Head) -> Tensor:
-    return torch.softmax(p["masked"].flatten(1), dim=-1).view_as(p["masked"])
-
-
-def _normalised_without_exp(p: Head) -> Tensor:
-    return p["masked"] / p["masked"].sum(-1, keepdim=True)
-
-
-def _plain_softmax(p: Head) -> Tensor:
-    powers = torch.exp(p["masked"])
-    return torch.div(powers, powers.sum(-1, keepdim=True))
-
-
-def _across_batch(p: Head) -> Tensor:
-    """All tokens of all sequences as one long sequence (B·T, B·T)."""
-    query, key = p["query"].flatten(0, 1), p["key"].flatten(0, 1)
-    return query @ key.T
-
-
-def _dropped(p: Head, step: str, seen: Tensor | None) -> Tensor:
-    """A step with the zeros that dropout left in what the student returned."""
-    if seen is None or seen.shape != p[step].shape:
-        raise DoesNotApply
-    kept = seen != 0
-    if bool(kept.all()) and kept.numel() > FEW:
-        raise DoesNotApply
-    ratio = (seen / p[step].detach())[kept].median()  # 1/(1-p)
-    return torch.where(kept, p[step] * ratio, torch.zeros_like(p[step]))
-
-
-def _rectified(step: Step) -> Step:
-    return lambda p: torch.relu(step(p))
-
-
-def _detached(step: str) -> dict[str, Step]:
-    original = STEPS[step]
-    return {step: lambda p: original(p).detach()}
+from autograder.diagnosis.attention_steps import (
+    across_batch,
+    causal,
+    detached,
+    divided_by,
+    dropped,
+    fitted_factor,
+    fitted_scale,
+    key,
+    normalised_without_exp,
+    over_everything,
+    plain_softmax,
+    query,
+    rectified,
+    value,
+)
+from autograder.diagnosis.mistake import Mistake, Variant
 
 
 def _variant(id: str, line: str, explanation: str, hint: str, /, **steps: Any) -> Variant:
@@ -138,32 +49,32 @@ VALUE_HINT = "Work a tiny case by hand: two tokens, two numbers each."
 VALUES: tuple[Variant, ...] = (
     _variant(
         "no-scale", "3a.4", "the scores are not scaled before the softmax", SCALE_HINT,
-        **_divided_by(lambda p: 1.0),
+        **divided_by(lambda p: 1.0),
     ),
     _variant(
         "scale-by-inner-dim", "3a.4",
         "the scores are divided by inner_dim itself, or twice by its root", SCALE_HINT,
-        **_divided_by(lambda p: p["query"].shape[-1]),
+        **divided_by(lambda p: p["query"].shape[-1]),
     ),
     _variant(
         "scale-by-root-input-dim", "3a.4",
         "the scores are divided by the root of input_dim, the size of a token, where the size of a "
-        "query counts", SCALE_HINT, **_divided_by(lambda p: math.sqrt(p.x.shape[-1])),
+        "query counts", SCALE_HINT, **divided_by(lambda p: math.sqrt(p.x.shape[-1])),
     ),
     _variant(
         "scale-by-input-dim", "3a.4",
         "the scores are divided by input_dim, the size of a token", SCALE_HINT,
-        **_divided_by(lambda p: p.x.shape[-1]),
+        **divided_by(lambda p: p.x.shape[-1]),
     ),
     _variant(
         "scale-by-root-tokens", "3a.4",
         "the scores are divided by the root of the number of tokens", SCALE_HINT,
-        **_divided_by(lambda p: math.sqrt(p.x.shape[-2])),
+        **divided_by(lambda p: math.sqrt(p.x.shape[-2])),
     ),
     _variant(
         "scale-multiplied", "3a.4",
         "the scores are multiplied where they should be divided", SCALE_HINT,
-        **_divided_by(lambda p: 1 / math.sqrt(p["query"].shape[-1])),
+        **divided_by(lambda p: 1 / math.sqrt(p["query"].shape[-1])),
     ),
     _variant(
         "scale-after-softmax", "3a.4", "the scale is applied after the softmax",
@@ -183,7 +94,7 @@ VALUES: tuple[Variant, ...] = (
     _variant(
         "softmax-over-matrix", "3a.4",
         "the softmax runs over the whole matrix at once, so all of it sums to one", AXIS_HINT,
-        softmax=_over_everything,
+        softmax=over_everything,
     ),
     _variant(
         "softmax-absent", "3a.4", "the values are mixed with the scores; there is no softmax",
@@ -208,12 +119,12 @@ VALUES: tuple[Variant, ...] = (
     _variant(
         "no-exponential", "3a.4", "the scores are divided by their sum, without the exponential",
         "What happens to a row whose scores sum to almost zero, or to a negative score?",
-        softmax=_normalised_without_exp,
+        softmax=normalised_without_exp,
     ),
     _variant(
         "causal-mask", "3a.4", "a causal mask hides the later tokens",
         "A text model must not look ahead. Is there an order in which patches are seen?",
-        masked=_causal,
+        masked=causal,
     ),
     _variant(
         "mask-after-softmax", "3a.4", "the weights of later tokens are cut off after the softmax",
@@ -236,13 +147,13 @@ VALUES: tuple[Variant, ...] = (
         "attention-across-batch", "3a.4",
         "all sequences of the batch are joined, so images attend to each other",
         "Change one image of a batch: may the output for another image change?",
-        scores=_across_batch,
+        scores=across_batch,
         mixed=lambda p: (p["weights"] @ p["value"].flatten(0, 1)).view_as(p["value"]),
     ),
     _variant(
         "shared-projections", "3a.4", "query, key and value share one projection",
         "How many matrices does the formula name, and what does each of them do?",
-        key=_query, value=_query,
+        key=query, value=query,
     ),
     _variant(
         "shared-query-key", "3a.4", "query and key share one projection",
@@ -267,29 +178,29 @@ VALUES: tuple[Variant, ...] = (
     _variant(
         "activation-on-projections", "3a.4", "a ReLU follows the projections",
         "Can a score still be negative? The projections are linear and nothing else.",
-        query=_rectified(_query), key=_rectified(_key), value=_rectified(_value),
+        query=rectified(query), key=rectified(key), value=rectified(value),
     ),
     _variant(
         "dropout-alive-in-eval", "3a.4", "dropout on the output stays on in evaluation",
         "Call the head twice with the same input after eval(): why do the results differ?",
-        out=lambda p: _dropped(p, "mixed", p.seen.out if p.seen is not None else None),
+        out=lambda p: dropped(p, "mixed", p.seen.out if p.seen is not None else None),
     ),
     _variant(
         "weights-dropout-alive-in-eval", "3a.4",
         "dropout on the attention weights stays on in evaluation",
         "Call the head twice with the same input after eval(): why do the results differ?",
-        weights=lambda p: _dropped(
+        weights=lambda p: dropped(
             p, "softmax", p.seen.attention if p.seen is not None else None
         ),
     ),
     _variant(
         "scale-by-constant", "3a.4", "the scores are scaled by a fixed number", SCALE_HINT,
-        scaled=_fitted_scale,
+        scaled=fitted_scale,
     ),
     _variant(
         "constant-factor", "3a.4", "the output is right up to a constant factor",
         "Divide your output by what you expect, number by number: where does the quotient come in?",
-        out=_fitted_factor,
+        out=fitted_factor,
     ),
 )  # fmt: skip
 
@@ -297,19 +208,19 @@ VALUES: tuple[Variant, ...] = (
 GRADIENTS: tuple[Variant, ...] = (
     _variant(
         "detached-query", "3a.5", "the query is cut off from the gradient", DETACH_HINT,
-        **_detached("query"),
+        **detached("query"),
     ),
     _variant(
         "detached-key", "3a.5", "the key is cut off from the gradient", DETACH_HINT,
-        **_detached("key"),
+        **detached("key"),
     ),
     _variant(
         "detached-value", "3a.5", "the value is cut off from the gradient", DETACH_HINT,
-        **_detached("value"),
+        **detached("value"),
     ),
     _variant(
         "detached-weights", "3a.5", "the attention weights are cut off from the gradient",
-        DETACH_HINT, **_detached("weights"),
+        DETACH_HINT, **detached("weights"),
     ),
     _variant(
         "detached-input", "3a.5", "the input is cut off from the gradient", DETACH_HINT,
@@ -347,7 +258,7 @@ LARGE_SCORES: tuple[Variant, ...] = (
         "softmax-overflow", "3a.6", "exp overflows where scores are large",
         "What is exp(1000) on your machine? A softmax doesn't change when one number is "
         "subtracted from the whole row.",
-        softmax=_plain_softmax,
+        softmax=plain_softmax,
     ),
 )  # fmt: skip
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from autograder.comparison import compare
-from autograder.diagnosis import attention
-from autograder.diagnosis.attention import Head
+from autograder.diagnosis import attention, attention_steps
+from autograder.diagnosis.attention_steps import Head
 from autograder.diagnosis.mistake import (
     MOST_AT_ONCE,
     DoesNotApply,
@@ -42,14 +42,14 @@ class HeadReading:
     def steps(self, case: HeadCase, *more: Variant) -> Head:
         """Every step of a case, mistakes included."""
         given = Pass(case.x, self.roles.parameters(case.values), case)
-        return run(attention.STEPS, (*self.variants, *more), given)
+        return run(attention_steps.STEPS, (*self.variants, *more), given)
 
     def gradients(self, case: HeadCase, *more: Variant) -> dict[str, Tensor]:
         """Gradients of the input and every parameter, mistakes included."""
         leaves = {name: value.clone().requires_grad_() for name, value in case.values.items()}
         x = case.x.clone().requires_grad_()
         given = Pass(x, self.roles.parameters(leaves), case)
-        out = run(attention.STEPS, (*self.variants, *more), given)["out"]
+        out = run(attention_steps.STEPS, (*self.variants, *more), given)["out"]
         return pulled_back(out, case.upstream, {"x": x, **leaves})
 
 
@@ -94,6 +94,8 @@ def find_in_returned(reading: HeadReading, case: HeadCase) -> Finding | None:
 
 def find_in_large_scores(reading: HeadReading, case: HeadCase) -> Finding | None:
     """Which mistake makes the same numbers infinite or undefined."""
+    if bool(case.out.isfinite().all()):
+        return None
     for (variant,) in combined(attention.LARGE_SCORES, 1, reading.variants):
         out = reading.steps(case, variant)["out"]
         if out.shape == case.out.shape and torch.equal(out.isfinite(), case.out.isfinite()):

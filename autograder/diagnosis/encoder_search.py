@@ -24,6 +24,8 @@ from autograder.layer_probing import LayerCase, LayerProbe
 from autograder.reference import LAYER_NORM_EPS
 from autograder.roles import LayerRoles
 
+PAIR_READINGS = 4  # readings under which pairs of mistakes are tried: a second of work
+
 # What a norm adds under its root is nowhere fixed: torch's default first, then what
 # published transformers use.
 EPSILONS = (LAYER_NORM_EPS, 1e-6, 1e-8, 1e-12, 0.0)
@@ -68,7 +70,7 @@ def read_layer(probe: LayerProbe) -> LayerReading | None:
     for count in range(0 if probe.candidates else 1, MOST_AT_ONCE + 1):
         tries = list(combined(encoder.OUTPUT, count))
         for eps in EPSILONS if count < MOST_AT_ONCE else EPSILONS[:2]:
-            for roles in probe.readings:
+            for roles in probe.readings if count < MOST_AT_ONCE else probe.readings[:PAIR_READINGS]:
                 for variants in tries:
                     reading = LayerReading(replace(roles, eps=eps), variants)
                     if _agrees(reading, probe.base):

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from autograder.diagnosis import attention, encoder, models
+from autograder.diagnosis import attention, attention_steps, encoder, models
 from autograder.diagnosis.mistake import Mistake, Pass, Step, Variant, named, run
 from autograder.feedback import Feedback
 from autograder.feedback import of_worker_error as plain
@@ -72,7 +72,7 @@ def _raised_by_heads() -> Signatures:
     weight = torch.ones(size.inner_dim, size.input_dim)
     x = torch.ones(size.batch, size.tokens, size.input_dim)
     given = Pass(x, HeadParameters(weight, weight, weight))
-    return dict(_raised(attention.STEPS, attention.ERRORS, given))
+    return dict(_raised(attention_steps.STEPS, attention.ERRORS, given))
 
 
 @lru_cache(maxsize=1)

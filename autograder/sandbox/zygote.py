@@ -105,6 +105,7 @@ class Zygote:
             kill_everything_of(user)
         self._reap_orphans()
         return {
+            "user": user,
             "by_itself": ended,
             "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
             "exit": os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 
-from autograder import assignment, attention_verdicts, encoder_verdicts, verdicts
+from autograder import assignment, attention_verdicts, encoder_verdicts, transformer, verdicts
 from autograder.diagnosis import (
     answers,
     attention,
@@ -33,7 +33,7 @@ from autograder.transformer import Judgement, TransformerRun
 from .local_grading import Recorded, recorded_mistakes
 
 VERDICTS = (attention_verdicts, encoder_verdicts, verdicts)
-CATALOGUES = (answers, attention, encoder, models, encoder_verdicts)
+CATALOGUES = (answers, attention, encoder, models, encoder_verdicts, transformer)
 MOST_TRIED = 4  # mistakes that are judged again without a check
 
 CHECKS = {
