@@ -1,7 +1,7 @@
 """See in seconds whether your files have the shape that grading needs. This is not the grade.
 
     python check.py              everything
-    python check.py 3a           one part: 1, 2a, 2b, 2c, 3a, 3b or 3c
+    python check.py 3a           one part or several: 1a, 1b, 1c, 1d, 2a, 2b, 2c, 3a, 3b, 3c
     python check.py --zip        everything, then submission.zip with what you submit
 
 It looks at rules, shapes, sizes and files; whether answers are right it neither knows nor says.
@@ -13,362 +13,330 @@ import argparse
 import sys
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
-import yaml
-from torch import Tensor, nn
+from torch import nn
 
-from provided.artifacts import Folder, count_parameters, read_history
+from provided.artifacts import Folder, count_parameters
+from provided.conditions import (
+    Problem,
+    ToDo,
+    answered,
+    attribute,
+    flat_layers,
+    need_allowed,
+    need_dropout,
+    need_gradients,
+    need_history,
+    need_logits,
+    need_matrix,
+    need_probabilities,
+    need_settings,
+    need_shape,
+    need_silent_in_eval,
+    need_sizes,
+    need_token_order,
+    need_weights,
+    need_whole,
+    need_word,
+    read_answers,
+    student_module,
+    two_results,
+)
+from provided.experiments import in_short, layer_in_short
+from provided.slots import place_of, still_to_write
+from provided.source_rules import CONTAINERS, HEAD_LAYERS, forbidden_in_head, forbidden_in_layer
 
 HERE = Path(__file__).resolve().parent
-SUBMITTED = (
-    "models.py",
-    "attention.py",
-    "encoder.py",
-    "answers.yaml",
-    "artifacts/fc/history.csv",
-    "artifacts/cnn/history.csv",
-    "artifacts/vit/history.csv",
-    "artifacts/vit/weights.safetensors",
-)
+SUBMITTED = {  # file -> most bytes that are taken
+    "models.py": 200_000,
+    "attention.py": 200_000,
+    "encoder.py": 200_000,
+    "answers.yaml": 200_000,
+    "artifacts/fc/history.csv": 100_000,
+    "artifacts/cnn/history.csv": 100_000,
+    "artifacts/vit/history.csv": 100_000,
+    "artifacts/vit/weights.safetensors": 16 << 20,
+}
 FULLY_CONNECTED_LAYERS = (nn.Flatten, nn.Linear, nn.ReLU, nn.Softmax, nn.Dropout)
 CNN_LAYERS = (
     nn.Linear, nn.Conv2d, nn.MaxPool2d, nn.BatchNorm2d, nn.Dropout, nn.ReLU, nn.Softmax, nn.Flatten,
 )  # fmt: skip
-HEAD_LAYERS = (nn.Linear, nn.Softmax, nn.Dropout)
 MAX_HIDDEN_UNITS = 200
 MAX_PARAMETERS = 50_000
-ANSWERS: dict[str, tuple[str, ...]] = {
-    "q1a": ("parameters", "output_shape"),
-    "q1b": ("parameters", "output_shape"),
-    "q1c": ("first_average", "first_maximum", "second_average", "second_maximum"),
-    "q2a": ("image_height", "image_width", "pixel_value", "training_images", "test_images"),
-}
+POOLED = ("first_average", "first_maximum", "second_average", "second_maximum")
+COUNTS = ("image_height", "image_width", "training_images", "test_images")
 PIXEL_VALUES = ("intensity", "color", "label", "probability")
+MAPS = ((1, 8, 17, 17), (8, 1, 17, 17))  # heads of the given Vision Transformer, tokens
+
+Check = Callable[[], Iterator[str]]  # yields what holds, raises Problem at what doesn't
 
 
-class Problem(Exception):
-    """Something to mend before you submit; one sentence."""
-
-
-def main() -> int:
-    """The command line; returns 0 where nothing is to mend."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("part", nargs="?", choices=sorted(CHECKS), help="one part alone")
-    parser.add_argument("--zip", action="store_true", help="make submission.zip")
-    options = parser.parse_args()
-    wanted = {options.part: CHECKS[options.part]} if options.part else CHECKS
-    problems = sum(run(part, check) for part, check in sorted(wanted.items()))
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns 0 where nothing is to do or to mend."""
+    options = parse(arguments)
+    asked = tuple(options.parts)
+    parts = [part for part in CHECKS if not asked or part.startswith(asked)]
+    problems = sum(run(part, CHECKS[part]) for part in parts)
+    if options.zip or not asked:
+        problems += show_files()
     if options.zip:
         make_zip()
-    print("\nThis is not the grade: it says nothing about right or wrong.")
+    print()
+    if problems:
+        print(f"{problems} thing{'s' if problems > 1 else ''} to do or to mend.", end=" ")
+    print("This is not the grade: it doesn't say whether your answers are right.")
     return 1 if problems else 0
 
 
-def run(part: str, check: Callable[[], str]) -> bool:
-    """Run one part's check and say what came of it; True where something is to mend."""
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """What was asked for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "parts", nargs="*", type=str.lower, help="parts such as 3a, or 3 for 3a, 3b and 3c"
+    )
+    parser.add_argument("--zip", action="store_true", help="make submission.zip as well")
+    options = parser.parse_args(arguments)
+    for part in options.parts:
+        if not any(known.startswith(part) for known in CHECKS):
+            parser.error(f"there is no part {part}; parts are {', '.join(CHECKS)}")
+    return options
+
+
+def run(part: str, check: Check) -> bool:
+    """Run one part's check and say what came of it; True where something is to do."""
+    torch.manual_seed(0)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            print(f"{part:3} ok    {check()}")
+            for fact in check():
+                say(part, "ok", fact)
     except Problem as problem:
-        print(f"{part:3} MEND  {problem}")
+        say(part, "TO DO" if isinstance(problem, ToDo) else "MEND", str(problem))
         return True
-    except NotImplementedError:
-        print(f"{part:3} TO DO this slot still raises NotImplementedError")
-        return True
-    except Exception as problem:
-        print(f"{part:3} MEND  {type(problem).__name__}{where(problem)}: {problem}")
+    except (Exception, SystemExit) as problem:  # your code's own, whatever it is
+        slot = still_to_write(problem)
+        if slot is not None:
+            say(part, "TO DO", f"write {slot}.")
+        else:
+            place = place_of(problem)
+            text = str(problem).splitlines()[0] if str(problem) else "no message"
+            say(part, "MEND", f"{type(problem).__name__}{f' in {place}' if place else ''}: {text}")
         return True
     return False
 
 
-def where(problem: BaseException) -> str:
-    """The last of your own lines that an exception passed through."""
-    if isinstance(problem, SyntaxError):
-        return f" in {Path(problem.filename or '?').name}, line {problem.lineno}"
-    place, trace = "", problem.__traceback__
-    while trace is not None:
-        file = Path(trace.tb_frame.f_code.co_filename)
-        if file.parent == HERE and file.name != Path(__file__).name:
-            place = f" in {file.name}, line {trace.tb_lineno}"
-        trace = trace.tb_next
-    return place
+def say(part: str, state: str, text: str) -> None:
+    """A line of the report."""
+    print(f"{part:3} {state:5} {text}")
 
 
-def check_answers() -> str:
-    """answers.yaml can be read, and every question of 1 is answered."""
-    answers = read_answers()
-    for question in ("q1a", "q1b", "q1c"):
-        need_all(answers, question)
-    for question in ("q1a", "q1b"):
-        need_whole(answers[question], question, "parameters")
-        if not is_list_of_numbers(answers[question]["output_shape"]):
-            raise Problem(f"{question}, output_shape: write a list such as [5, 3]")
-    for name in ANSWERS["q1c"]:
-        matrix = answers["q1c"][name]
-        if not isinstance(matrix, list) or not all(is_list_of_numbers(row) for row in matrix):
-            raise Problem(f"q1c, {name}: write a matrix such as [[1, 2], [3, 4/3]]")
-    if not str(answers.get("q1d") or "").strip():
-        raise Problem("q1d is still empty; a person reads it")
-    return "every question has an answer of the right kind"
+def check_convolution(question: str) -> Iterator[str]:
+    """Questions 1a and 1b: a number and a shape."""
+    answers = answered(
+        read_answers(HERE / "answers.yaml"), question, ("parameters", "output_shape")
+    )
+    need_whole(answers, question, "parameters")
+    need_sizes(answers, question, "output_shape")
+    yield "answered"
 
 
-def check_data_answers() -> str:
-    """The answers to 2a are there and of the right kind."""
-    answers = read_answers()
-    need_all(answers, "q2a")
-    for name in ANSWERS["q2a"]:
-        if name != "pixel_value":
-            need_whole(answers["q2a"], "q2a", name)
-    if answers["q2a"]["pixel_value"] not in PIXEL_VALUES:
-        raise Problem(f"q2a, pixel_value: write one of {', '.join(PIXEL_VALUES)}")
-    return "every question has an answer of the right kind"
+def check_pooling() -> Iterator[str]:
+    """Question 1c: four matrices."""
+    answers = answered(read_answers(HERE / "answers.yaml"), "q1c", POOLED)
+    for name in POOLED:
+        need_matrix(answers, "q1c", name)
+    yield "answered"
 
 
-def check_fully_connected() -> str:
-    """Layers, sizes and shapes of the fully connected network."""
-    import models
+def check_text() -> Iterator[str]:
+    """Question 1d: some text."""
+    text = read_answers(HERE / "answers.yaml").get("q1d")
+    if not isinstance(text, str) or not text.strip():
+        raise ToDo("not answered yet in answers.yaml: q1d, some sentences of yours.")
+    yield f"{len(text.split())} words, which a person reads"
 
-    model = models.build_fully_connected()
+
+def check_data_answers() -> Iterator[str]:
+    """Question 2a: numbers and a word."""
+    answers = answered(read_answers(HERE / "answers.yaml"), "q2a", (*COUNTS, "pixel_value"))
+    for name in COUNTS:
+        need_whole(answers, "q2a", name)
+    need_word(answers, "q2a", "pixel_value", PIXEL_VALUES)
+    yield "answered"
+
+
+def check_fully_connected() -> Iterator[str]:
+    """Question 2b: layers, size, shapes, settings, history."""
+    models = student_module("models")
+    model = attribute("build_fully_connected", models)()
     layers = flat_layers(model)
     need_allowed(layers, FULLY_CONNECTED_LAYERS)
-    need_logits(model)
+    yield in_short(nn.Sequential(*layers))
     linear = [layer for layer in layers if isinstance(layer, nn.Linear)]
     units = sum(layer.out_features for layer in linear[:-1])
     if units > MAX_HIDDEN_UNITS:
-        raise Problem(f"{units} hidden units, at most {MAX_HIDDEN_UNITS} are allowed")
-    return f"{units} of {MAX_HIDDEN_UNITS} hidden units; {settings(models, 'FULLY_CONNECTED')}"
+        raise Problem(f"{units} hidden units, at most {MAX_HIDDEN_UNITS} are allowed.")
+    yield f"{units} hidden units of at most {MAX_HIDDEN_UNITS}"
+    yield need_logits(model)
+    name = "FULLY_CONNECTED_TRAINING"
+    yield need_settings(attribute(name, models), name)
+    yield need_history(Folder(HERE / "artifacts" / "fc").history, "fc")
 
 
-def check_cnn() -> str:
-    """Layers, sizes and shapes of the convolutional network."""
-    import models
-
-    model = models.build_cnn()
+def check_cnn() -> Iterator[str]:
+    """Question 2c: layers, parameters, shapes, settings, history."""
+    models = student_module("models")
+    model = attribute("build_cnn", models)()
     layers = flat_layers(model)
     need_allowed(layers, CNN_LAYERS)
-    for kind in (nn.Dropout, nn.BatchNorm2d):
-        if not any(type(layer) is kind for layer in layers):
-            raise Problem(f"the network needs at least one {kind.__name__}")
-    need_logits(model)
-    counts = [(type(layer).__name__, count_parameters(layer)) for layer in layers]
-    listed = ", ".join(f"{name} {count:,}" for name, count in counts if count)
+    missing = [
+        kind.__name__
+        for kind in (nn.Dropout, nn.BatchNorm2d)
+        if not any(type(layer) is kind for layer in layers)
+    ]
+    if missing:
+        raise Problem(f"the network needs at least one {' and one '.join(missing)}.")
+    yield "only allowed layers, Dropout and BatchNorm2d among them"
+    for layer in layers:
+        if count := count_parameters(layer):
+            yield f"{count:9,} parameters in {layer_in_short(layer)}"
     total = count_parameters(model)
     if total >= MAX_PARAMETERS:
-        raise Problem(f"{total:,} parameters, fewer than {MAX_PARAMETERS:,} are allowed: {listed}")
-    return f"{total:,} parameters ({listed}); {settings(models, 'CNN')}"
+        raise Problem(f"{total:,} parameters, fewer than {MAX_PARAMETERS:,} are allowed.")
+    yield f"{total:9,} parameters together, of fewer than {MAX_PARAMETERS:,}"
+    yield need_logits(model)
+    yield need_settings(attribute("CNN_TRAINING", models), "CNN_TRAINING")
+    yield need_history(Folder(HERE / "artifacts" / "cnn").history, "cnn")
 
 
-def check_head() -> str:
-    """Shapes and general properties of the attention head."""
-    from attention import SingleHeadAttention
-
-    head = SingleHeadAttention(12, 5, 0.0).eval()
-    for module in list(head.modules())[1:]:
-        is_container = isinstance(module, (nn.ModuleList, nn.ModuleDict, nn.Sequential))
-        if not is_container and type(module) not in HEAD_LAYERS:
-            raise Problem(
-                f"the head contains {type(module).__name__}: use Linear, Softmax, Dropout"
-            )
-    biased = [name for name, _ in head.named_parameters() if name.endswith("bias")]
-    if biased:
-        raise Problem(f"no biases are allowed: {', '.join(biased)}")
+def check_head() -> Iterator[str]:
+    """Question 3a: rules, and what holds for every attention head."""
+    build = attribute("SingleHeadAttention", student_module("attention"))
+    found = forbidden_in_head((HERE / "attention.py").read_text(encoding="utf-8"))
+    if found:
+        raise Problem(f"attention.py, {'; '.join(found[:3])}: not allowed in this question.")
+    head = build(12, 5, 0.0).eval()
+    need_head_parts(head)
+    yield "only Linear, Softmax and Dropout, no biases"
     x = torch.randn(3, 7, 12, requires_grad=True)
     out, attention = two_results(head(x), "SingleHeadAttention")
-    need_shape(out, (3, 7, 5), "the head's output")
-    need_shape(attention, (3, 7, 7), "the attention weights")
-    if not torch.allclose(attention.sum(dim=-1), torch.ones(3, 7), atol=1e-4):
-        raise Problem("the rows of the attention weights don't sum to one")
-    need_token_order(lambda tokens: two_results(head(tokens), "SingleHeadAttention")[0], x)
+    need_shape(out, (3, 7, 5), "the output for x (3, 7, 12) and inner_dim 5")
+    need_shape(attention, (3, 7, 7), "the tensor of attention weights for x (3, 7, 12)")
+    yield "shapes (B, T, inner_dim) and (B, T, T)"
+    need_probabilities(attention, "the attention weights")
+    need_token_order(lambda tokens: head(tokens)[0], x)
     need_gradients(head, out, x)
-    return "shapes, rows, order of tokens, batches and gradients are in order"
+    yield "rows sum to one; tokens may be reordered; sequences don't mix; gradients flow"
+    dropping = build(12, 5, 0.5)
+    need_silent_in_eval(dropping, lambda tokens: dropping(tokens)[0], x)
+    yield "nothing is dropped in evaluation"
 
 
-def check_layer() -> str:
-    """Shapes and general properties of the encoder layer."""
-    from encoder import ViTLayer
+def need_head_parts(head: nn.Module) -> None:
+    """The head is made of the layers on the list, without biases."""
+    foreign = {
+        type(part).__name__
+        for part in list(head.modules())[1:]
+        if type(part).__module__.startswith("torch.nn.")
+    } - {*HEAD_LAYERS, *CONTAINERS}
+    if foreign:
+        raise Problem(f"the head contains {', '.join(sorted(foreign))}: not allowed here.")
+    biases = [name for name, value in head.named_parameters() if value.dim() < 2]
+    if biases:
+        raise Problem(f"no biases are allowed in the head: {', '.join(biases)}.")
 
-    layer = ViTLayer(12, 3, 5, 20, 0.0).eval()
+
+def check_layer() -> Iterator[str]:
+    """Question 3b: rules, and what holds for every encoder layer."""
+    build = attribute("ViTLayer", student_module("encoder"))
+    found = forbidden_in_layer((HERE / "encoder.py").read_text(encoding="utf-8"))
+    if found:
+        raise Problem(f"encoder.py, {'; '.join(found[:3])}: not allowed in this question.")
+    layer = build(dim=12, heads=3, dim_head=5, mlp_dim=20, dropout=0.0).eval()
+    for name, part in layer.named_modules():
+        if isinstance(part, nn.Linear) and part.weight.shape == (12, 15) and part.bias is not None:
+            raise Problem(f"W_O, the Linear from heads * dim_head to dim, has a bias: {name}.")
+    yield "no ready-made attention, W_O without bias"
     x = torch.randn(2, 7, 12, requires_grad=True)
     out, attention = two_results(layer(x), "ViTLayer")
-    need_shape(out, (2, 7, 12), "the layer's output")
-    if tuple(attention.shape) not in ((2, 3, 7, 7), (3, 2, 7, 7)):
-        raise Problem(f"the attention maps have shape {tuple(attention.shape)}, not (2, 3, 7, 7)")
-    need_token_order(lambda tokens: two_results(layer(tokens), "ViTLayer")[0], x)
+    need_shape(out, (2, 7, 12), "the output for x (2, 7, 12)")
+    heads_first = tuple(attention.shape) == (3, 2, 7, 7)
+    need_shape(
+        attention.transpose(0, 1) if heads_first else attention,
+        (2, 3, 7, 7),
+        "the tensor of attention maps for x (2, 7, 12) and 3 heads",
+    )
+    yield "shapes (B, T, dim) and (B, heads, T, T)"
+    need_probabilities(attention, "the attention maps")
+    need_token_order(lambda tokens: layer(tokens)[0], x)
     need_gradients(layer, out, x)
-    return "shapes, order of tokens, batches and gradients are in order"
+    yield "rows sum to one; tokens may be reordered; sequences don't mix; gradients flow"
+    dropping = build(dim=12, heads=3, dim_head=5, mlp_dim=20, dropout=0.5)
+    need_silent_in_eval(dropping, lambda tokens: dropping(tokens)[0], x)
+    need_dropout(dropping, lambda tokens: dropping(tokens)[0], x)
+    yield "numbers are dropped in training, not in evaluation"
 
 
-def check_artifacts() -> str:
-    """What your trainings left behind is there and readable."""
-    for name in ("fc", "cnn", "vit"):
-        folder = Folder(HERE / "artifacts" / name)
-        if not folder.history.exists():
-            raise Problem(f"artifacts/{name}/history.csv is missing: run python train.py {name}")
-        try:
-            epochs = read_history(folder.history)
-        except (KeyError, TypeError, ValueError) as problem:
-            raise Problem(f"artifacts/{name}/history.csv can't be read: {problem}") from None
-        if not epochs:
-            raise Problem(f"artifacts/{name}/history.csv holds no epochs")
-    weights = Folder(HERE / "artifacts" / "vit").weights
-    if not weights.exists():
-        raise Problem("artifacts/vit/weights.safetensors is missing: run python train.py vit")
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
+def check_transformer() -> Iterator[str]:
+    """Question 3c: history, weights that fit, maps."""
     from provided.vision_transformer import VisionTransformer
 
-    try:
-        VisionTransformer().load_state_dict(load_file(weights))
-    except SafetensorError as problem:
-        raise Problem(f"artifacts/vit/weights.safetensors can't be read: {problem}") from None
-    except RuntimeError:
-        raise Problem("the weights don't fit your code any more: train again") from None
-    return "three loss histories, and weights that fit your code"
+    model = VisionTransformer().eval()
+    folder = Folder(HERE / "artifacts" / "vit")
+    yield f"the Vision Transformer can be built: {count_parameters(model):,} parameters"
+    yield need_history(folder.history, "vit")
+    need_weights(model, folder.weights)
+    yield "the trained weights fit your code"
+    with torch.inference_mode():
+        logits, maps = model(torch.rand(1, 1, 28, 28), return_attention=True)
+    need_shape(logits, (1, 10), "the output for 1 image")
+    if maps is None:
+        raise Problem("your ViTLayer returns no attention maps: return them as second result.")
+    need_shape(maps, maps.shape if maps.shape in MAPS else MAPS[0], "the last layer's maps")
+    need_probabilities(maps, "the attention maps")
+    yield "8 attention maps of 17 by 17 tokens, rows sum to one"
 
 
-CHECKS: dict[str, Callable[[], str]] = {
-    "1": check_answers,
+CHECKS: dict[str, Check] = {
+    "1a": lambda: check_convolution("q1a"),
+    "1b": lambda: check_convolution("q1b"),
+    "1c": check_pooling,
+    "1d": check_text,
     "2a": check_data_answers,
     "2b": check_fully_connected,
     "2c": check_cnn,
     "3a": check_head,
     "3b": check_layer,
-    "3c": check_artifacts,
+    "3c": check_transformer,
 }
+
+
+def show_files() -> int:
+    """List what would be submitted; returns how many files are too big to be taken."""
+    print("\nSubmitted would be:")
+    too_big = 0
+    for name, limit in SUBMITTED.items():
+        file = HERE / name
+        size = file.stat().st_size if file.is_file() else None
+        over = size is not None and size > limit
+        too_big += over
+        state = "missing" if size is None else f"{size:,} bytes"
+        print(f"  {name:35}{state:>18}{f'   MEND: at most {limit:,}' if over else ''}")
+    return too_big
 
 
 def make_zip() -> None:
     """submission.zip with exactly the files that are graded."""
-    present = [name for name in SUBMITTED if (HERE / name).exists()]
+    present = [name for name in SUBMITTED if (HERE / name).is_file()]
     with zipfile.ZipFile(HERE / "submission.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for name in present:
             archive.write(HERE / name, name)
-    print("\nsubmission.zip holds:")
-    for name in SUBMITTED:
-        print(f"  {name}{'' if name in present else '   MISSING'}")
-
-
-def read_answers() -> dict:
-    """answers.yaml as it stands."""
-    file = HERE / "answers.yaml"
-    if not file.exists():
-        raise Problem("answers.yaml is missing")
-    try:
-        answers = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except yaml.MarkedYAMLError as problem:
-        line = problem.problem_mark.line + 1 if problem.problem_mark else "?"
-        raise Problem(f"answers.yaml is not valid YAML at line {line}") from None
-    if not isinstance(answers, dict):
-        raise Problem("answers.yaml holds no questions")
-    return answers
-
-
-def need_all(answers: dict, question: str) -> None:
-    """Every answer of a question is filled in."""
-    section = answers.get(question)
-    missing = [
-        name
-        for name in ANSWERS[question]
-        if not isinstance(section, dict) or section.get(name) in (None, "")
-    ]
-    if missing:
-        raise Problem(f"{question}: not answered yet: {', '.join(missing)}")
-
-
-def need_whole(section: dict, question: str, name: str) -> None:
-    """An answer is a whole number."""
-    if not isinstance(section[name], int) or isinstance(section[name], bool):
-        raise Problem(f"{question}, {name}: write a whole number")
-
-
-def is_list_of_numbers(value: object) -> bool:
-    """A list of numbers or fractions."""
-    return isinstance(value, list) and all(
-        (isinstance(one, (int, float)) and not isinstance(one, bool))
-        or (isinstance(one, str) and one.replace("/", "").replace(" ", "").isdigit())
-        for one in value
-    )
-
-
-def flat_layers(model: object) -> list[nn.Module]:
-    """The layers of a possibly nested nn.Sequential."""
-    if not isinstance(model, nn.Sequential):
-        raise Problem(f"the builder returns {type(model).__name__}, not an nn.Sequential")
-    layers: list[nn.Module] = []
-    for layer in model:
-        layers += flat_layers(layer) if isinstance(layer, nn.Sequential) else [layer]
-    return layers
-
-
-def need_allowed(layers: list[nn.Module], allowed: tuple[type, ...]) -> None:
-    """Only layers on the list."""
-    outside = {type(layer).__name__ for layer in layers if type(layer) not in allowed}
-    if outside:
-        names = ", ".join(kind.__name__ for kind in allowed)
-        raise Problem(f"{', '.join(sorted(outside))} not allowed; allowed are {names}")
-
-
-def need_logits(model: nn.Module) -> None:
-    """Images go in, ten numbers each come out."""
-    model.eval()
-    try:
-        out = model(torch.zeros(4, 1, 28, 28))
-    except (RuntimeError, ValueError) as problem:
-        raise Problem(f"images (B, 1, 28, 28) don't pass through: {problem}") from None
-    need_shape(out, (4, 10), "the model's output for 4 images")
-
-
-def settings(models: object, name: str) -> str:
-    """The training settings in a few words."""
-    from provided.training import SCHEDULES, Training
-
-    training = getattr(models, f"{name}_TRAINING", None)
-    if not isinstance(training, Training):
-        raise Problem(f"{name}_TRAINING in models.py should be a Training(...)")
-    if training.schedule not in SCHEDULES:
-        raise Problem(f"{name}_TRAINING: schedule should be one of {', '.join(SCHEDULES)}")
-    return f"learning rate {training.learning_rate:g}, {training.schedule}"
-
-
-def two_results(results: object, name: str) -> tuple[Tensor, Tensor]:
-    """The output and the attention weights that a forward returns."""
-    if not isinstance(results, tuple) or len(results) != 2 or results[1] is None:
-        raise Problem(f"{name} should return two tensors: its output and the attention weights")
-    return results
-
-
-def need_shape(tensor: Tensor, shape: tuple[int, ...], what: str) -> None:
-    """A tensor has this shape and finite values."""
-    if tuple(tensor.shape) != shape:
-        raise Problem(f"{what}: shape {tuple(tensor.shape)}, expected {shape}")
-    if not torch.isfinite(tensor).all():
-        raise Problem(f"{what} holds NaN or infinity")
-
-
-def need_token_order(forward: Callable[[Tensor], Tensor], x: Tensor) -> None:
-    """Tokens in another order give the same output in that order; images don't mix."""
-    order = torch.tensor([3, 0, 6, 2, 5, 1, 4])
-    if not torch.allclose(forward(x)[:, order], forward(x[:, order]), atol=1e-4):
-        raise Problem("tokens in another order should give the same results in that order")
-    if not torch.allclose(forward(x)[:1], forward(x[:1]), atol=1e-4):
-        raise Problem("the result for one sequence depends on the others in the batch")
-
-
-def need_gradients(module: nn.Module, out: Tensor, x: Tensor) -> None:
-    """Every parameter, and the input, gets a gradient."""
-    out.square().sum().backward()
-    without = [name for name, p in module.named_parameters() if p.grad is None or not p.grad.any()]
-    if x.grad is None or not x.grad.any():
-        without.append("the input")
-    if without:
-        raise Problem(f"no gradient reaches {', '.join(without[:4])}")
+    print(f"\nsubmission.zip holds {len(present)} of {len(SUBMITTED)} files.")
 
 
 if __name__ == "__main__":

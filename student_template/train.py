@@ -5,31 +5,41 @@
     python train.py vit             the Vision Transformer of question 3c
     python train.py compare         what you have tried so far, as a table and a picture
 
-Ctrl-C stops after the step under way; what the finished epochs gave is kept, and --resume
-goes on from there. Everything lands in artifacts/.
+Ctrl-C stops; what the finished epochs gave is kept, and --resume goes on from there.
+Everything lands in artifacts/.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import os
+import sys
 import time
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import torch
 from torch import nn
-from tqdm.auto import tqdm
+from tqdm import TqdmWarning
 
 from provided import mnist
 from provided.artifacts import (
+    CannotResume,
     Folder,
-    add_experiment,
+    Run,
     count_parameters,
-    read_experiments,
 )
-from provided.plots import experiments_plot
+from provided.experiments import add_experiment, in_short, read_experiments, table
+from provided.slots import still_to_write
 from provided.training import Epoch, Step, Training, evaluate, make_optimizer, run_epochs
+
+with warnings.catch_warnings():  # without ipywidgets the bar is one of text: fine
+    warnings.simplefilter("ignore", TqdmWarning)
+    from tqdm.auto import tqdm
 
 HERE = Path(__file__).resolve().parent
 ARTIFACTS = HERE / "artifacts"
@@ -38,6 +48,12 @@ TITLES = {
     "cnn": "Convolutional network",
     "vit": "Vision Transformer",
 }
+RUNNING_MEAN = 100  # steps that loss and accuracy beside the bar look back, about
+MAPS_TITLE = "Last layer's attention, first validation image"
+
+
+class TrainingProblem(Exception):
+    """Why nothing can be trained; one sentence for you."""
 
 
 @dataclass(frozen=True)
@@ -47,39 +63,62 @@ class Result:
     model: nn.Module
     epochs: list[Epoch]
     test_accuracy: float
+    device: str
 
 
-def main() -> None:
-    """The command line."""
-    options = arguments()
-    if options.model == "compare":
-        compare()
-        return
-    result = train_model(
-        options.model,
-        seed=options.seed,
-        epochs=options.epochs,
-        device=options.device,
-        resume=options.resume,
-        data=options.data,
-        images=options.images,
-    )
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    options = parse(arguments)
+    try:
+        if options.model == "compare":
+            print(compare())
+            return 0
+        result = train_model(
+            options.model,
+            seed=options.seed,
+            epochs=options.epochs,
+            device=options.device,
+            resume=options.resume,
+            data=options.data,
+            images=options.images,
+        )
+    except (TrainingProblem, CannotResume) as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    except NotImplementedError as problem:
+        slot = still_to_write(problem)
+        if slot is None:
+            raise
+        print(f"Still to do before this can train: {slot}.", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped before anything was learned.", file=sys.stderr)
+        return 1
     print(f"Test accuracy {result.test_accuracy:.2%}; see {ARTIFACTS / options.model}")
+    return 0
 
 
-def arguments() -> argparse.Namespace:
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """What was asked for."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("model", choices=[*TITLES, "compare"])
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--epochs", type=int, help="stop after so many; at most 10")
+    parser.add_argument("--seed", type=int, default=0, help="another start and order of images")
+    parser.add_argument("--epochs", type=positive, help="stop after so many; at most 10")
     parser.add_argument("--device", help="cpu, cuda or mps; the fastest there is if not given")
     parser.add_argument("--resume", action="store_true", help="go on from the last finished epoch")
-    parser.add_argument("--data", default=os.environ.get("HW5_DATA", str(HERE / "data")))
-    parser.add_argument("--images", type=int, help="train on so many images alone, to try things")
-    return parser.parse_args()
+    parser.add_argument("--data", help="folder of the data set (else HW5_DATA, else data/)")
+    parser.add_argument("--images", type=positive, help="only so many of each set, to try things")
+    return parser.parse_args(arguments)
+
+
+def positive(text: str) -> int:
+    """A number from 1."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("give at least 1")
+    return number
 
 
 def train_model(
@@ -89,128 +128,235 @@ def train_model(
     epochs: int | None = None,
     device: str | None = None,
     resume: bool = False,
-    data: str | Path = HERE / "data",
+    data: str | Path | None = None,
     images: int | None = None,
 ) -> Result:
-    """Train one of your models ("fc", "cnn", "vit") and write its artifacts."""
-    device = device or fastest_device()
-    sets = mnist.load(data)
-    train, validation, test = sets.train, sets.validation, sets.test
-    if images is not None:
-        train, validation, test = train.first(images), validation.first(images), test.first(images)
+    """Train one of your models ("fc", "cnn", "vit") and write its artifacts.
+
+    A learning rate that falls does so over all ten epochs, also where `epochs` stops earlier.
+    Raises TrainingProblem or CannotResume.
+    """
+    device = device_of(device)
     torch.manual_seed(seed)
     model, settings = make_model(name)
+    sets = load_data(data, images)
     model.to(device)
     optimizer = make_optimizer(model, settings)
+    run = Run(name, seed, settings, len(sets.train))
     folder = Folder(ARTIFACTS / name)
-    history = folder.load_epoch(model, optimizer) if resume else []
+    history, before = folder.load_epoch(run, model, optimizer) if resume else ([], 0.0)
     last = min(epochs or settings.epochs, settings.epochs)
-    started = time.monotonic()
     print(f"{TITLES[name]}: {count_parameters(model):,} parameters, on {device}")
+    if len(history) >= last:
+        print(f"{len(history)} epochs are done already.")
+        return Result(model, history, evaluate(model, sets.test, device=device)[1], device)
+    started = time.monotonic()
     try:
-        with tqdm(unit="step", dynamic_ncols=True) as bar:
-            for epoch in run_epochs(
-                model,
-                train,
-                validation,
-                settings,
-                seed=seed,
-                device=device,
-                first_epoch=len(history) + 1,
-                optimizer=optimizer,
-                on_step=lambda step: show_step(bar, step),
-            ):
-                history.append(epoch)
-                folder.save_epoch(model, optimizer, history)
-                tqdm.write(describe(epoch))
-                if epoch.epoch >= last:
-                    break
+        learn(run, folder, model, optimizer, sets, history, before, last, device)
     except KeyboardInterrupt:
-        print(f"\nStopped after {len(history)} finished epochs; --resume goes on from there.")
         if not history:
-            raise SystemExit(1) from None
-        folder.load_epoch(model, optimizer)
-    _, accuracy = evaluate(model, test, device=device)
-    seconds = time.monotonic() - started
-    finish(name, model, settings, folder, history, seed, seconds, accuracy)
-    if name == "vit":
-        folder.save_attention(
-            last_attention(model, sets.validation, device), "Last layer, first validation image"
+            raise
+        history, _ = folder.load_epoch(run, model, optimizer)
+        folder.save_results(model, history)
+        print(f"\nStopped; epoch {len(history)} was the last finished one. --resume goes on.")
+    seconds = before + time.monotonic() - started
+    _, accuracy = evaluate(model, sets.test, device=device)
+    result = Result(model, history, accuracy, device)
+    write_up(run, folder, result, sets.validation, seconds)
+    return result
+
+
+def learn(
+    run: Run,
+    folder: Folder,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    sets: mnist.Mnist,
+    history: list[Epoch],
+    before: float,
+    last: int,
+    device: str,
+) -> None:
+    """Train up to the `last` epoch; each finished one is kept on disk and added to `history`."""
+    started = time.monotonic()
+    first = len(history) + 1
+    steps = math.ceil(len(sets.train) / run.settings.batch_size)
+    with Bar(steps, first, last) as bar:
+        for epoch in run_epochs(
+            model,
+            sets.train,
+            sets.validation,
+            run.settings,
+            seed=run.seed,
+            device=device,
+            first_epoch=first,
+            optimizer=optimizer,
+            on_step=bar.show,
+        ):
+            if not math.isfinite(epoch.train_loss):
+                raise TrainingProblem(
+                    f"The loss became {epoch.train_loss} in epoch {epoch.epoch}: "
+                    "try a smaller learning rate."
+                )
+            if not history:
+                folder.set_aside()
+            history.append(epoch)
+            seconds = before + time.monotonic() - started
+            folder.save_epoch(run, model, optimizer, history, seconds)
+            bar.write(describe(epoch))
+            if epoch.epoch >= last:
+                break
+
+
+class Bar:
+    """The progress bar: steps of all epochs, time left, loss and accuracy of late."""
+
+    def __init__(self, steps_per_epoch: int, first: int, last: int) -> None:
+        self.steps_per_epoch = steps_per_epoch
+        self.last = last
+        self.loss = self.accuracy = 0.0
+        self.seen = 0
+        self.bar = tqdm(
+            total=steps_per_epoch * last,
+            initial=steps_per_epoch * (first - 1),
+            unit="step",
+            dynamic_ncols=True,
+            disable=not (sys.stderr.isatty() or "ipykernel" in sys.modules),  # no bar in a log
         )
-    return Result(model, history, accuracy)
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()
+
+    def show(self, step: Step) -> None:
+        """Move on by a step; loss and accuracy are running means over the latest."""
+        self.seen = min(self.seen + 1, RUNNING_MEAN)
+        self.loss += (step.loss - self.loss) / self.seen
+        self.accuracy += (step.accuracy - self.accuracy) / self.seen
+        epoch = (step.number - 1) // self.steps_per_epoch + 1
+        self.bar.set_description_str(f"epoch {epoch}/{self.last}", refresh=False)
+        shown = f"loss {self.loss:.3f}, accuracy {self.accuracy:.1%}"
+        self.bar.set_postfix_str(shown, refresh=False)
+        self.bar.update()
+
+    def write(self, line: str) -> None:
+        """A line of text above the bar."""
+        self.bar.write(line)
+
+
+def load_data(root: str | Path | None, images: int | None = None) -> mnist.Mnist:
+    """The three sets, or so many images of each. Raises TrainingProblem."""
+    root = root or os.environ.get("HW5_DATA") or HERE / "data"
+    try:
+        sets = mnist.load(root)
+    except (OSError, RuntimeError, ValueError) as problem:
+        reason = str(problem).splitlines()[0]
+        raise TrainingProblem(
+            f"The data set can't be had: {reason}\nIf you have it, name its folder with --data."
+        ) from problem
+    if images is None:
+        return sets
+    return mnist.Mnist(*(part.first(images) for part in (sets.train, sets.validation, sets.test)))
 
 
 def make_model(name: str) -> tuple[nn.Module, Training]:
-    """One of your models, untrained, and its settings."""
+    """One of your models, untrained, and its settings. Raises TrainingProblem."""
     if name == "vit":
         from provided.vision_transformer import VIT_TRAINING, VisionTransformer
 
         return VisionTransformer(), VIT_TRAINING
     import models
 
-    if name == "fc":
-        return models.build_fully_connected(), models.FULLY_CONNECTED_TRAINING
-    return models.build_cnn(), models.CNN_TRAINING
+    build, settings = {
+        "fc": (models.build_fully_connected, models.FULLY_CONNECTED_TRAINING),
+        "cnn": (models.build_cnn, models.CNN_TRAINING),
+    }[name]
+    model = build()
+    try:
+        with torch.inference_mode():
+            shape = tuple(model.eval()(torch.zeros(2, 1, mnist.IMAGE_SIZE, mnist.IMAGE_SIZE)).shape)
+    except (RuntimeError, ValueError, IndexError) as problem:
+        text = str(problem).splitlines()[0]
+        raise TrainingProblem(f"Images (B, 1, 28, 28) don't pass through: {text}") from problem
+    if shape != (2, mnist.CLASSES):
+        raise TrainingProblem(f"For 2 images the model returns {shape}, not (2, {mnist.CLASSES}).")
+    return model, settings
 
 
-def finish(
-    name: str,
-    model: nn.Module,
-    settings: Training,
-    folder: Folder,
-    history: list[Epoch],
-    seed: int,
-    seconds: float,
-    accuracy: float,
+def write_up(
+    run: Run, folder: Folder, result: Result, validation: mnist.Split, seconds: float
 ) -> None:
     """Write the pictures and notes of a training, and add it to what was tried."""
-    folder.save_pictures(history, TITLES[name])
-    folder.save_run(model, settings, seed, seconds, accuracy)
-    end = history[-1]
+    folder.save_losses(result.epochs, TITLES[run.name])
+    folder.save_run(
+        run,
+        result.model,
+        result.epochs,
+        device=result.device,
+        seconds=seconds,
+        test_accuracy=result.test_accuracy,
+    )
+    end = result.epochs[-1]
     add_experiment(
         ARTIFACTS,
         {
-            "model": name,
-            "seed": seed,
-            "epochs": len(history),
-            "learning_rate": settings.learning_rate,
-            "schedule": settings.schedule,
-            "weight_decay": settings.weight_decay,
-            "parameters": count_parameters(model),
+            "finished": datetime.now().isoformat(sep=" ", timespec="minutes"),
+            "model": run.name,
+            "seed": run.seed,
+            "epochs": len(result.epochs),
+            "images": run.images,
+            "learning_rate": run.settings.learning_rate,
+            "schedule": run.settings.schedule,
+            "weight_decay": run.settings.weight_decay,
+            "parameters": count_parameters(result.model),
             "train_loss": round(end.train_loss, 5),
             "validation_loss": round(end.validation_loss, 5),
             "validation_accuracy": round(end.validation_accuracy, 5),
-            "test_accuracy": round(accuracy, 5),
+            "test_accuracy": round(result.test_accuracy, 5),
             "seconds": round(seconds, 1),
+            "device": result.device,
+            "architecture": in_short(result.model),
         },
     )
+    if run.name == "vit":
+        folder.save_attention(last_attention(result, validation), MAPS_TITLE)
 
 
 @torch.inference_mode()
-def last_attention(
-    model: nn.Module, validation: mnist.Split, device: torch.device | str
-) -> torch.Tensor:
+def last_attention(result: Result, validation: mnist.Split) -> torch.Tensor:
     """The last layer's attention weights (heads, T, T) for the first validation image."""
-    model.eval()
+    result.model.eval()
     image, _ = validation.batch(slice(0, 1))
-    _, attention = model(image.to(device), return_attention=True)
+    _, attention = result.model(image.to(result.device), return_attention=True)
     if attention is None:
-        raise SystemExit("Your ViTLayer returns no attention weights: return x, attention")
-    return attention[0].cpu()
+        raise TrainingProblem("Your ViTLayer returns no attention weights: return x, attention.")
+    batch_axis = 1 if attention.shape[0] != 1 else 0  # heads may be stacked first
+    return attention.select(batch_axis, 0).float().cpu()
 
 
-def compare() -> None:
-    """Print and plot every run so far."""
+def compare() -> str:
+    """Every run so far as a table; also drawn to artifacts/experiments.png."""
+    from provided.plots import experiments_plot  # matplotlib takes a second to import
+
     rows = read_experiments(ARTIFACTS)
     if not rows:
-        raise SystemExit("Nothing tried yet: run python train.py fc")
-    columns = ("model", "epochs", "learning_rate", "schedule", "parameters", "test_accuracy")
-    print("  ".join(f"{column:>13}" for column in columns))
-    for row in rows:
-        print("  ".join(f"{row[column]:>13}" for column in columns))
-    file = ARTIFACTS / "experiments.png"
-    experiments_plot(rows).savefig(file)
-    print(f"See {file}")
+        raise TrainingProblem("Nothing is tried yet: run python train.py fc")
+    picture = ARTIFACTS / "experiments.png"
+    experiments_plot(rows).savefig(picture)
+    return f"{table(rows)}\n\nSee {picture}"
+
+
+def device_of(name: str | None) -> str:
+    """The device of this name, or the fastest there is. Raises TrainingProblem."""
+    if name is None:
+        return fastest_device()
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as problem:
+        raise TrainingProblem(f"There is no device {name} here; try cpu.") from problem
+    return name
 
 
 def fastest_device() -> str:
@@ -218,14 +364,6 @@ def fastest_device() -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def show_step(bar: tqdm, step: Step) -> None:
-    """Move the bar; the loss is shown now and then, as showing it takes time."""
-    bar.total = step.total
-    bar.update(step.number - bar.n)
-    if step.number % 50 == 0:
-        bar.set_postfix(loss=f"{step.loss:.3f}", refresh=False)
 
 
 def describe(epoch: Epoch) -> str:
@@ -238,4 +376,4 @@ def describe(epoch: Epoch) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

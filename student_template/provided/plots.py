@@ -1,16 +1,25 @@
-"""Pictures for your write-up: loss curves and attention maps.
+"""Pictures for your write-up: loss curves, attention maps, what you tried.
 
 Each function returns a matplotlib Figure: show it in a notebook by naming it last in a
-cell, or save it with figure.savefig("name.png").
+cell, or save it with figure.savefig("name.png"). They are drawn at the width of a text
+column, so they need no shrinking.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import (
+    FixedLocator,
+    LogLocator,
+    MaxNLocator,
+    NullLocator,
+    StrMethodFormatter,
+)
 from torch import Tensor
 
 from provided.mnist import Split
@@ -18,110 +27,178 @@ from provided.training import Epoch
 
 # Okabe and Ito's palette, which stays distinct under colour blindness.
 BLUE, ORANGE, GREEN, GRAY = "#0072B2", "#D55E00", "#009E73", "#666666"
-DOTS_PER_INCH = 110
+MARKS = {"fc": (BLUE, "o"), "cnn": (ORANGE, "s"), "vit": (GREEN, "^")}
+WIDTH = 5.0  # inches
+DOTS_PER_INCH = 150
+SMOOTHED = 20  # steps
+WIDE_RANGE = 10  # times the lowest loss: from here on a log scale shows more
+MOST_RUNS = 30  # that one picture shows
 
 
 def loss_curves(epochs: Sequence[Epoch], title: str) -> Figure:
     """Mean cross entropy of the training and the validation set, the best epoch marked."""
-    figure = Figure(figsize=(5, 3.2), dpi=DOTS_PER_INCH, layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _one_panel()
     numbers = [epoch.epoch for epoch in epochs]
+    training = [epoch.train_loss for epoch in epochs]
     validation = [epoch.validation_loss for epoch in epochs]
-    axes.plot(numbers, [epoch.train_loss for epoch in epochs], "o-", color=BLUE, label="training")
-    axes.plot(numbers, validation, "s--", color=ORANGE, label="validation")
-    best = min(range(len(epochs)), key=validation.__getitem__)
-    axes.axvline(numbers[best], color=GRAY, linewidth=0.8, linestyle=":")
-    axes.annotate(
-        f"best epoch: {numbers[best]}",
-        (numbers[best], 0.97),
-        xycoords=("data", "axes fraction"),
-        xytext=(-4, 0),
-        textcoords="offset points",
-        ha="right" if numbers[best] > numbers[0] else "left",
-        va="top",
-        fontsize=8,
-        color=GRAY,
-    )
-    _finish(axes, title, "epoch", "cross entropy (nats)")
+    axes.plot(numbers, training, "o-", color=BLUE, markersize=4, label="training")
+    axes.plot(numbers, validation, "s--", color=ORANGE, markersize=4, label="validation")
+    known = [index for index, loss in enumerate(validation) if math.isfinite(loss)]
+    if known:
+        best = min(known, key=validation.__getitem__)
+        axes.plot(
+            numbers[best],
+            validation[best],
+            "o",
+            markersize=11,
+            markerfacecolor="none",
+            markeredgecolor=GRAY,
+            label=f"best epoch: {numbers[best]} ({validation[best]:.3f})",
+        )
+    scale = _loss_axis(axes, [loss for loss in training + validation if math.isfinite(loss)])
+    _finish(axes, title, "epoch", f"mean cross entropy (nats{scale})")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.set_ylim(bottom=0)
-    axes.legend(frameon=False, loc="center right")
+    axes.set_xlim(numbers[0] - 0.4, numbers[-1] + 0.4)
+    axes.legend(frameon=False, fontsize=8, loc="best")
     return figure
 
 
 def step_losses(losses: Sequence[float], title: str) -> Figure:
-    """The loss of every step, and its mean over the last 20 of them."""
-    figure = Figure(figsize=(5, 3.2), dpi=DOTS_PER_INCH, layout="constrained")
-    axes = figure.subplots()
+    """The loss of every step, and its mean over 20 of them."""
+    figure, axes = _one_panel()
     steps = range(1, len(losses) + 1)
-    smooth = [
-        sum(losses[max(0, i - 19) : i + 1]) / (i + 1 - max(0, i - 19)) for i in range(len(losses))
-    ]
+    half = SMOOTHED // 2
+    windows = [losses[max(0, step - half) : step + half] for step in steps]
+    smooth = [sum(window) / len(window) for window in windows]
     axes.plot(steps, losses, color=BLUE, linewidth=0.6, alpha=0.5, label="each step")
-    axes.plot(steps, smooth, color=ORANGE, label="mean of 20")
+    axes.plot(steps, smooth, color=ORANGE, label=f"mean of {SMOOTHED} steps")
     _finish(axes, title, "step", "cross entropy (nats)")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.set_ylim(bottom=0)
-    axes.legend(frameon=False, loc="upper right")
+    axes.legend(frameon=False, fontsize=8, loc="best")
     return figure
 
 
 def attention_maps(maps: Tensor, title: str) -> Figure:
     """Attention weights (heads, T, T) as square heat maps; row: who looks, column: at whom."""
-    heads = len(maps)
+    heads, last = len(maps), maps.shape[-1] - 1
     columns = min(4, heads)
     rows = -(-heads // columns)
     figure = Figure(
-        figsize=(1.9 * columns + 0.7, 2.05 * rows + 0.4), dpi=DOTS_PER_INCH, layout="constrained"
+        figsize=(1.6 * columns + 1.0, 1.68 * rows + 0.6), dpi=DOTS_PER_INCH, layout="constrained"
     )
-    panels = figure.subplots(rows, columns, squeeze=False)
+    panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     highest = float(maps.max())
     for index, axes in enumerate(panels.flat):
         if index >= heads:
             axes.set_visible(False)
             continue
-        image = axes.imshow(maps[index].tolist(), cmap="viridis", vmin=0, vmax=highest)
-        axes.set_title(f"head {index + 1}", fontsize=9)
-        axes.set_xticks([0, maps.shape[-1] - 1])
-        axes.set_yticks([0, maps.shape[-2] - 1])
-        axes.tick_params(labelsize=7)
+        image = axes.imshow(
+            maps[index].tolist(), cmap="viridis", vmin=0, vmax=highest, interpolation="nearest"
+        )
+        axes.set_title(f"head {index + 1}", fontsize=9, pad=3)
+        axes.xaxis.set_major_locator(FixedLocator(range(0, last + 1, max(1, last // 4))))
+        axes.yaxis.set_major_locator(FixedLocator(range(0, last + 1, max(1, last // 4))))
+        axes.tick_params(labelsize=7, length=2)
     figure.supxlabel("token looked at (0: class token)", fontsize=9)
     figure.supylabel("token that looks", fontsize=9)
     figure.suptitle(title, fontsize=10)
-    figure.colorbar(image, ax=panels, shrink=0.8, label="attention weight")
+    bar = figure.colorbar(image, ax=panels, shrink=0.9, aspect=30, pad=0.02)
+    bar.set_label("attention weight", fontsize=9)
+    bar.ax.tick_params(labelsize=8)
     return figure
 
 
 def digits(images: Split) -> Figure:
-    """Some images in a row or two, their digit above each."""
+    """Some images in rows of eight, their digit above each."""
     columns = 8
-    rows = -(-len(images) // columns)
-    figure = Figure(figsize=(columns * 0.8, rows * 1.0), dpi=DOTS_PER_INCH, layout="constrained")
+    rows = max(1, -(-len(images) // columns))
+    figure = Figure(figsize=(WIDTH, rows * 0.85), dpi=DOTS_PER_INCH, layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False)
     pictures, labels = images.images, images.labels
     for index, axes in enumerate(panels.flat):
         axes.set_axis_off()
         if index < len(images):
             axes.imshow(pictures[index].tolist(), cmap="gray", vmin=0, vmax=255)
-            axes.set_title(str(int(labels[index])), fontsize=9)
+            axes.set_title(str(int(labels[index])), fontsize=9, pad=2)
+    return figure
+
+
+def patches(image: Tensor, size: int = 7) -> Figure:
+    """One image (H, W), cut into the tokens of a Vision Transformer; each with its number."""
+    figure = Figure(figsize=(2.4, 2.6), dpi=DOTS_PER_INCH, layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(image.tolist(), cmap="gray", vmin=0, vmax=255)
+    across = image.shape[1] // size
+    for number in range(across * (image.shape[0] // size)):
+        row, column = divmod(number, across)
+        corner = (column * size - 0.5, row * size - 0.5)
+        axes.add_patch(Rectangle(corner, size, size, fill=False, edgecolor=ORANGE, linewidth=0.8))
+        axes.text(
+            corner[0] + 0.5, corner[1] + 0.5, str(number + 1), color=ORANGE, fontsize=7, va="top"
+        )
+    axes.set_title("tokens (0: class token)", fontsize=9)
+    axes.set_axis_off()
     return figure
 
 
 def experiments_plot(rows: Sequence[Mapping[str, str]]) -> Figure:
-    """Test accuracy of every run so far, in the order they were made, a mark per model."""
-    figure = Figure(figsize=(5, 3.2), dpi=DOTS_PER_INCH, layout="constrained")
+    """A line for each of your runs, the newest at the bottom: its accuracy on both sets."""
+    shown = list(enumerate(rows, start=1))[-MOST_RUNS:]
+    figure = Figure(
+        figsize=(WIDTH, 1.25 + 0.2 * len(shown)), dpi=DOTS_PER_INCH, layout="constrained"
+    )
     axes = figure.subplots()
-    for model, color, mark in (("fc", BLUE, "o"), ("cnn", ORANGE, "s"), ("vit", GREEN, "^")):
-        points = [
-            (number, 100 * float(row["test_accuracy"]))
-            for number, row in enumerate(rows, start=1)
-            if row["model"] == model
-        ]
-        if points:
-            axes.plot(*zip(*points, strict=True), mark, color=color, label=model)
-    _finish(axes, "What was tried", "run", "test accuracy (%)")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.legend(frameon=False)
+    labelled: set[str] = set()
+    low, high = 100.0, 0.0
+    for number, row in shown:
+        color, mark = MARKS.get(row["model"], (GRAY, "o"))
+        validation, test = (100 * float(row[f"{name}_accuracy"]) for name in ("validation", "test"))
+        low, high = min(low, validation, test), max(high, validation, test)
+        label = None if row["model"] in labelled else f"{row['model']}, test"
+        labelled.add(row["model"])
+        axes.plot([validation, test], [number] * 2, color=color, linewidth=0.8, alpha=0.5)
+        axes.plot(validation, number, mark, color=color, markerfacecolor="white", markersize=5)
+        axes.plot(test, number, mark, color=color, markersize=5, label=label)
+    axes.plot([], [], "o", color=GRAY, markerfacecolor="white", label="validation")
+    axes.set_yticks([number for number, _ in shown], [_run_label(n, row) for n, row in shown])
+    margin = max(0.3, 0.06 * (high - low))
+    axes.set_xlim(low - margin, min(100, high + margin))
+    axes.set_ylim(shown[-1][0] + 0.7, shown[0][0] - 0.7)
+    _finish(axes, "What was tried", "accuracy (%)", "")
+    axes.tick_params(axis="y", labelsize=7, length=0)
+    axes.grid(axis="y", color="#dddddd", linewidth=0.5)
+    axes.set_axisbelow(True)
+    figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=4)
     return figure
+
+
+def _loss_axis(axes: Axes, losses: Sequence[float]) -> str:
+    """Set the axis of losses from 0, or with powers of ten where they differ much."""
+    if not losses:
+        return ""
+    low, high = min(losses), max(losses)
+    if low <= 0 or high < WIDE_RANGE * low:
+        axes.set_ylim(0, 1.12 * high or 1)
+        return ""
+    axes.set_yscale("log")
+    axes.set_ylim(low / 1.3, high * 1.6)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
+    return ", log scale"
+
+
+def _run_label(number: int, row: Mapping[str, str]) -> str:
+    rate, epochs = float(row["learning_rate"]), int(row["epochs"])
+    counted = f"{epochs} epoch{'' if epochs == 1 else 's'}"
+    schedule = row["schedule"].replace("_", " ")
+    return f"{number}: {row['model']}, rate {rate:g} {schedule}, {counted}"
+
+
+def _one_panel() -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(WIDTH, 3.2), dpi=DOTS_PER_INCH, layout="constrained")
+    return figure, figure.subplots()
 
 
 def _finish(axes: Axes, title: str, across: str, up: str) -> None:

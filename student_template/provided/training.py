@@ -55,11 +55,12 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Step:
-    """One batch learned: number from 1 to `total`, and its loss."""
+    """One batch learned: number from 1 to `total`, its loss, and its accuracy (0 to 1)."""
 
     number: int
     total: int
     loss: float
+    accuracy: float
 
 
 def run_epochs(
@@ -99,10 +100,11 @@ def run_epochs(
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
+            hits = (logits.detach().argmax(dim=1) == labels).sum()
             loss_sum += loss.detach() * len(rows)
-            correct += (logits.detach().argmax(dim=1) == labels).sum()
+            correct += hits
             if on_step is not None:
-                on_step(Step(step + 1, total, float(loss.detach())))
+                on_step(Step(step + 1, total, float(loss.detach()), int(hits) / len(rows)))
         validation_loss, validation_accuracy = evaluate(model, validation, device=device)
         yield Epoch(
             epoch=epoch,

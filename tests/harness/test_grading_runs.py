@@ -200,7 +200,7 @@ def test_a_stopped_grader_leaves_valid_results_at_once(tmp_path, submission):
 
 @pytest.mark.parametrize("part", ["3a", "3b", "3c"])
 def test_a_worker_killed_in_the_middle_costs_its_lines_and_not_the_run(grade, submission, part):
-    slow = "import time\ntime.sleep(3)\n"
+    slow = "import time\ntime.sleep(5)\n"
     name = {"3a": "attention", "3b": "encoder", "3c": "encoder"}[part]
     folder = submission(**{name: slow + (REFERENCE / f"{name}.py").read_text()})
     killer = threading.Thread(target=kill_sleeping_worker)
@@ -213,7 +213,7 @@ def test_a_worker_killed_in_the_middle_costs_its_lines_and_not_the_run(grade, su
 
 
 def kill_sleeping_worker() -> None:
-    """SIGKILL the workers of the running grader once one has started: zygotes' children."""
+    """SIGKILL a worker (a zygote's child) of the running grader that has slept for a while."""
 
     def workers() -> list[int]:
         parents, graders = {}, set()
@@ -228,9 +228,14 @@ def kill_sleeping_worker() -> None:
         zygotes = {pid for pid in graders if parents[pid] in graders}
         return [int(pid) for pid in zygotes if parents[pid] in zygotes]
 
-    wait_until(workers)
-    time.sleep(0.7)
-    for pid in workers():
+    seen: dict[int, float] = {}
+
+    def asleep() -> list[int]:
+        now = time.monotonic()
+        return [pid for pid in workers() if now - seen.setdefault(pid, now) > 1.5]
+
+    wait_until(asleep)
+    for pid in asleep():
         os.kill(pid, signal.SIGKILL)
 
 

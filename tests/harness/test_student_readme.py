@@ -1,0 +1,60 @@
+"""The student's README: commands that can be given, files that are there, the grader's limits."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from autograder.assignment import load
+from autograder.intake import OTHER_NAMES, wanted
+
+from .student_copy import TEMPLATE, run, untouched
+
+README = (TEMPLATE / "README.md").read_text(encoding="utf-8")
+PARSED = """
+import shlex, sys
+import check, train
+
+for command in sys.argv[1:]:
+    _, script, *options = shlex.split(command)
+    print({"train.py": train, "check.py": check}[script].parse(options))
+"""
+
+
+def test_every_command_is_one_that_the_scripts_take(tmp_path):
+    commands = re.findall(r"^(python (?:train|check)\.py[^#\n]*)", README, re.MULTILINE)
+    assert len(commands) >= 8
+    folder = untouched(tmp_path / "hw5")
+    (folder / "parsed.py").write_text(PARSED)
+    ended = run(folder, "parsed.py", *commands)
+    assert ended.status == 0, ended.output
+    assert ended.output.count("Namespace") == len(commands)
+
+
+def test_every_file_of_the_template_is_described_and_every_described_file_is_there():
+    given = {
+        file.relative_to(TEMPLATE).as_posix()
+        for file in [*TEMPLATE.iterdir(), *(TEMPLATE / "provided").glob("*.py")]
+        if file.is_file() and not file.name.startswith(".")
+    } - {"README.md", "provided/__init__.py"}
+    named = set(re.findall(r"(?:provided/)?\w+\.(?:py|yaml|ipynb|txt)\b", README))
+    assert given <= named
+    assert named - given <= {"run.yaml"}  # written by a training
+
+
+def test_the_files_to_submit_are_those_that_the_grader_takes():
+    block = README.split("## Submit")[1].split("```")[1]
+    taken = {name for name, _ in wanted()} - {f"artifacts/{name}" for name in OTHER_NAMES}
+    assert set(block.split()) == taken
+
+
+@pytest.mark.parametrize("question", ["2b", "2c"])
+def test_the_limits_are_the_graders(question):
+    assignment = load()
+    rules = {"2b": assignment.fully_connected, "2c": assignment.cnn}[question]
+    (row,) = [line for line in README.splitlines() if line.startswith(f"| {question} | an")]
+    assert all(layer in row for layer in rules.allowed_layers)
+    assert f"{rules.training.accuracy:.1%}".replace("%", " %") in row
+    limit = getattr(rules, "max_hidden_units", None) or rules.max_parameters
+    assert f"{limit:,}" in row

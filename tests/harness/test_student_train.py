@@ -1,0 +1,212 @@
+"""train.py, from a copy of the template with the reference's slots, on a few images."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from provided.mnist import Split
+from provided.training import Step, Training, run_epochs
+
+from .student_copy import replace, run, solved, untouched
+
+COLUMNS = ["epoch", "train_loss", "validation_loss", "train_accuracy", "validation_accuracy"]
+PNG = b"\x89PNG\r\n\x1a\n"
+# Presses Ctrl-C by itself in the step whose number is the first argument.
+INTERRUPTED = """
+import signal, sys
+import train
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+show = train.Bar.show
+
+def show_and_stop(bar, step):
+    show(bar, step)
+    if step.number == int(sys.argv[1]):
+        signal.raise_signal(signal.SIGINT)
+
+train.Bar.show = show_and_stop
+sys.exit(train.main(sys.argv[2:]))
+"""
+
+
+@pytest.fixture
+def template(tmp_path):
+    """A solved template in which nothing is trained yet."""
+    folder = solved(tmp_path / "hw5")
+    shutil.rmtree(folder / "artifacts")
+    (folder / "interrupted.py").write_text(INTERRUPTED)
+    return folder
+
+
+def train(folder: Path, *arguments: str) -> str:
+    ended = run(folder, "train.py", *arguments)
+    assert ended.status == 0, ended.output
+    return ended.output
+
+
+def rows(file: Path) -> list[dict[str, str]]:
+    with file.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def kept(folder: Path, model: str = "fc") -> tuple[bytes, bytes]:
+    artifacts = folder / "artifacts" / model
+    return (artifacts / "history.csv").read_bytes(), (
+        artifacts / "weights.safetensors"
+    ).read_bytes()
+
+
+@pytest.mark.parametrize("model", ["fc", "cnn", "vit"])
+def test_a_training_leaves_what_the_write_up_needs(template, model):
+    said = train(template, model, "--images", "64", "--epochs", "2")
+    artifacts = template / "artifacts" / model
+    history = rows(artifacts / "history.csv")
+    assert list(history[0]) == COLUMNS
+    assert [row["epoch"] for row in history] == ["1", "2"]
+    assert (artifacts / "loss.png").read_bytes().startswith(PNG)
+    noted = yaml.safe_load((artifacts / "run.yaml").read_text())
+    wanted = {"seed", "learning_rate", "schedule", "batch_size", "weight_decay", "epochs_done",
+              "architecture", "parameters", "versions", "seconds", "device",
+              "test_accuracy"}  # fmt: skip
+    assert wanted <= noted.keys()
+    assert f"{noted['test_accuracy']:.2%}" in said
+    weights = load_file(artifacts / "weights.safetensors")
+    buffers = sum(v.numel() for name, v in weights.items() if "running" in name or "num_b" in name)
+    assert sum(value.numel() for value in weights.values()) - buffers == noted["parameters"]
+    if model == "vit":
+        assert (artifacts / "attention.png").read_bytes().startswith(PNG)
+        maps = np.load(artifacts / "attention.npz")["attention"]
+        assert maps.shape == (8, 17, 17)
+        assert np.allclose(maps.sum(axis=-1), 1, atol=1e-4)
+
+
+def test_a_run_stopped_by_ctrl_c_and_resumed_ends_exactly_as_an_unbroken_one(template, tmp_path):
+    other = shutil.copytree(template, tmp_path / "other")
+    options = ("fc", "--images", "96", "--seed", "3")
+    train(template, *options, "--epochs", "4")
+    stopped = run(other, "interrupted.py", "8", *options)  # in epoch 3, as an epoch has 3 steps
+    assert stopped.status == 0
+    assert "epoch 2 was the last finished one" in stopped.output
+    assert len(rows(other / "artifacts/fc/history.csv")) == 2
+    assert yaml.safe_load((other / "artifacts/fc/run.yaml").read_text())["epochs_done"] == 2
+    assert (other / "artifacts/fc/loss.png").exists()
+    said = train(other, *options, "--epochs", "4", "--resume")
+    assert "epoch  1" not in said
+    assert kept(other) == kept(template)
+
+
+def test_a_run_stopped_before_its_first_epoch_leaves_the_earlier_one_alone(template):
+    train(template, "fc", "--images", "96", "--epochs", "1")
+    before = kept(template)
+    stopped = run(template, "interrupted.py", "2", "fc", "--images", "96", "--seed", "1")
+    assert stopped.status == 1
+    assert "Traceback" not in stopped.output
+    assert kept(template) == before
+
+
+def test_a_new_run_keeps_the_one_before(template):
+    train(template, "fc", "--images", "64", "--epochs", "2")
+    before = kept(template)[1]
+    train(template, "fc", "--images", "64", "--epochs", "1", "--seed", "1")
+    artifacts = template / "artifacts" / "fc"
+    assert (artifacts / "previous" / "weights.safetensors").read_bytes() == before
+    assert len(rows(artifacts / "history.csv")) == 1
+
+
+def test_a_finished_run_is_not_trained_further(template):
+    train(template, "fc", "--images", "64", "--epochs", "1")
+    before = kept(template)
+    assert "1 epochs are done" in train(
+        template, "fc", "--images", "64", "--epochs", "1", "--resume"
+    )
+    assert kept(template) == before
+    assert len(rows(template / "artifacts/experiments.csv")) == 1
+
+
+def test_a_run_is_not_resumed_with_another_seed_or_architecture_or_where_there_is_none(template):
+    options = ("train.py", "fc", "--images", "64", "--resume")
+    nothing = run(template, *options)
+    assert (nothing.status, "no run to go on with" in nothing.output) == (1, True)
+    train(template, "fc", "--images", "64", "--epochs", "1")
+    seed = run(template, *options, "--seed", "1")
+    assert (seed.status, "differs in seed" in seed.output) == (1, True)
+    replace(template / "models.py", "200", "100")
+    model = run(template, *options)
+    assert (model.status, "another architecture" in model.output) == (1, True)
+    assert "Traceback" not in nothing.output + seed.output + model.output
+
+
+def test_every_run_is_kept_and_compared(template):
+    for options in (("fc", "--seed", "0"), ("fc", "--seed", "1"), ("cnn",)):
+        train(template, *options, "--images", "64", "--epochs", "1")
+    tried = rows(template / "artifacts" / "experiments.csv")
+    assert [(row["model"], row["seed"]) for row in tried] == [
+        ("fc", "0"),
+        ("fc", "1"),
+        ("cnn", "0"),
+    ]
+    assert tried[0]["architecture"].startswith("Flatten, Linear(784, 200), ReLU")
+    said = train(template, "compare")
+    assert said.count("Linear(784, 200)") == 2
+    assert (template / "artifacts" / "experiments.png").read_bytes().startswith(PNG)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["fc"], "build_fully_connected in models.py"),
+        (["cnn"], "build_cnn in models.py"),
+        (["vit"], "ViTLayer in encoder.py"),
+        (["compare"], "run python train.py fc"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_an_untouched_template_is_told_what_is_to_do(tmp_path, arguments, said):
+    ended = run(untouched(tmp_path / "hw5"), "train.py", *arguments)
+    assert ended.status == 1
+    assert said in ended.output
+    assert "Traceback" not in ended.output
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "options", "said"),
+    [
+        ("learning_rate=3e-3", "learning_rate=1e30", [], "try a smaller learning rate"),
+        ("nn.Flatten(),\n        nn.Linear(784", "nn.Linear(784", [], "don't pass through"),
+        ("nn.Linear(200, 10)", "nn.Linear(200, 9)", [], "returns (2, 9)"),
+        ("", "", ["--device", "warp"], "no device warp"),
+        ("", "", ["--data", "models.py"], "data set can't be had"),
+    ],
+    ids=["a loss that explodes", "no flatten", "nine classes", "no such device", "no data"],
+)
+def test_what_cannot_be_trained_is_told_in_a_sentence(template, old, new, options, said):
+    replace(template / "models.py", old, new)
+    ended = run(template, "train.py", "fc", "--images", "96", *options)
+    assert ended.status == 1
+    assert said in ended.output
+    assert "Traceback" not in ended.output
+
+
+def test_watching_the_steps_changes_nothing():
+    def epochs(watched: bool) -> tuple[list[object], list[Step]]:
+        generator = torch.Generator().manual_seed(0)
+        images = torch.randint(0, 256, (100, 28, 28), dtype=torch.uint8, generator=generator)
+        labels = torch.randint(0, 10, (100,), dtype=torch.uint8, generator=generator)
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 10))
+        some, steps = Split.of(images, labels), []
+        on_step = steps.append if watched else None
+        return list(run_epochs(model, some, some, Training(1e-3, epochs=2), on_step=on_step)), steps
+
+    watched, steps = epochs(True)
+    assert watched == epochs(False)[0]
+    assert [step.number for step in steps] == list(range(1, 9))
+    assert all(0 <= step.accuracy <= 1 for step in steps)
