@@ -7,7 +7,7 @@ belongs to and a mix-up of axes can't hide.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
@@ -34,11 +34,21 @@ def shapes_of(parts: ModuleReply) -> Shapes:
 
 
 class Asker:
-    """Asks one worker about one kind of module, with random parameters and inputs."""
+    """Asks one worker about one kind of module, with random parameters and inputs.
+
+    watch_for: torch functions whose use is noted; `called` are those that were used
+    """
 
     def __init__(
-        self, worker: Worker, generator: torch.Generator, seconds: float, name: str
+        self,
+        worker: Worker,
+        generator: torch.Generator,
+        seconds: float,
+        name: str,
+        watch_for: Collection[str] = (),
     ) -> None:
+        self.called: set[str] = set()
+        self._watch_for = sorted(watch_for)
         self._worker = worker
         self._generator = generator
         self._seconds = seconds
@@ -93,18 +103,24 @@ class Asker:
             training=training,
             seed=self.seed() if seed is None else seed,
             gradients=bool(upstream),
+            watch_for=self._watch_for,
         )
+        self.called |= set(reply.called) & set(self._watch_for)
         outputs = [
             returned[f"output:{i}"] for i in range(reply.outputs) if f"output:{i}" in returned
         ]
         if len(outputs) != reply.outputs:
-            raise self._worker.refuse("an output is missing", f"calling {self._name}")
+            raise self.refuse("an output is missing", f"calling {self._name}")
         gradients = {
             name.removeprefix("gradient:"): value
             for name, value in returned.items()
             if name.startswith("gradient:")
         }
         return outputs, gradients
+
+    def refuse(self, problem: str, doing: str) -> WorkerError:
+        """End the worker over an answer that is not what was asked."""
+        return self._worker.refuse(problem, doing)
 
     def seed(self) -> int:
         """A fresh seed for the worker."""

@@ -72,6 +72,16 @@ def check_head_source(source: str | None) -> None:
         )
 
 
+def check_head_calls(probe: HeadProbe) -> None:
+    """No ready-made attention was called, by whatever name the source reaches it."""
+    if probe.called:
+        raise reject(
+            f"While your head ran, torch's {', '.join(probe.called[:3])} was called.",
+            expected="attention that you compute yourself, from plain tensor operations",
+            **named(known.BUILT_IN_ATTENTION),
+        )
+
+
 def check_head_parts(parts: ModuleReply) -> None:
     """Only allowed layers inside the constructed head."""
     allowed = {"Linear", "Softmax", "Dropout"}

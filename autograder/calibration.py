@@ -21,6 +21,7 @@ from autograder.examination import Examination, Kept, Model
 from autograder.intake import take
 from autograder.sandbox.client import Sandbox
 from autograder.sandbox.confine import Limits
+from autograder.solutions import Solution
 from autograder.training import Trainers, TrainingJob
 from autograder.transformer import DATA_FILES, train_briefly
 
@@ -50,7 +51,7 @@ class CalibrationRun:
 
 
 def calibrate(
-    sources: Iterable[Path],
+    solutions: Iterable[Solution],
     kinds: Iterable[str],
     seeds: range,
     record: Path,
@@ -58,24 +59,25 @@ def calibrate(
     workspace: Path,
     say: Callable[[str], None],
 ) -> None:
-    """Train each submission's models with each seed; append what is missing to the record."""
+    """Train each solution's models with each seed; append what is missing to the record."""
     workspace.chmod(0o711)  # the workers' user has to pass through
     done = {(run.submission, run.kind, run.seed) for run in read_record(record)}
-    for source in sources:
-        submission = take(source, workspace / source.name)
+    for solution in solutions:
+        whole = solution.assemble(workspace / f"{solution.name}-whole")
+        submission = take(whole, workspace / solution.name)
         limits = Limits(**assignment.worker.model_dump())
         sandbox = Sandbox(submission.folder, limits, DATA_FILES)
         examination = Examination(submission, assignment, sandbox)
         try:
             for kind in kinds:
                 for seed in seeds:
-                    if (source.name, kind, seed) in done:
+                    if (solution.name, kind, seed) in done:
                         continue
                     accuracies = _one_run(examination, kind, seed)
-                    run = CalibrationRun(source.name, kind, seed, accuracies)
+                    run = CalibrationRun(solution.name, kind, seed, accuracies)
                     with record.open("a", encoding="utf-8") as file:
                         file.write(json.dumps(asdict(run)) + "\n")
-                    say(f"{source.name} {kind} seed {seed}: best {run.best:.4f}")
+                    say(f"{solution.name} {kind} seed {seed}: best {run.best:.4f}")
         finally:
             sandbox.close()
 

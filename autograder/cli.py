@@ -137,7 +137,7 @@ def validate(
 @app.command()
 def calibrate(
     submissions: Annotated[
-        list[Path], typer.Argument(help="Folders, such as solutions/reference.")
+        list[str], typer.Argument(help="Solutions by name, pattern or kind: reference, einsum.")
     ],
     seeds: Annotated[int, typer.Option(help="How many seeds each model is trained with.")] = 30,
     first_seed: Annotated[int, typer.Option(help="The first of them.")] = 0,
@@ -147,17 +147,21 @@ def calibrate(
     """Measure how often chance alone would fail a model; takes minutes per seed."""
     import tempfile
 
-    from autograder import assignment, calibration
+    from autograder import assignment, calibration, solutions
 
     wanted = [kind for kind in kinds.split(",") if kind]
     if not set(wanted) <= set(calibration.KINDS):
         raise _usage(f"--kinds takes {', '.join(calibration.KINDS)}; got {kinds}")
+    try:
+        chosen = solutions.load_solutions(submissions)
+    except solutions.SolutionError as problem:
+        raise _usage(str(problem)) from None
     settings = assignment.load()
     record = into / "calibration.jsonl"
     into.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="autograder-") as workspace:
         calibration.calibrate(
-            submissions,
+            chosen,
             wanted,
             range(first_seed, first_seed + seeds),
             record,

@@ -136,15 +136,16 @@ def probe_layer(
         dtype = torch.float64
         values = asked.draw(shapes_of(parts), dtype)
         try:
-            base = asked.layer_case(parts, size, values)
+            base = asked.layer_case(parts, size, values, dtype)
         except StudentCodeRaised:
+            dtype = torch.float32
             values = {name: value.float() for name, value in values.items()}
-            base = asked.layer_case(parts, size, values)
+            base = asked.layer_case(parts, size, values, dtype)
         candidates, loose, problem = _layer_readings(parts, size)
         silent = activation = None
         for roles in (candidates or loose)[:1]:
             silenced = {**values, **_zeros(values, roles, "attention", "mlp")}
-            silent = asked.layer_case(parts, size, silenced)
+            silent = asked.layer_case(parts, size, silenced, dtype)
             activation = asked.activation(parts, size, roles, values)
     dropout: dict[str, Branches | WorkerError | None] = {"attention": None, "mlp": None}
     if candidates or loose:
@@ -185,7 +186,11 @@ def _branches(
     with sandbox.worker() as worker:
         asked = LayerAsker(worker, generator, seconds, "ViTLayer")
         parts = asked.construct("layer", size.arguments(PROBE_DROPOUT), heads)
-        roles = _any_layer_reading(parts, size, roles_of_head)
+        candidates, loose, _ = _layer_readings(parts, size, roles_of_head)
+        if not candidates and not loose:
+            problem = "its parameters are not those of the layer that was made before"
+            raise worker.refuse(problem, "making ViTLayer with dropout")
+        roles = (candidates or loose)[0]
         shapes = shapes_of(parts)
         values = {name: torch.zeros(shape, dtype=dtype) for name, shape in shapes.items()}
         known = constant_branch(roles, values, alive)
@@ -224,10 +229,9 @@ class LayerAsker(Asker):
     """Passes numbers through a student's encoder layer."""
 
     def layer_case(
-        self, parts: ModuleReply, size: LayerSize, values: dict[str, Tensor]
+        self, parts: ModuleReply, size: LayerSize, values: dict[str, Tensor], dtype: torch.dtype
     ) -> LayerCase:
         """Pass a random input through a constructed layer with these parameters."""
-        dtype = next(iter(values.values())).dtype
         return self.run_layer(parts, size, values, self.normal(size.out_shape, dtype))
 
     def run_layer(
@@ -300,11 +304,6 @@ def _layer_readings(
         return [], read(loose=True), problem
     except RolesUnclear:
         return [], [], problem
-
-
-def _any_layer_reading(parts: ModuleReply, size: LayerSize, head_roles: HeadRoles) -> LayerRoles:
-    candidates, loose, _ = _layer_readings(parts, size, head_roles)
-    return (candidates or loose)[0]
 
 
 def _zeros(values: Mapping[str, Tensor], roles: LayerRoles, *branches: str) -> dict[str, Tensor]:

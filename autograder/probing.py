@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autograder import reference
+from autograder import reference, rules
 from autograder.asking import Asker, attempt, shapes_of
 from autograder.comparison import Difference, compare, well_formed
 from autograder.roles import HeadRoles, RolesUnclear, head_candidates, loose_head_candidates
@@ -81,6 +82,7 @@ class HeadProbe:
 
     candidates: every reading of its parameters as three projections
     loose:      where there is none, readings that only a mistaken head can have
+    called:     ready-made attention that it was seen to call
     """
 
     parts: ModuleReply
@@ -91,6 +93,7 @@ class HeadProbe:
     others: list[HeadCase | WorkerError]
     large: HeadCase | WorkerError | None
     float64_problem: WorkerError | Difference | None = field(default=None)
+    called: tuple[str, ...] = ()
 
     @cached_property
     def roles(self) -> HeadRoles | None:
@@ -126,7 +129,9 @@ class HeadProbe:
 def probe_head(sandbox: Sandbox, generator: torch.Generator, seconds: float) -> HeadProbe:
     """Ask a student's head all that its rubric lines need. Raises WorkerError."""
     with sandbox.worker() as worker:
-        asked = HeadAsker(worker, generator, seconds, "SingleHeadAttention")
+        asked = HeadAsker(
+            worker, generator, seconds, "SingleHeadAttention", rules.BUILT_IN_ATTENTION
+        )
         parts = asked.construct("head", _head_arguments(BASE_SIZE))
         float64_problem: StudentCodeRaised | Difference | None = None
         try:
@@ -137,11 +142,12 @@ def probe_head(sandbox: Sandbox, generator: torch.Generator, seconds: float) -> 
             float64_problem = problem
         if float64_problem is not None:
             base = asked.head_case(parts, BASE_SIZE, torch.float32)
-    dtype = base.x.dtype
+    dtype, called = base.x.dtype, tuple(sorted(asked.called))
     with sandbox.worker() as worker:
         asked = HeadAsker(worker, generator, seconds, "SingleHeadAttention")
-        others = [attempt(asked.fresh_head_case, size, dtype) for size in OTHER_SIZES]
-        large = attempt(asked.fresh_head_case, BASE_SIZE, dtype, LARGE)
+        names = shapes_of(parts).keys()
+        others = [attempt(asked.fresh_head_case, size, dtype, names) for size in OTHER_SIZES]
+        large = attempt(asked.fresh_head_case, BASE_SIZE, dtype, names, LARGE)
     sizes = (BASE_SIZE.input_dim, BASE_SIZE.inner_dim)
     candidates: list[HeadRoles] = []
     loose: list[HeadRoles] = []
@@ -151,15 +157,22 @@ def probe_head(sandbox: Sandbox, generator: torch.Generator, seconds: float) -> 
     except RolesUnclear as unclear:
         problem_text = str(unclear)
         loose = loose_head_candidates(shapes_of(parts), *sizes)
-    return HeadProbe(parts, candidates, loose, problem_text, base, others, large, float64_problem)
+    return HeadProbe(
+        parts, candidates, loose, problem_text, base, others, large, float64_problem, called
+    )
 
 
 class HeadAsker(Asker):
     """Passes random numbers through a student's attention head."""
 
-    def fresh_head_case(self, size: HeadSize, dtype: torch.dtype, factor: float = 1.0) -> HeadCase:
-        """Construct a head of this size and pass something through it."""
+    def fresh_head_case(
+        self, size: HeadSize, dtype: torch.dtype, names: Collection[str], factor: float = 1.0
+    ) -> HeadCase:
+        """Construct a head of this size, with parameters of these names, and use it."""
         parts = self.construct("head", _head_arguments(size))
+        if shapes_of(parts).keys() != set(names):
+            problem = "its parameters have other names than for another size"
+            raise self.refuse(problem, f"making {self._name}")
         return self.head_case(parts, size, dtype, factor)
 
     def head_case(

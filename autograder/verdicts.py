@@ -65,7 +65,10 @@ def check_has_weights(layers: LayerList) -> None:
 def check_hidden_units(layers: LayerList, most: int) -> Feedback:
     """All hidden layers together stay within the limit."""
     check_has_weights(layers)
-    units = layers.hidden_units()
+    try:
+        units = layers.hidden_units()
+    except ModelProblem as problem:
+        raise reject(f"The hidden units can't be counted. {problem}") from None
     counted = f"{' + '.join(str(count) for count in units) or '0'} = {sum(units)}"
     if sum(units) > most:
         raise reject(

@@ -118,7 +118,7 @@ def why_untrainable(layers: LayerList) -> Mistake | None:
     flat = any(layer.kind == "Flatten" for layer in before)
     if not flat and (any(layer.kind == "Conv2d" for layer in before)):
         return MISSING_FLATTEN
-    if int(linear[-1].arguments["out_features"]) != CLASSES:
+    if linear[-1].arguments.get("out_features") != CLASSES:
         return WRONG_OUTPUT_COUNT
     return SIZES_DONT_FIT
 

@@ -28,6 +28,7 @@ from .describing import (
     leaves,
 )
 from .harness_head import HarnessHead
+from .observing import Observed
 from .preflight import attempts
 from .wire import Message
 
@@ -103,22 +104,24 @@ class Answerer:
         training: bool,
         seed: int,
         gradients: bool,
+        watch_for: list[str],
     ) -> Message:
         """Forward (and backward) of a constructed module with the parameters that are sent.
 
         Tensors: "x"; "parameter:<name>" to set; "upstream:<i>" to pull back from output i.
-        Reply: "output:<i>"; with gradients "gradient:x" and "gradient:<name>".
+        Reply: which of the torch functions `watch_for` were called; "output:<i>"; with
+        gradients "gradient:x" and "gradient:<name>".
         """
         module = self._modules[handle].to(getattr(torch, dtype)).train(training)
         set_parameters(module, with_prefix(tensors, "parameter:"))
         torch.manual_seed(seed)
         x = tensors["x"].to(getattr(torch, dtype)).requires_grad_(gradients)
-        with torch.set_grad_enabled(gradients):
+        with torch.set_grad_enabled(gradients), Observed(watch_for) as observed:
             outputs = as_outputs(module(x))
         reply = {f"output:{index}": value.detach() for index, value in enumerate(outputs)}
         if gradients:
             reply |= pulled_back(module, x, outputs, with_prefix(tensors, "upstream:"))
-        return Message({"outputs": len(outputs)}, reply)
+        return Message({"outputs": len(outputs), "called": sorted(observed.called)}, reply)
 
     def train_transformer(
         self,
@@ -262,13 +265,13 @@ def pulled_back(
     module: nn.Module, x: Tensor, outputs: list[Tensor], upstream: dict[str, Tensor]
 ) -> dict[str, Tensor]:
     """Gradients of the sum over outputs of <upstream, output>; zero where nothing flows."""
-    names, parameters = zip(*module.named_parameters(), strict=True)
+    parameters = dict(module.named_parameters())
     pairs = [
         (outputs[int(index)], value.to(outputs[int(index)].dtype))
         for index, value in upstream.items()
         if int(index) < len(outputs) and outputs[int(index)].requires_grad
     ]
-    wanted = [x, *parameters]
+    wanted = [x, *parameters.values()]
     flowed = (
         torch.autograd.grad(
             [output for output, _ in pairs],
@@ -283,7 +286,7 @@ def pulled_back(
     gradients = [next(flowing, None) if part.requires_grad else None for part in wanted]
     return {
         f"gradient:{name}": torch.zeros_like(part) if gradient is None else gradient
-        for name, part, gradient in zip(("x", *names), wanted, gradients, strict=True)
+        for name, part, gradient in zip(("x", *parameters), wanted, gradients, strict=True)
     }
 
 

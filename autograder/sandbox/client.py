@@ -242,6 +242,8 @@ class Worker:
 
         Raises WorkerError; `doing` completes "while …" in the student's feedback.
         """
+        if self._closed:
+            raise self._named(WorkerDied("an earlier question had ended it"), doing)
         deadline = time.monotonic() + seconds
         frame = wire.encode(wire.Message({"ask": question, **content}, dict(tensors or {})))
         try:
@@ -273,8 +275,6 @@ class Worker:
         return self._sandbox.end(self, grace=False)
 
     def _read(self, seconds: float, doing: str, allowed: float | None = None) -> wire.Message:
-        if self._closed:
-            raise self._named(WorkerDied("an earlier question had ended it"), doing)
         try:
             return wire.read(self._replies, seconds, idle=self._watched, drain=self._drain)
         except wire.WireClosed:

@@ -79,9 +79,10 @@ class ModuleReply(_Strict):
 
 
 class OutputsReply(_Strict):
-    """Answer to `run`: how many tensors forward returned."""
+    """Answer to `run`: how many tensors forward returned, and what it called of what it may not."""
 
     outputs: Annotated[int, Field(ge=1, le=4)]
+    called: Annotated[list[Text], Field(max_length=20)]
 
 
 class PreflightReply(_Strict):

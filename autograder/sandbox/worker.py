@@ -111,13 +111,20 @@ def describe_exception(problem: BaseException, folder: Path) -> dict[str, Any]:
             file, line = str(Path(problem.filename).relative_to(folder)), problem.lineno
         message = problem.msg
     else:
-        message = str(problem)
+        message = _text_of(problem)
     return {
         "type": type(problem).__name__,
         "message": message.replace(f"{folder}/", "")[:MAX_TEXT],
         "file": file,
         "line": line,
     }
+
+
+def _text_of(problem: BaseException) -> str:
+    try:
+        return str(problem)
+    except Exception as other:  # the student's own __str__
+        return f"(its message can't be shown: {type(other).__name__})"
 
 
 def _send(descriptor: int, message: wire.Message) -> None:

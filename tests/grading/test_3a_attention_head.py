@@ -23,6 +23,7 @@ def test_shapes(exam, line):
 def test_rules(exam, submission):
     """Attention head: no biases, only Linear, Softmax and Dropout from torch.nn."""
     verdicts.check_head_source(submission.code.get("attention.py"))
+    verdicts.check_head_calls(exam.head.get())
     parts = exam.head.get().parts
     verdicts.check_head_parts(parts)
     verdicts.check_head_biases(parts)

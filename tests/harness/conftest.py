@@ -37,6 +37,15 @@ QUICK = {
 }
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--grader", type=Path, default=ROOT, help="an installed grader to run the attacks against"
+    )
+    parser.addoption(
+        "--whole-corpus", action="store_true", help="every attack as an ordinary user too"
+    )
+
+
 @dataclass(frozen=True)
 class Run:
     """One run of the grader: results.json, the exit status, what was printed."""

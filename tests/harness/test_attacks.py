@@ -1,0 +1,260 @@
+"""The corpus of hostile and broken submissions, graded for real."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import pkgutil
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from . import attacks
+from .attacks.attack import ESCAPED, REFERENCE, Attack, all_at_once
+from .conftest import QUICK, ROOT, merge
+
+FAMILIES = sorted(m.name for m in pkgutil.iter_modules(attacks.__path__) if m.name != "attack")
+ATTACKS = {
+    f"{family}: {name}": attack
+    for family in FAMILIES
+    for name, attack in importlib.import_module(f"{attacks.__name__}.{family}").ATTACKS.items()
+}
+CANARY = "canary-of-the-environment"
+SECRET_TEXT = "The attention head and the encoder layer that submissions are compared with"
+LIMITS = {
+    "worker": {"memory_mib": 400, "cpu_seconds": 20},
+    "fully_connected": {"training": {"training_images": 320, "accuracy": 0.5, "partial": []}},
+}
+QUESTION_SECONDS = 4
+grader_root = ROOT
+SECONDS = 45  # what one run may take: each of a few questions up to its own limit
+
+
+def submission(attack: Attack, folder: Path) -> Path:
+    shutil.copytree(REFERENCE, folder, ignore=shutil.ignore_patterns("artifacts"))
+    for name, content in attack.files.items():
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return attack.change(folder) if attack.change else folder
+
+
+def assignment_in(folder: Path, seconds: float = QUESTION_SECONDS) -> Path:
+    settings = yaml.safe_load((ROOT / "autograder" / "assignment.yaml").read_text())
+    for change in (QUICK, LIMITS, {"seconds": {"question": seconds}}):
+        merge(settings, change)
+    file = folder / "assignment.yaml"
+    file.write_text(yaml.safe_dump(settings))
+    return file
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _grader(pytestconfig):
+    """Which grader is attacked: this repository's, or the one named with --grader."""
+    global grader_root
+    grader_root = pytestconfig.getoption("grader").resolve()
+
+
+def graded(
+    folder: Path, source: Path, only: str, *options: str, seconds: float = QUESTION_SECONDS
+) -> tuple[dict, int, str]:
+    results = folder / "results.json"
+    ended = subprocess.run(
+        [grader_root / "run_autograder", source, "--results", results, "--only", only,
+         "--assignment", assignment_in(folder, seconds), *options],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        env={**os.environ, "HW5_CANARY": CANARY},
+        check=False,
+    )  # fmt: skip
+    content = json.loads(results.read_text(), parse_constant=pytest.fail)
+    return content, ended.returncode, ended.stdout + ended.stderr + results.read_text()
+
+
+def left_running(users: set[int]) -> list[str]:
+    """Processes that still run as one of the throw-away users of a run."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            lines = status.read_text().splitlines()
+        except OSError:
+            continue
+        uid = next(int(line.split()[1]) for line in lines if line.startswith("Uid:"))
+        if uid in users and "zombie" not in lines[2]:
+            found.append(lines[0])
+    return found
+
+
+def left_behind() -> list[str]:
+    """Files that a case would have made outside its scratch folder."""
+    return [
+        str(path)
+        for place in ("/tmp", "/var/tmp", "/dev/shm")
+        for path in Path(place).glob("hw5-left-*")
+    ]
+
+
+@pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS.keys())
+def test_an_attack_gains_nothing_and_breaks_nothing(attack, tmp_path):
+    source = submission(attack, tmp_path / "submission")
+    started = time.monotonic()
+    results, status, said = graded(tmp_path, source, attack.only)
+    assert time.monotonic() - started < SECONDS
+    assert status == 0, said
+    assert results["extra_data"]["faults"] == {}
+    numbers = [test["number"] for test in results["tests"]]
+    assert len(numbers) == len(set(numbers)) > 0
+    lost = {t["number"] for t in results["tests"] if t["score"] < t["max_score"]}
+    texts = {t["number"]: t["output"] for t in results["tests"]}
+    no_artifacts = {n for n in numbers if n in ("2b.4", "2c.5", "3c.3")}
+    assert attack.lost <= lost, texts
+    assert lost <= attack.lost | attack.may | no_artifacts, {n: texts[n] for n in lost}
+    for number, text in attack.says:
+        assert text in texts[number]
+    assert ESCAPED not in said
+    assert CANARY not in said
+    assert SECRET_TEXT not in said
+    assert max(map(len, texts.values())) < 20_000
+    users = {w["user"] for w in results["extra_data"].get("workers", []) if "user" in w}
+    assert users or os.geteuid() != 0
+    assert left_running(users) == []
+    assert left_behind() == []
+
+
+def test_the_page_about_security_counts_the_corpus_as_it_is():
+    page = (ROOT / "docs" / "security.md").read_text()
+    counts = {}
+    for family in FAMILIES:
+        row = re.search(rf"^\| `{family}` \|.*\| (\d+) \|$", page, re.MULTILINE)
+        assert row, f"docs/security.md has no row for {family}"
+        counts[family] = int(row[1])
+    assert counts == {f: sum(n.startswith(f"{f}:") for n in ATTACKS) for f in FAMILIES}
+    assert f"{sum(counts.values())} hostile or broken submissions" in page
+
+
+@pytest.mark.parametrize("layer", ["user", "landlock", "seccomp"])
+def test_without_one_layer_all_is_graded_and_the_report_says_so(layer, tmp_path):
+    results, status, said = graded(tmp_path, REFERENCE, "3a,3b", "--without", layer)
+    assert status == 0, said
+    assert results["score"] == 14
+    assert layer in results["extra_data"]["confinement"]["missing"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a wall falls only where it stood: needs root")
+@pytest.mark.parametrize(
+    ("walls", "possible"),
+    [
+        ("seccomp", "start a process"),
+        ("seccomp", "open a UDP socket"),
+        ("landlock", "write to a temporary folder"),
+        ("user,landlock", "read the test labels"),
+        ("user,landlock", "write the results"),
+    ],
+)
+def test_no_wall_is_decoration(walls, possible, tmp_path):
+    results, status, said = graded(tmp_path, REFERENCE, "1a", "--without", walls, "--unsafe-local")
+    assert status == 0, said
+    assert possible in results["extra_data"]["confinement"]["possible"]
+
+
+def test_every_probe_tries_what_works_where_nothing_confines_it(tmp_path):
+    """Else it would prove nothing that a probe fails."""
+    probes = {n: a for n, a in ATTACKS.items() if a.tried and "in its place" not in n}
+    namespaces = "outliving: new namespaces"  # the last, as it gives up all rights outside
+    probes[namespaces] = probes.pop(namespaces)
+    source = submission(Attack({"attention.py": all_at_once(probes)}), tmp_path / "submission")
+    results, status, said = graded(
+        tmp_path, source, "3a", "--without", "user,landlock,seccomp", "--unsafe-local", seconds=40
+    )
+    assert status == 0, said
+    text = next(t["output"] for t in results["tests"] if t["number"] == "3a.4")
+    assert "[" in text, text
+    worked = json.loads(text[text.index("[") : text.index("]") + 1])
+    names = list(probes)
+    for place in ("/tmp", "/dev/shm"):
+        Path(place, "hw5-left-behind").unlink(missing_ok=True)
+    assert sorted(names[n] for n in worked) == sorted(n for n in names if not probes[n].always)
+
+
+def test_nothing_is_run_where_nothing_guards_the_secrets(tmp_path):
+    results, status, said = graded(tmp_path, REFERENCE, "3a", "--without", "user,landlock")
+    assert status == 3
+    assert results["tests"] == []
+    assert "not of yours" in results["output"]
+    assert "--unsafe-local" in said
+
+
+# What an ordinary user's grader can't lean on another user id for; the rest with --whole-corpus.
+AS_A_USER = [
+    name
+    for name in ATTACKS
+    if name.startswith(("read_secrets", "outliving")) or "forking" in name or "results" in name
+][::2]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the whole corpus runs as an ordinary user already")
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_attack_gains_nothing_where_the_grader_is_an_ordinary_user(
+    name, ordinary, tmp_path, pytestconfig
+):
+    if name not in AS_A_USER and not pytestconfig.getoption("whole_corpus"):
+        pytest.skip("only with --whole-corpus")
+    attack = ATTACKS[name]
+    copy, user = ordinary
+    source = submission(attack, tmp_path / "submission")
+    assignment_in(tmp_path)
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    for path in (tmp_path, *tmp_path.rglob("*")):
+        os.chown(path, user, user)
+    packages = sysconfig.get_paths()["purelib"]
+    start = (
+        f"import sys; sys.path[:0] = [{str(copy)!r}, {str(copy / 'student_template')!r}]; "
+        f"sys.path.append({packages!r}); sys.argv = ['autograder', 'grade', {str(source)!r}, "
+        f"'--results', {str(tmp_path / 'results.json')!r}, '--only', {attack.only!r}, "
+        f"'--assignment', {str(tmp_path / 'assignment.yaml')!r}]; "
+        "from autograder.launch import main; main()"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", start],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        env={"HW5_CANARY": CANARY, "PATH": os.defpath, "OMP_NUM_THREADS": "1"},
+        user=user,
+        group=user,
+        extra_groups=[],
+        cwd="/",
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    text = (tmp_path / "results.json").read_text()
+    results = json.loads(text)
+    assert results["extra_data"]["confinement"]["missing"] == ["user"]
+    lost = {t["number"] for t in results["tests"] if t["score"] < t["max_score"]}
+    assert attack.lost <= lost <= attack.lost | attack.may
+    assert ESCAPED not in text
+    assert CANARY not in text + ended.stdout
+
+
+@pytest.fixture(scope="session")
+def ordinary(tmp_path_factory):
+    """A copy of the grader that belongs to an ordinary user, and that user's id."""
+    user = 64_123
+    folder = tmp_path_factory.mktemp("ordinary")
+    for name in ("autograder", "tests/grading", "student_template/provided", "data"):
+        shutil.copytree(ROOT / name, folder / name)
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, user, user)
+    for parent in (folder, *folder.parents[:2]):
+        parent.chmod(0o755)
+    return folder, user
