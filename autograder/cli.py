@@ -147,7 +147,7 @@ def calibrate(
     """Measure how often chance alone would fail a model; takes minutes per seed."""
     import tempfile
 
-    from autograder import assignment, calibration, solutions
+    from autograder import assignment, calibration, calibration_report, solutions
 
     wanted = [kind for kind in kinds.split(",") if kind]
     if not set(wanted) <= set(calibration.KINDS):
@@ -169,7 +169,7 @@ def calibrate(
             Path(workspace),
             print,
         )
-    lines = calibration.report(calibration.read_record(record), settings)
+    lines = calibration_report.report(calibration.read_record(record), settings)
     (into / "calibration.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(f"{into / 'calibration.md'}")
 

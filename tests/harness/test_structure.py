@@ -28,7 +28,9 @@ SANDBOX = "autograder.sandbox"
 
 # Each may import from later groups, never from earlier ones; a module that isn't named is free.
 ORDER = (
-    ("autograder.cli", "autograder.launch", "autograder.calibration", "autograder.packaging"),
+    ("autograder.cli", "autograder.launch", "autograder.packaging"),
+    ("autograder.calibration_report",),
+    ("autograder.calibration",),
     ("autograder.grade",),
     ("autograder.background", "autograder.summary", "autograder.plugin"),
     ("autograder.examination",),
