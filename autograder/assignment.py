@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, TypeVar
 
 import torch
 import yaml
@@ -133,6 +133,9 @@ class FullyConnected(_Section):
     training: TrainingRules
 
 
+Part = TypeVar("Part", "FullyConnected", "Cnn")
+
+
 class Cnn(_Section):
     """The limits of question 2c."""
 
@@ -168,13 +171,24 @@ class Transformer(_Section):
         return self
 
 
+class OneCore(_Section):
+    """Seconds where everything has to share one core."""
+
+    fully_connected: Seconds
+    cnn: Seconds
+    brief_training: Seconds
+    predictions: Seconds
+
+
 class TimeLimits(_Section):
-    """Seconds that questions to a submission's code may take."""
+    """Seconds that questions to a submission's code, and the whole run, may take."""
 
     question: Seconds
     brief_training: Seconds
     predictions: Seconds
     total: Seconds
+    one_core: OneCore
+    when_short: Literal["shorten", "stop"]
 
 
 class WorkerLimits(_Section):
@@ -201,6 +215,32 @@ class Assignment(_Section):
     seconds: TimeLimits
     worker: WorkerLimits
     pictures: bool
+
+    def on(self, cores: int) -> Assignment:
+        """The same with the limits for a machine of so many cores."""
+        if cores > 1:
+            return self
+        few = self.seconds.one_core
+        shorter = {"brief_training": few.brief_training, "predictions": few.predictions}
+        return self.model_copy(
+            update={
+                "fully_connected": _limited(self.fully_connected, few.fully_connected),
+                "cnn": _limited(self.cnn, few.cnn),
+                "seconds": self.seconds.model_copy(
+                    update={
+                        name: min(seconds, getattr(self.seconds, name))
+                        for name, seconds in shorter.items()
+                    }
+                ),
+            }
+        )
+
+
+def _limited(part: Part, seconds: float) -> Part:
+    """A part of the assignment whose training may take no more than so many seconds."""
+    limit = min(part.training.seconds, seconds)
+    training = part.training.model_copy(update={"seconds": limit})
+    return part.model_copy(update={"training": training})
 
 
 def load(file: Path = FILE) -> Assignment:

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import math
-import os
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import pytest
 
+from autograder.assignment import Assignment
 from autograder.examination import Examination, Kept
 from autograder.feedback import Feedback
+from autograder.machine import cores
 from autograder.plugin import GradingPlugin
-
-CPU_MAX = Path("/sys/fs/cgroup/cpu.max")  # cgroup v2
-CPU_QUOTA = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us")  # cgroup v1
-CPU_PERIOD = Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
 
 
 @contextlib.contextmanager
@@ -41,6 +36,22 @@ def start_trainings(examination: Examination, only: frozenset[str]) -> Iterator[
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         examination.stop()
+
+
+def plan(assignment: Assignment) -> str:
+    """What will be done in which time, for staff."""
+    parts = (
+        ("CNN", assignment.cnn.training.seconds),
+        ("Vision Transformer", assignment.seconds.brief_training),
+        ("fully connected network", assignment.fully_connected.training.seconds),
+        ("submitted weights", assignment.seconds.predictions),
+    )
+    listed = ", ".join(f"{name} (at most {seconds:g} s)" for name, seconds in parts)
+    count = cores()
+    return (
+        f"Plan: on {count} core{'s' * (count > 1)}, in the background {listed}; meanwhile the "
+        f"lines that need none of these; all of it within {assignment.seconds.total:g} s."
+    )
 
 
 def run_limited(
@@ -81,20 +92,3 @@ def run_limited(
         for line in plugin.lines.values():
             if not line.reached:
                 line.feedback = Feedback(f"Not reached: {reason} before this line.")
-
-
-def cores() -> int:
-    """Processors that this process may really use: its affinity, and its container's quota."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, math.ceil(min(allowed or 1, quota())))
-
-
-def quota() -> float:
-    """Processors' worth of time that the container may use; infinite where nothing limits it."""
-    with contextlib.suppress(OSError, ValueError):
-        limit, period = CPU_MAX.read_text().split()
-        return math.inf if limit == "max" else int(limit) / int(period)
-    with contextlib.suppress(OSError, ValueError):
-        limit, period = CPU_QUOTA.read_text(), CPU_PERIOD.read_text()
-        return int(limit) / int(period) if int(limit) > 0 else math.inf
-    return math.inf

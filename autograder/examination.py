@@ -222,6 +222,8 @@ class Examination:
             retry_margin=rules.retry_margin,
             seeds=rules.seeds,
             training_images=rules.training_images,
+            seconds=rules.seconds,
+            shorten=self.assignment.seconds.when_short == "shorten",
         )
         earlier = self.carry_over.find(topic, job)
         if earlier is not None:

@@ -18,11 +18,12 @@ from rich.console import Console
 
 from autograder import assignment as assignments
 from autograder import mnist
-from autograder.background import run_limited, start_trainings
+from autograder.background import plan, run_limited, start_trainings
 from autograder.carry_over import CarryOver
 from autograder.examination import Examination
 from autograder.gradescope import Metadata, Results
 from autograder.intake import take
+from autograder.machine import cores
 from autograder.plugin import GradingPlugin, RubricLine, run_suites
 from autograder.report import Progress, results_table
 from autograder.sandbox.client import Sandbox
@@ -53,7 +54,7 @@ def grade(
     """
     started = time.monotonic()
     close_to_others()
-    assignment = assignments.load(assignment_file)
+    assignment = assignments.load(assignment_file).on(cores())
     with tempfile.TemporaryDirectory(prefix="autograder-") as folder, Progress(console) as progress:
         submission = take(source, Path(folder))
         limits = Limits(**assignment.worker.model_dump())
@@ -69,6 +70,7 @@ def grade(
 
         plugin = GradingPlugin(examination, only, save)
         try:
+            console.print(plan(assignment), style="dim")
             examination.start()
             sandbox.preflight(LABELS, results_file, unsafe=unsafe_local)
             with start_trainings(examination, only):

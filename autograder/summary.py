@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import resource
 from typing import Any
 
 import torch
@@ -36,6 +37,7 @@ def summarise(
             "for_a_person": {"1d": examination.answers.free_text("q1d")},
             "seed": examination.seed,
             "confinement": examination.sandbox.confinement.report(),
+            "grader": _own_figures(),
             "workers": examination.sandbox.endings[-50:],
             "trainings": {
                 "fc": _figures(examination.fully_connected_training),
@@ -63,6 +65,15 @@ def _leaderboard(examination: Examination) -> list[LeaderboardEntry]:
         count = sum(number for _, number in cnn.layers.parameter_counts())
         entries.append(LeaderboardEntry(name="CNN: parameters", value=count, order="asc"))
     return entries
+
+
+def _own_figures() -> dict[str, float]:
+    """What the grader's own process has used; memory that forked processes share counts too."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return {
+        "peak_mib": used.ru_maxrss // 1024,
+        "cpu_seconds": round(used.ru_utime + used.ru_stime, 2),
+    }
 
 
 def _figures(training: Kept[TrainingResult]) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ and tries further seeds after a near miss.
 What goes wrong, and what comes of it:
 
     a loss that is NaN or infinite   that seed ends; the history so far stands
+    more work than time              fewer epochs or images, decided before the first step
     out of time                      the process is killed; the best epoch so far stands
     the process dies                 TrainerFault: not the student's fault
 """
@@ -15,11 +16,13 @@ What goes wrong, and what comes of it:
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import math
 import os
 import signal
 import socket
+import statistics
 import sys
 import tempfile
 import threading
@@ -27,7 +30,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -44,6 +47,8 @@ from provided.mnist import Mnist
 from provided.training import BATCH_SIZE, EPOCHS, Epoch, Training, evaluate, run_epochs
 
 MAX_STDERR_BYTES = 64 << 10
+TIMED_STEPS, TIMED_IMAGES = 10, 500  # from which the time of an epoch is estimated
+TIME_TO_USE = 0.9  # share of the time allowed that a shortened training is planned for
 
 
 class TrainerFault(Exception):
@@ -66,10 +71,11 @@ class Trial:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """All trials of one model, and why there were no more."""
+    """All trials of one model, why there were no more, and whether they had to be shortened."""
 
     trials: list[Trial]
     ended: str  # "reached", "missed", "diverged" or "out of time"
+    shortened: str = ""
     report: dict[str, Any] = field(default_factory=dict)  # of the process: memory, CPU time
     carried_over: bool = False  # taken from the previous submission, where nothing has changed
 
@@ -91,6 +97,8 @@ class TrainingJob(BaseModel):
     retry_margin: float
     seeds: list[int]
     training_images: int
+    seconds: float | None = None  # what the trainings may take in all
+    shorten: bool = False  # whether to make them fit, rather than to stop them
 
     @classmethod
     def of(cls, layers: LayerList, settings: Training, **rest: Any) -> TrainingJob:
@@ -142,7 +150,7 @@ class Trainers:
             timer = threading.Timer(seconds, _kill, [pid])
             timer.start()
             try:
-                trials, ended = _follow(events_read, on_event)
+                trials, ended, shortened = _follow(events_read, on_event)
             finally:
                 out_of_time = not timer.is_alive()
                 timer.cancel()
@@ -151,7 +159,9 @@ class Trainers:
                 errors.seek(0)
                 text = errors.read(MAX_STDERR_BYTES).decode(errors="replace")
                 raise TrainerFault(f"the training process ended early: {report}\n{text}")
-        return TrainingResult(list(trials.values()), ended or "out of time", report)
+        return TrainingResult(
+            list(trials.values()), ended or "out of time", shortened, report=report
+        )
 
     def stop(self) -> None:
         """Kill every training process; no further one is started."""
@@ -191,10 +201,10 @@ def _kill(pid: int) -> None:
 
 def _follow(
     events_read: IO[bytes], on_event: Callable[[dict[str, Any]], None]
-) -> tuple[dict[int, Trial], str]:
+) -> tuple[dict[int, Trial], str, str]:
     """Collect a training process's events until it ends."""
     trials: dict[int, Trial] = {}
-    ended = ""
+    ended = shortened = ""
     with events_read:
         for line in events_read:
             try:
@@ -202,9 +212,10 @@ def _follow(
             except ValueError:
                 break  # killed in the middle of a line
             ended = event.get("ended", ended)
+            shortened = event.get("shortened", shortened)
             _collect(trials, event)
             on_event(event)
-    return trials, ended
+    return trials, ended, shortened
 
 
 def _collect(trials: dict[int, Trial], event: dict[str, Any]) -> None:
@@ -216,6 +227,9 @@ def _collect(trials: dict[int, Trial], event: dict[str, Any]) -> None:
 
 def events(job: TrainingJob, data: Mnist) -> Iterator[dict[str, Any]]:
     """Train as the job says; yields an event after each epoch and one at the very end."""
+    job, why = fitted(job, data)
+    if why:
+        yield {"shortened": why}
     best = 0.0
     diverged = False
     for seed in job.seeds:
@@ -234,6 +248,49 @@ def events(job: TrainingJob, data: Mnist) -> Iterator[dict[str, Any]]:
         if best < job.accuracy - job.retry_margin:
             break
     yield {"ended": "diverged" if diverged else "missed"}
+
+
+def fitted(job: TrainingJob, data: Mnist) -> tuple[TrainingJob, str]:
+    """The job, shortened where it would not fit into its time, and a sentence on how.
+
+    A schedule that ends where the time does learns more than one that is cut off. First
+    there are fewer epochs; where not even one fits, fewer images.
+    """
+    if not job.shorten or job.seconds is None:
+        return job, ""
+    each = epoch_seconds(job, data)
+    wanted, allowed = job.training().epochs, job.seconds * TIME_TO_USE
+    if each * wanted <= allowed:
+        return job, ""
+    why = (
+        f"An epoch of this model takes about {each:.0f} s here, and {job.seconds:.0f} s are allowed"
+    )
+    if each <= allowed:
+        epochs = int(allowed / each)
+        fewer = {**job.settings, "epochs": epochs}
+        said = f"{why}: trained for {epochs} of {wanted} epochs."
+        return job.model_copy(update={"settings": fewer}), said
+    images = max(int(job.training_images * allowed / each) // BATCH_SIZE, 1) * BATCH_SIZE
+    said = f"{why}: trained for one epoch on {images:,} of {job.training_images:,} images."
+    update = {"settings": {**job.settings, "epochs": 1}, "training_images": images}
+    return job.model_copy(update=update), said
+
+
+def epoch_seconds(job: TrainingJob, data: Mnist) -> float:
+    """How long one epoch of the job will take, both evaluations included, from a few steps."""
+    model = rebuild(job.layer_list())
+    settings = job.training(flattened=len(model) - len(job.layers))
+    times: list[float] = []
+    probe = data.train.first(TIMED_STEPS * BATCH_SIZE)
+    none = data.validation.first(1)
+    once = replace(settings, epochs=1)
+    next(run_epochs(model, probe, none, once, on_step=lambda _: times.append(time.monotonic())))
+    step = statistics.median(after - before for before, after in itertools.pairwise(times))
+    started = time.monotonic()
+    evaluate(model, data.test.first(TIMED_IMAGES))
+    image = (time.monotonic() - started) / TIMED_IMAGES
+    steps = math.ceil(job.training_images / BATCH_SIZE)
+    return steps * step + (len(data.validation) + len(data.test)) * image
 
 
 def _epochs(job: TrainingJob, data: Mnist, seed: int) -> Iterator[tuple[Epoch, float]]:

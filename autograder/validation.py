@@ -25,11 +25,11 @@ import pytest
 import torch
 
 from autograder import assignment as assignments
-from autograder.background import cores
 from autograder.carry_over import CarryOver
 from autograder.examination import Examination, Kept
 from autograder.forking import ForkServer
 from autograder.intake import Submission, take
+from autograder.machine import cores
 from autograder.plugin import GradingPlugin, RubricLine, rubric_line, run_suites
 from autograder.sandbox.client import Sandbox
 from autograder.sandbox.confine import Limits, close_to_others

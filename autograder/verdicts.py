@@ -142,6 +142,8 @@ def judge_training(
         )
     best_epoch = trial.test_accuracy.index(trial.best) + 1
     headline = f"Test accuracy {trial.best:.2%} after epoch {best_epoch}"
+    if result.shortened:
+        notes = (result.shortened, *notes)
     if result.carried_over:
         notes = ("Carried over from your previous submission: this model is unchanged.", *notes)
     pictures: tuple[Picture, ...] = ()

@@ -1,0 +1,67 @@
+"""assignment.yaml: what is refused, and the limits of a machine with a single core."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from autograder import assignment as assignments
+from autograder import background
+from autograder.assignment import AssignmentError
+
+from .conftest import merge
+
+SETTINGS = yaml.safe_load(assignments.FILE.read_text())
+
+
+def written(folder: Path, change: dict) -> Path:
+    settings = yaml.safe_load(assignments.FILE.read_text())
+    merge(settings, change)
+    file = folder / "assignment.yaml"
+    file.write_text(yaml.safe_dump(settings))
+    return file
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"pictures": "sometimes"}, "pictures"),
+        ({"seconds": {"total": 0}}, "seconds.total"),
+        ({"seconds": {"when_short": "hurry"}}, "seconds.when_short"),
+        ({"seconds": {"one_core": {"cnn": -1}}}, "seconds.one_core.cnn"),
+        ({"cnn": {"training": {"seeds": []}}}, "cnn.training.seeds"),
+        ({"cnn": {"training": {"partial": [{"accuracy": 0.99, "points": 1}]}}}, "cnn.training"),
+        ({"pooling": {"first": [[1, 2], [3]]}}, "pooling"),
+        ({"surplus": 1}, "surplus"),
+    ],
+)
+def test_a_wrong_value_is_named(change, named, tmp_path):
+    with pytest.raises(AssignmentError, match=named):
+        assignments.load(written(tmp_path, change))
+
+
+def test_on_one_core_every_limit_is_the_shorter_one(tmp_path):
+    change = {"seconds": {"predictions": 10}}
+    whole = assignments.load(written(tmp_path, change))
+    alone = whole.on(1)
+    assert whole.on(2) == whole
+    assert alone.cnn.training.seconds == SETTINGS["seconds"]["one_core"]["cnn"]
+    assert (
+        alone.fully_connected.training.seconds == SETTINGS["seconds"]["one_core"]["fully_connected"]
+    )
+    assert alone.seconds.brief_training == SETTINGS["seconds"]["one_core"]["brief_training"]
+    assert alone.seconds.predictions == 10
+
+
+def test_all_that_one_core_may_take_fits_into_the_whole_run():
+    assert sum(SETTINGS["seconds"]["one_core"].values()) <= SETTINGS["seconds"]["total"]
+
+
+def test_the_plan_names_the_limits_and_the_cores(monkeypatch):
+    monkeypatch.setattr(background, "cores", lambda: 1)
+    text = background.plan(assignments.load().on(1))
+    assert "on 1 core," in text
+    assert f"CNN (at most {SETTINGS['seconds']['one_core']['cnn']} s)" in text
+    assert "540 s" in text
