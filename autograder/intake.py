@@ -18,6 +18,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from autograder.notebook import MAX_BYTES as MAX_NOTEBOOK_BYTES
+from autograder.notebook import NotebookError, read_notebook
+
 CODE_FILES = ("models.py", "attention.py", "encoder.py")
 ANSWERS_FILE = "answers.yaml"
 MAX_CODE_BYTES = 200_000
@@ -28,6 +31,7 @@ ARTIFACTS = {  # name in the artifacts folder -> most bytes
     "vit/weights.safetensors": 16 << 20,
 }
 OTHER_NAMES = {"vit.safetensors": "vit/weights.safetensors"}  # a flat artifacts folder
+MAX_NOTEBOOKS = 5  # that are looked into
 MAX_ZIP = 200 << 20  # bytes of a zip inside a folder
 MAX_ENTRIES = 5_000
 # What reading from a damaged, encrypted or exotic zip raises.
@@ -51,6 +55,7 @@ class Submission:
     answers    the text of answers.yaml, None where it is missing
     artifacts  contents of the artifact files that were there
     notes      what was found elsewhere, refused or ignored, for the student
+    form       how it was handed in, in words: "a zip, the files in the folder work"
     """
 
     folder: Path
@@ -58,6 +63,7 @@ class Submission:
     answers: str | None
     artifacts: dict[str, bytes]
     notes: list[str] = field(default_factory=list)
+    form: str = "a folder"
 
 
 @dataclass(frozen=True)
@@ -85,13 +91,15 @@ def take(source: Path, into: Path) -> Submission:
             raise IntakeError(f"{source} is a damaged zip") from None
     else:
         raise IntakeError(f"{source} is neither a folder nor a zip")
+    form = "a folder" if source.is_dir() else "a zip"
     entries = opened.entries(notes)
     inner = [e for e in entries if e.path.suffix == ".zip" and e.regular and e.size <= MAX_ZIP]
     if not _finds_any(entries) and len(inner) == 1 and isinstance(opened, _Folder):
+        form = f"the zip {inner[0].path.name}"
         opened, entries = _inside(source / inner[0].path, opened, entries, notes)
     elif not _finds_any(entries) and len(inner) > 1:
         notes.append(f"There are {len(inner)} zips in the submission: hand in one.")
-    return _copy(opened, entries, into, notes)
+    return _copy(opened, entries, into, notes, form)
 
 
 def _inside(
@@ -109,9 +117,10 @@ def _inside(
 
 
 def _copy(
-    opened: _Folder | _Zip, entries: list[_Entry], into: Path, notes: list[str]
+    opened: _Folder | _Zip, entries: list[_Entry], into: Path, notes: list[str], form: str
 ) -> Submission:
     root = _root(entries, notes)
+    form += f", the files in the folder {root}" if root != PurePosixPath(".") else ""
     by_path = {entry.path: entry for entry in entries}
     read: dict[str, bytes] = {}
     for name, limit in wanted():
@@ -127,6 +136,8 @@ def _copy(
                 read[name] = opened.read(entry.path, limit)
             except UNREADABLE:
                 notes.append(f"{name} can't be read: not taken.")
+    chosen = _definitions(opened, entries, root, read, notes)
+    form += f", definitions from the notebook {chosen}" if chosen else ""
     notes += _near_misses(entries, root, read)
     folder = into / "submission"
     shutil.copytree(GIVEN_CODE, folder / "provided", ignore=shutil.ignore_patterns("__pycache__"))
@@ -142,7 +153,47 @@ def _copy(
         if name.startswith("artifacts/")
     }
     answers = read[ANSWERS_FILE].decode("utf-8", errors="replace") if ANSWERS_FILE in read else None
-    return Submission(folder, code, answers, artifacts, notes)
+    return Submission(folder, code, answers, artifacts, notes, form)
+
+
+def _definitions(
+    opened: _Folder | _Zip,
+    entries: list[_Entry],
+    root: PurePosixPath,
+    read: dict[str, bytes],
+    notes: list[str],
+) -> str:
+    """Fill in missing files from the notebook that defines most of them; returns its name."""
+    missing = [name for name in (*CODE_FILES, ANSWERS_FILE) if name not in read]
+    best: dict[str, str] = {}
+    chosen, said = "", list[str]()
+    for entry in _notebooks(entries, root) if missing else ():
+        try:
+            notebook = read_notebook(opened.read(entry.path, MAX_NOTEBOOK_BYTES))
+        except (NotebookError, *UNREADABLE) as problem:
+            said.append(f"{entry.path.name} can't be used: {problem}.")
+            continue
+        found = {name: text for name in missing if (text := notebook.file(name)) is not None}
+        if len(found) > len(best):
+            best, chosen = found, entry.path.name
+            cells = ", ".join(str(cell) for cell in notebook.unreadable[:10])
+            said += [f"{chosen}: left out cell {cells}, which is not Python."] if cells else []
+    if best or not read:
+        notes += said
+    if best:
+        notes.append(f"Taken from the definitions in {chosen}: {', '.join(best)}.")
+    read |= {name: text.encode()[:MAX_CODE_BYTES] for name, text in best.items()}
+    return chosen
+
+
+def _notebooks(entries: list[_Entry], root: PurePosixPath) -> list[_Entry]:
+    """The notebooks that are small enough to be read, those beside the other files first."""
+    found = [
+        entry
+        for entry in entries
+        if entry.path.suffix == ".ipynb" and entry.regular and entry.size <= MAX_NOTEBOOK_BYTES
+    ]
+    return sorted(found, key=lambda entry: entry.path.parent != root)[:MAX_NOTEBOOKS]
 
 
 def wanted() -> Iterable[tuple[str, int]]:
@@ -216,7 +267,10 @@ def _ignored(name: str) -> bool:
 
 
 def _finds_any(entries: list[_Entry]) -> bool:
-    return any(entry.path.name in (*CODE_FILES, ANSWERS_FILE) for entry in entries)
+    return any(
+        entry.path.name in (*CODE_FILES, ANSWERS_FILE) or entry.path.suffix == ".ipynb"
+        for entry in entries
+    )
 
 
 def _root(entries: list[_Entry], notes: list[str]) -> PurePosixPath:
@@ -225,6 +279,9 @@ def _root(entries: list[_Entry], notes: list[str]) -> PurePosixPath:
     for entry in entries:
         if entry.path.name in (*CODE_FILES, ANSWERS_FILE):
             counts[entry.path.parent] = counts.get(entry.path.parent, 0) + 1
+    notebooks = _notebooks(entries, PurePosixPath("."))
+    if not counts and notebooks:
+        return min((one.path.parent for one in notebooks), key=lambda one: len(one.parts))
     if not counts:
         names = ", ".join((*CODE_FILES, ANSWERS_FILE))
         notes.append(f"None of {names} was found in the submission.")

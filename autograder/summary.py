@@ -30,7 +30,13 @@ def summarise(
     return assemble(
         lines,
         seconds=seconds,
-        output="\n".join([WELCOME, *examination.submission.notes]),
+        output="\n".join(
+            [
+                WELCOME,
+                f"Recognised: {examination.submission.form}.",
+                *examination.submission.notes,
+            ]
+        ),
         leaderboard=_leaderboard(examination),
         extra_data={
             "submission": metadata.id if metadata else None,

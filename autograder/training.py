@@ -323,7 +323,7 @@ def serve(request: dict[str, Any], descriptors: list[int]) -> None:
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # a check for people, and slow
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     warnings.simplefilter("ignore")  # torch warns of a Softmax without dim, per batch
     with os.fdopen(0, "rb") as told, os.fdopen(1, "w", buffering=1) as said:
         try:
