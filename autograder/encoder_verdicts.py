@@ -19,7 +19,7 @@ from autograder.diagnosis import encoder as known
 from autograder.diagnosis.encoder_search import LayerReading, find_in_gradients, read_layer
 from autograder.diagnosis.errors import of_error
 from autograder.diagnosis.mistake import Finding, Mistake, hinted, named
-from autograder.feedback import Named, Rejected, reject
+from autograder.feedback import Named, Rejected, joined, reject
 from autograder.layer_probing import Branches, LayerProbe
 from autograder.reference import ACTIVATIONS
 from autograder.sandbox.errors import WorkerError
@@ -155,7 +155,7 @@ def check_layer_structure(probe: LayerProbe) -> None:
             f"The layer is not built as asked: {finding.named['likely']}.",
             expected="W_O = Linear(heads * dim_head, dim) without bias; "
             "MLP = Linear(dim, mlp_dim), ReLU, Linear(mlp_dim, dim)",
-            next_step=f"{finding.named['next_step']} Only this line is lost.",
+            next_step=f"{finding.named['next_step']} It costs no other line.",
             diagnosis=finding.id,
         )
     if read_layer(probe) is None and probe.activation is None:
@@ -202,7 +202,7 @@ def check_layer_dropout(probe: LayerProbe) -> None:
     missing += _missing_in_mlp(probe, mlp)
     if missing:
         finding = Finding(tuple(missing))
-        places = ", ".join(one.explanation.removeprefix(DROPOUT_MISSING) for one in missing)
+        places = joined(one.explanation.removeprefix(DROPOUT_MISSING) for one in missing)
         raise reject(
             f"{DROPOUT_MISSING[:1].upper()}{DROPOUT_MISSING[1:]}{places}.",
             expected="dropout after the attention, inside the MLP and after it",

@@ -7,7 +7,7 @@ import io
 import math
 
 from autograder.diagnosis import models as known
-from autograder.diagnosis.mistake import named
+from autograder.diagnosis.mistake import hinted
 from autograder.feedback import Feedback, counted, joined, reject
 from provided.training import EPOCHS
 
@@ -38,7 +38,7 @@ def check_history(content: bytes | None, model: str) -> Feedback:
         raise reject(
             f"{name} has no column {joined(missing)}." if rows else f"{name} has no epochs.",
             expected=f"a row for each epoch, with at least the columns {joined(HISTORY_COLUMNS)}",
-            **named(known.HISTORY_INCOMPLETE),
+            **hinted(known.HISTORY_INCOMPLETE),
         )
     for number, row in enumerate(rows, start=1):
         for column in HISTORY_COLUMNS:

@@ -241,7 +241,7 @@ def check_attention_maps(judged: Judgement | TransformerRun, assignment: Assignm
     """Eight square maps with rows that sum to one, drawn in the feedback."""
     if isinstance(judged.attention, WorkerError):
         feedback = of_error(judged.attention)
-        raise Rejected(replace(feedback, **named(encoder.MAPS_NOT_RETURNED)))
+        raise Rejected(replace(feedback, **hinted(encoder.MAPS_NOT_RETURNED)))
     maps = judged.attention
     problem = well_formed(maps, (1, HEADS, TOKENS, TOKENS))
     if problem is not None and tuple(maps.shape) == (HEADS, 1, TOKENS, TOKENS):

@@ -294,7 +294,7 @@ ERRORS: tuple[Variant, ...] = (
 # Mistakes that are seen in other ways than by numbers.
 PROJECTION_BIAS = Mistake(
     "projection-bias", "3a.2", "the projections have biases",
-    "Does an nn.Linear have a bias when you don't say so? Only this line is lost: the others "
+    "Does an nn.Linear have a bias when you don't say so? It costs no other line: the others "
     "compare with your biases included.",
 )  # fmt: skip
 FOREIGN_LAYER = Mistake(

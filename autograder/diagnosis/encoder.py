@@ -137,7 +137,7 @@ RESIDUALS: tuple[Variant, ...] = (
     ),
     _variant(
         "first-residual-from-norm", "3b.1",
-        "the first residual adds the normed input instead of the input", RESIDUAL_HINT,
+        "the first residual adds the normalised input instead of the input itself", RESIDUAL_HINT,
         middle=lambda p: p["normed"] + p["projected"],
     ),
     _variant(
@@ -365,8 +365,9 @@ RESULTS_NOT_UNPACKED = Mistake(
 MAPS_NOT_RETURNED = Mistake(
     "maps-not-returned",
     "3c.4",
-    "the encoder layer returns no attention maps",
-    "The given Attention returns them as its second result: hand them on.",
+    "no attention maps come out of the encoder layer",
+    "Your head's weights become the second result of the given Attention: follow them from there "
+    "to the return of your layer.",
 )
 
 SEEN: tuple[Mistake, ...] = (

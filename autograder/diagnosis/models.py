@@ -23,8 +23,8 @@ NOT_SEQUENTIAL = Mistake(
 )  # fmt: skip
 FORBIDDEN_LAYER = Mistake(
     "forbidden-layer", "2b.1", "a layer is used that the question's list doesn't name",
-    "Put a layer from the list in its place. Only this line is lost, as long as the grader can "
-    "train the model.",
+    "Put a layer from the list in its place. It costs no other line, as long as the grader "
+    "can train the model.",
 )  # fmt: skip
 NOTHING_LEARNS = Mistake(
     "nothing-learns", "2b.1", "no layer of the model has weights",

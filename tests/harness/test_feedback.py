@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 
@@ -9,30 +10,36 @@ import pytest
 import torch
 
 from autograder import assignment as assignments
-from autograder import attention_verdicts, encoder_verdicts, verdicts
+from autograder import loss_history, verdicts
 from autograder.attention_panels import difference_panels
+from autograder.diagnosis import models as known
+from autograder.examination import Model
 from autograder.feedback import Feedback, Rejected, aligned
-from autograder.layers import Layer, LayerList
+from autograder.layers import Layer, LayerList, ModelProblem
+from autograder.plugin import RubricLine
 from autograder.solutions import load_solutions
+from autograder.training import TrainingResult, Trial
 from autograder.transformer import Judgement
+from provided.training import Epoch, Training
 
 from .conftest import ROOT
-from .local_grading import examine
+from .local_grading import examine, suite_tests
 
 NOTE = "Your attention weights differ from the expected ones by up to"
 PNG = b"\x89PNG"
 
 
-def feedback_of(name, line, pictures=True):
-    """What a solution reads on a line of 3a or 3b; None where it passes."""
+def feedback_of(name, number, pictures=True):
+    """What a solution reads on a rubric line; None where it passes."""
+    test = suite_tests()[number]
     with examine(load_solutions([name])[0]) as exam:
+        fixtures = {
+            "exam": exam,
+            "assignment": exam.assignment.model_copy(update={"pictures": pictures}),
+            "line": RubricLine(number, "", 1.0),
+        }
         try:
-            if line == "3a.3":
-                attention_verdicts.check_head_rows(exam.head.get(), pictures)
-            elif line == "3a.4":
-                attention_verdicts.check_head_values(exam.head.get(), pictures)
-            else:
-                encoder_verdicts.check_layer_values(exam.layer.get(), pictures)
+            test(**{name: fixtures[name] for name in inspect.signature(test).parameters})
         except Rejected as rejected:
             return rejected.feedback
     return None
@@ -149,3 +156,80 @@ def test_a_table_stands_in_columns_between_what_is_said_and_the_notes():
     )
     assert aligned(()) == []
     assert Feedback("Headline.").html() == "<p>Headline.</p>"
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "head"),
+    [
+        ([[0.9, 0.96]], ("epoch", "training loss", "validation loss", "test accuracy")),
+        (
+            [[0.9], [0.96]],
+            ("seed", "epoch", "training loss", "validation loss", "test accuracy"),
+        ),
+    ],
+    ids=["one seed", "two seeds"],
+)
+def test_a_training_is_told_epoch_by_epoch(accuracies, head):
+    trials = [
+        Trial(seed, [Epoch(n, 0.5, 0.25, 0.9, 0.9) for n, _ in enumerate(found, start=1)], found)
+        for seed, found in enumerate(accuracies)
+    ]
+    model = Model(LayerList((linear(0, 784, 10),)), Training(learning_rate=1e-3), "")
+    rules = assignments.load().model_copy(update={"pictures": False})
+    with pytest.raises(Rejected, match=r"96\.00%") as rejected:
+        verdicts.judge_training(
+            TrainingResult(trials, "missed"), rules.fully_connected.training, "It", rules, model
+        )
+    assert rejected.value.points == 2
+    table = rejected.value.feedback.table
+    assert table[0] == head
+    assert len(table) == 3
+    assert table[2][-3:] == ("0.5000", "0.2500", "96.00%")
+
+
+def history(*rows):
+    lines = ["epoch,train_loss,validation_loss", *(f"{n},{rest}" for n, rest in rows)]
+    return "\n".join(lines).encode()
+
+
+def test_one_epoch_is_told_in_the_singular():
+    text = loss_history.check_history(history((1, "0.5,0.25")), "fc").text()
+    assert text.startswith("Right: 1 epoch (fewer than 10 are fine); the training loss goes from")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (history((1, "0.5,nan")), "validation_loss in row 1 is not a finite number"),
+        (history((1, "0.5")), "Got: nothing"),
+        (history((1, "1,1"), (3, "1,1")), "the epochs are not numbered 1, 2, 3"),
+        (b"epoch,train_loss\n1,0.5\n", "has no column validation_loss"),
+        (b"\xff\xfe\x00", "can't be read"),
+    ],
+    ids=["NaN", "cut off", "a gap", "one set", "not text"],
+)
+def test_a_history_that_is_rejected_says_what_to_do_next(content, said):
+    with pytest.raises(Rejected) as rejected:
+        loss_history.check_history(content, "fc")
+    assert said in rejected.value.feedback.text()
+    assert rejected.value.feedback.next_step
+
+
+def test_a_linear_layer_that_does_not_fit_is_told_in_plain_numbers():
+    flatten = Layer("Flatten", "0", True, {"start_dim": 1, "end_dim": -1}, None)
+    layers = LayerList((flatten, linear(1, 784, 50), linear(2, 40, 10)))
+    with pytest.raises(ModelProblem, match="it is made for 40 inputs, and 50 come in"):
+        layers.build()
+
+
+def test_few_channels_are_not_too_few_units():
+    arguments = {"out_channels": 6, "in_channels": 1}
+    convolution = Layer("Conv2d", "0", True, arguments, None)
+    for layers, named in (
+        (LayerList((convolution, Layer("ReLU", "1", True, {}, None), linear(2, 600, 10))), None),
+        (LayerList((linear(0, 784, 6), Layer("ReLU", "1", True, {}, None), linear(2, 6, 10))),
+         known.TOO_SMALL),
+    ):  # fmt: skip
+        result = TrainingResult([Trial(0, [], [])], "missed")
+        finding = known.why_inaccurate(layers, Training(learning_rate=1e-3), result)
+        assert (finding.mistakes if finding else (None,)) == (named,)
