@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from autograder import rules, verdicts
+from autograder.attention_maps import head_maps, showing
 from autograder.comparison import Difference, compare, well_formed
 from autograder.diagnosis import attention as known
 from autograder.diagnosis.attention_search import (
@@ -22,13 +23,17 @@ from autograder.diagnosis.attention_search import (
     read_head,
 )
 from autograder.diagnosis.errors import of_error
-from autograder.diagnosis.mistake import DoesNotApply, Finding, named
+from autograder.diagnosis.mistake import DoesNotApply, Finding, hinted, named
 from autograder.feedback import Named, Rejected, reject
 from autograder.probing import HeadCase, HeadProbe
 from autograder.sandbox.errors import StudentCodeRaised, WorkerError
 from autograder.sandbox.replies import ModuleReply
 
 NAME = "SingleHeadAttention"
+TWO_RESULTS = "the output (B, T, inner_dim), then the attention weights (B, T, T)"
+NO_GRADIENTS = "The gradients can't be compared, as the output doesn't have the right shape."
+CASE = "Run your head on random numbers of these sizes and look at each step's shape and numbers."
+NAMES_SHOWN = 4  # of parameters in one sentence
 
 
 def check_head_shape(probe: HeadProbe) -> None:
@@ -37,7 +42,7 @@ def check_head_shape(probe: HeadProbe) -> None:
     problem = well_formed(base.out, base.out_shape)
     if problem is not None:
         raise reject(
-            "The output has not the right form.",
+            "The output doesn't have the right shape.",
             got=f"for x of shape {tuple(base.x.shape)} the output {problem.text}",
             expected=f"(B, T, inner_dim) = {base.out_shape}",
             **named(_finding(probe)),
@@ -49,9 +54,9 @@ def check_head_order(probe: HeadProbe) -> None:
     if not probe.base.in_order:
         raise reject(
             "The two results are in the wrong order.",
-            got="attention weights first",
-            expected="return out, attention",
-            **named(known.RESULTS_SWAPPED),
+            got="the attention weights, then the output",
+            expected=TWO_RESULTS,
+            **hinted(known.RESULTS_SWAPPED),
         )
 
 
@@ -67,7 +72,7 @@ def check_head_source(source: str | None) -> None:
         raise reject(
             "attention.py uses what this question doesn't allow.",
             got="; ".join(rules.lines_of(violations)),
-            expected="only nn.Linear, nn.Softmax and nn.Dropout, and plain tensor operations",
+            expected="from torch.nn only Linear, Softmax and Dropout; plain tensor operations",
             **named(known.BUILT_IN_ATTENTION if built_in else known.FOREIGN_LAYER),
         )
 
@@ -94,9 +99,9 @@ def check_head_parts(parts: ModuleReply) -> None:
     ]
     if foreign:
         raise reject(
-            f"The head contains {', '.join(foreign[:3])}.",
-            expected="only nn.Linear, nn.Softmax and nn.Dropout",
-            **named(known.FOREIGN_LAYER),
+            f"The head contains {_first_of(foreign)}.",
+            expected="from torch.nn only Linear, Softmax and Dropout",
+            **hinted(known.FOREIGN_LAYER),
         )
 
 
@@ -106,9 +111,9 @@ def check_head_biases(parts: ModuleReply) -> None:
     biases += [p.name for p in parts.parameters if len(p.shape) == 1 and p.name not in biases]
     if biases:
         raise reject(
-            f"The projections have biases: {', '.join(biases[:3])}.",
+            f"The projections have biases: {_first_of(biases)}.",
             expected="query, key and value without bias",
-            **named(known.PROJECTION_BIAS),
+            **hinted(known.PROJECTION_BIAS),
         )
 
 
@@ -118,42 +123,46 @@ def check_head_returns_weights(probe: HeadProbe) -> None:
     if base.attention is None:
         raise reject(
             "The head returns no attention weights.",
-            expected="return out, attention",
-            **named(known.WEIGHTS_NOT_RETURNED),
+            got="the output alone",
+            expected=TWO_RESULTS,
+            **hinted(known.WEIGHTS_NOT_RETURNED),
         )
     problem = well_formed(base.attention, base.map_shape)
     if problem is not None:
         raise reject(
-            "The attention weights have not the right form.",
+            "The attention weights don't have the right shape.",
             got=f"a tensor that {problem.text}",
             expected=f"(B, T, T) = {base.map_shape}",
             **named(_finding(probe)),
         )
 
 
-def check_head_rows(probe: HeadProbe) -> None:
-    """Each row of the weights is a probability distribution."""
+def check_head_rows(probe: HeadProbe, pictures: bool) -> None:
+    """Each row of the weights is a probability distribution; if not, the map is shown."""
     reading = read_head(probe)
     assert probe.base.attention is not None
     try:
         verdicts.check_rows(probe.base.attention, "the attention weights")
     except Rejected as rejected:
         finding = None if reading is None else find_in_returned(reading, probe.base)
-        raise _renamed(rejected, finding) from None
+        raise showing(_renamed(rejected, finding), head_maps(probe), pictures) from None
 
 
-def check_head_values(probe: HeadProbe) -> None:
-    """The output equals the reference's under one reading of the parameters."""
+def check_head_values(probe: HeadProbe, pictures: bool) -> None:
+    """The output equals the reference's under one reading; if not, maps that differ are shown."""
     reading = read_head(probe)
     if reading is None:
         _need_candidates(probe)
     if reading is None or reading.variants:
         difference = probe.closest(probe.base)
-        raise reject(
-            f"The output {difference.text}." if difference else probe.roles_problem,
-            expected="softmax(Q Kᵀ / √inner_dim) V, with your own weights",
+        rejected = reject(
+            f"The output is not right: it {difference.text}."
+            if difference
+            else probe.roles_problem,
+            expected="softmax(Q Kᵀ / √inner_dim) V, for the same weights and the same x",
             **(named(_finding(probe)) or what_is_known(probe)),
         )
+        raise showing(rejected, head_maps(probe), pictures)
 
 
 def check_head_gradients(probe: HeadProbe) -> None:
@@ -162,7 +171,7 @@ def check_head_gradients(probe: HeadProbe) -> None:
     known_reading = read_head(probe)
     reading = known_reading or _likeliest(probe)
     if reading.steps(base)["out"].shape != base.out.shape:
-        raise reject("The gradients can't be compared, as the output has not the right shape.")
+        raise reject(NO_GRADIENTS, next_step="Set the output's shape right first: see line 3a.1.")
     expected = reading.gradients(base)
     check_gradients(
         base.gradients,
@@ -183,10 +192,12 @@ def check_head_case(probe: HeadProbe, case: HeadCase | WorkerError | None, what:
         return  # the mistake, paid for on 3a.4, can't be followed here
     problem = compare(case.out, expected)
     if problem is not None:
-        same = Named(likely="" if read_head(probe) else "the same as on line 3a.4")
+        same = Named(likely="" if read_head(probe) else "the same as on line 3a.4", next_step=CASE)
         shape = f"x of shape {tuple(case.x.shape)}, inner_dim {case.size.inner_dim}"
         raise reject(
             f"With {what} ({shape}) the output {problem.text}.",
+            expected="the same computation for any B, T, input_dim and inner_dim, and finite "
+            "numbers for scores of any size",
             **(named(find_in_large_scores(reading, case)) or same),
         )
 
@@ -217,7 +228,7 @@ def check_gradients(
         return
     without = [name for name in wrong if name in got and not got[name].any()]
     first = next(difference for difference in wrong.values() if difference is not None)
-    names = ", ".join((without or list(wrong))[:4])
+    names = _first_of([_readable(name) for name in without or wrong])
     raise reject(
         f"No gradient reaches {names}."
         if without
@@ -225,7 +236,10 @@ def check_gradients(
         expected="the derivative of what the forward pass computes",
         **(
             named(find())
-            or Named(likely="the output is not right either, or a part is cut off from the graph")
+            or Named(
+                likely="the output is not right either, or something on the way cuts the gradient",
+                next_step=known.DETACH_HINT,
+            )
         ),
     )
 
@@ -246,8 +260,18 @@ def what_is_known(probe: HeadProbe) -> Named:
             facts.append("the weights are right, so look at what follows the softmax")
     return {
         "likely": f"no typical one; {', '.join(facts)}" if facts else "",
-        "next_step": "Work a tiny case by hand: two tokens, two numbers each.",
+        "next_step": known.VALUE_HINT,
     }
+
+
+def _first_of(names: list[str]) -> str:
+    """The first few names, and how many more there are."""
+    more = len(names) - NAMES_SHOWN
+    return ", ".join(names[:NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _readable(name: str) -> str:
+    return "the input x" if name == "x" else name
 
 
 def _finding(probe: HeadProbe) -> Finding | None:
@@ -271,7 +295,11 @@ def _renamed(rejected: Rejected, finding: Finding | None) -> Rejected:
 
 def _need_candidates(probe: HeadProbe) -> None:
     if not probe.candidates:
-        raise reject(f"The parameters of {NAME} are not what is expected.", got=probe.roles_problem)
+        raise reject(
+            f"The parameters of {NAME} are not what is expected.",
+            got=probe.roles_problem,
+            next_step="Print names and shapes of named_parameters(): which is surplus or missing?",
+        )
 
 
 def _why(problem: WorkerError) -> str:

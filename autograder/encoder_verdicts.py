@@ -12,13 +12,14 @@ from collections.abc import Iterable
 import torch
 
 from autograder import rules
-from autograder.attention_verdicts import check_gradients
+from autograder.attention_maps import layer_maps, showing
+from autograder.attention_verdicts import NO_GRADIENTS, check_gradients
 from autograder.comparison import compare, well_formed
 from autograder.diagnosis import encoder as known
 from autograder.diagnosis.encoder_search import LayerReading, find_in_gradients, read_layer
 from autograder.diagnosis.errors import of_error
-from autograder.diagnosis.mistake import Finding, Mistake, named
-from autograder.feedback import Named, Rejected, reject
+from autograder.diagnosis.mistake import Finding, Mistake, hinted, named
+from autograder.feedback import Named, Rejected, joined, reject
 from autograder.layer_probing import Branches, LayerProbe
 from autograder.reference import ACTIVATIONS
 from autograder.sandbox.errors import WorkerError
@@ -26,6 +27,7 @@ from autograder.sandbox.errors import WorkerError
 NAME = "ViTLayer"
 BIAS_ADDS = 10.0  # what the constant branches of layer_probing.constant_branch are made of
 INPUT = 100.0
+DROPOUT_MISSING = "dropout is missing "  # how the explanations of the three mistakes begin
 AFTER_ATTENTION, IN_MLP, AFTER_MLP = (
     known.NO_ATTENTION_DROPOUT,
     known.NO_HIDDEN_DROPOUT,
@@ -39,7 +41,7 @@ def check_layer_shape(probe: LayerProbe) -> None:
     problem = well_formed(base.out, base.size.out_shape)
     if problem is not None:
         raise reject(
-            "The output has not the right form.",
+            "The output doesn't have the right shape.",
             got=f"for x of shape {tuple(base.x.shape)} the output {problem.text}",
             expected=f"(B, T, dim) = {base.size.out_shape}",
             **named(_finding(probe)),
@@ -51,9 +53,9 @@ def check_layer_order(probe: LayerProbe) -> None:
     if not probe.base.in_order:
         raise reject(
             "The two results are in the wrong order.",
-            got="attention maps first",
-            expected="return x, attention",
-            **named(known.LAYER_RESULTS_SWAPPED),
+            got="the attention maps, then the tokens",
+            expected="the tokens (B, T, dim), then the attention maps (B, heads, T, T)",
+            **hinted(known.LAYER_RESULTS_SWAPPED),
         )
 
 
@@ -71,28 +73,41 @@ def check_residuals(probe: LayerProbe) -> None:
         return
     raise reject(
         "The input does not come through both residual connections.",
-        got=f"with W_O and the MLP's last Linear at zero, the output {difference.text} "
+        got=f"with W_O and the MLP's last Linear set to zero, the output {difference.text} "
         "from the input",
-        expected="exactly the input",
+        expected="exactly the input: a branch that gives zeros changes nothing",
         **(
             named(reading.paid_on("3b.1") if reading else None)
-            or Named(likely="a residual is missing, counted twice, or taken at another place")
+            or Named(
+                likely="a residual is missing, counted twice, or taken at another place",
+                next_step=known.RESIDUAL_HINT,
+            )
         ),
     )
 
 
-def check_layer_values(probe: LayerProbe) -> None:
-    """The output equals the reference's, but for what belongs to other lines."""
+def check_layer_values(probe: LayerProbe, pictures: bool) -> None:
+    """The output equals the reference's, but for what belongs to other lines.
+
+    If not, attention maps that differ are shown: they say on which side of the attention to look.
+    """
     _need_readings(probe)
     reading = read_layer(probe)
     if reading is not None and not reading.paid_on("3b.2"):
         return
     difference = probe.closest()
-    raise reject(
-        f"The output {difference.text if difference else 'is that of another layer'}.",
-        expected="x + W_O·heads(norm(x)), then that + MLP(norm(that))",
+    maps = layer_maps(probe)
+    rejected = reject(
+        f"The output is not right: it {difference.text}."
+        if difference
+        else "This is not the layer that is asked for.",
+        expected="y = x + W_O·heads(norm₁(x)), then y + MLP(norm₂(y))",
         **(named(reading.paid_on("3b.2") if reading else None) or what_is_known(probe)),
     )
+    if maps is not None and maps.agree:
+        note = "The attention maps are right, so the mistake lies behind the attention."
+        raise Rejected(rejected.feedback.noting(note), rejected.points)
+    raise showing(rejected, maps, pictures)
 
 
 def check_layer_gradients(probe: LayerProbe) -> None:
@@ -102,7 +117,7 @@ def check_layer_gradients(probe: LayerProbe) -> None:
     known_reading = read_layer(probe)
     reading = known_reading or LayerReading(probe.readings[0], ())
     if reading.steps(base)["out"].shape != base.out.shape:
-        raise reject("The gradients can't be compared, as the output has not the right shape.")
+        raise reject(NO_GRADIENTS, next_step="Set the output's shape right first: see line 3b.1.")
     expected = reading.gradients(base)
     check_gradients(
         base.gradients,
@@ -137,16 +152,17 @@ def check_layer_structure(probe: LayerProbe) -> None:
     if found:
         finding = Finding(tuple(found))
         raise reject(
-            f"The layer is built in another way: {finding.named['likely']}.",
+            f"The layer is not built as asked: {finding.named['likely']}.",
             expected="W_O = Linear(heads * dim_head, dim) without bias; "
             "MLP = Linear(dim, mlp_dim), ReLU, Linear(mlp_dim, dim)",
-            next_step=finding.named["next_step"],
+            next_step=f"{finding.named['next_step']} It costs no other line.",
             diagnosis=finding.id,
         )
     if read_layer(probe) is None and probe.activation is None:
         raise reject(
             "The MLP is not Linear, ReLU, Linear.",
             got=f"none of {', '.join(ACTIVATIONS)} between the two gives your numbers",
+            next_step=known.MLP_HINT,
         )
 
 
@@ -160,18 +176,24 @@ def check_layer_dropout(probe: LayerProbe) -> None:
     assert isinstance(attention, Branches)
     assert isinstance(mlp, Branches)
     if not all(map(math.isfinite, (*attention.training, *mlp.training))):
-        raise reject("The output holds NaN or infinity.", expected="a finite output")
+        raise reject(
+            "The output holds NaN or infinity.",
+            got="with all tokens 100 and dropout 0.5, numbers that are not finite",
+            expected="a finite output",
+            next_step="Print each step's largest number: at which step is it no longer finite?",
+        )
     if len(attention.evaluation) > 1 or len(mlp.evaluation) > 1:
         raise reject(
             "Dropout is active in evaluation too.",
-            expected="nn.Dropout, or functional.dropout with training=self.training",
-            **named(known.LAYER_DROPOUT_ALIVE),
+            got="after eval(), some numbers are still dropped",
+            expected="dropout that follows the layer's training mode, as nn.Dropout does",
+            **hinted(known.LAYER_DROPOUT_ALIVE),
         )
     if _drops_input(attention) or _drops_input(mlp):
         raise reject(
             "Dropout falls on more than the branches.",
-            got="numbers of x itself are zeroed, or doubled",
-            expected="x + dropout(...)",
+            got="with dropout 0.5, numbers of x itself come out as zero or doubled",
+            expected="dropout on what a branch adds to x, never on x itself",
             **named(known.DROPOUT_ON_RESIDUAL),
         )
     missing: list[Mistake] = []
@@ -180,8 +202,9 @@ def check_layer_dropout(probe: LayerProbe) -> None:
     missing += _missing_in_mlp(probe, mlp)
     if missing:
         finding = Finding(tuple(missing))
+        places = joined(one.explanation.removeprefix(DROPOUT_MISSING) for one in missing)
         raise reject(
-            f"Dropout is not at all three places: {finding.named['likely']}.",
+            f"{DROPOUT_MISSING[:1].upper()}{DROPOUT_MISSING[1:]}{places}.",
             expected="dropout after the attention, inside the MLP and after it",
             next_step=finding.named["next_step"],
             diagnosis=finding.id,
@@ -269,4 +292,8 @@ def _rounded(values: Iterable[float]) -> frozenset[float]:
 
 def _need_readings(probe: LayerProbe) -> None:
     if not probe.readings:
-        raise reject(f"The parameters of {NAME} are not what is expected.", got=probe.roles_problem)
+        raise reject(
+            f"The parameters of {NAME} are not what is expected.",
+            got=probe.roles_problem,
+            next_step="Print names and shapes of named_parameters(): which is surplus or missing?",
+        )

@@ -1,9 +1,13 @@
-"""What a student reads on a rubric line: one headline, then got, expected, mistake, next step."""
+"""What a student reads on a rubric line: a headline, then got, expected, mistake, next step.
+
+Where it helps, a small table and pictures follow; the text stands alone without the pictures.
+"""
 
 from __future__ import annotations
 
 import base64
 import html
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypedDict
 
@@ -16,6 +20,8 @@ from autograder.sandbox.errors import (
 )
 
 MAX_QUOTED = 600  # characters of a student's own message or output that are quoted
+
+Table = tuple[tuple[str, ...], ...]  # rows of the same length, the heads of the columns first
 
 
 @dataclass(frozen=True)
@@ -43,12 +49,16 @@ class Feedback:
     expected: str = ""
     likely: str = ""
     next_step: str = ""
+    table: Table = ()
     notes: tuple[str, ...] = ()
     pictures: tuple[Picture, ...] = field(default=(), repr=False)
     diagnosis: str = ""  # id of the known mistake that was recognised, for staff and validate
 
     def lines(self) -> list[str]:
         """The text, a line each."""
+        return [*self._said(), *aligned(self.table), *self.notes]
+
+    def _said(self) -> list[str]:
         labelled = {
             "Got": self.got,
             "Expected": self.expected,
@@ -58,7 +68,6 @@ class Feedback:
         return [
             self.headline,
             *(f"{label}: {text}" for label, text in labelled.items() if text),
-            *self.notes,
         ]
 
     def text(self) -> str:
@@ -67,13 +76,17 @@ class Feedback:
 
     def html(self) -> str:
         """All of it as an HTML fragment, with the pictures inline. Everything is escaped."""
-        text = "<br>".join(html.escape(line).replace("\n", "<br>") for line in self.lines())
         images = "".join(image_tag(picture) for picture in self.pictures)
-        return f"<p>{text}</p>{images}"
+        said, notes = block(self._said(), "p"), block(self.notes, "p")
+        return f"{said}{block(aligned(self.table), 'pre')}{notes}{images}"
 
     def noting(self, *notes: str) -> Feedback:
         """The same with more notes at its end."""
         return replace(self, notes=(*self.notes, *(note for note in notes if note)))
+
+    def showing(self, *pictures: Picture) -> Feedback:
+        """The same with more pictures."""
+        return replace(self, pictures=(*self.pictures, *pictures))
 
 
 class Rejected(Exception):
@@ -92,13 +105,46 @@ def reject(
     expected: str = "",
     likely: str = "",
     next_step: str = "",
+    table: Table = (),
     points: float = 0.0,
     diagnosis: str = "",
 ) -> Rejected:
     """A Rejected to raise, from its parts."""
     return Rejected(
-        Feedback(headline, got, expected, likely, next_step, diagnosis=diagnosis), points
+        Feedback(headline, got, expected, likely, next_step, table, diagnosis=diagnosis), points
     )
+
+
+def aligned(table: Table) -> list[str]:
+    """A table as lines of text in which columns stand below each other, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(width) if place else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in table
+    ]
+
+
+def block(lines: Sequence[str], tag: str) -> str:
+    """Lines as one HTML element, escaped; nothing where there are none.
+
+    Each ends with a break, so that they stay apart should the platform drop the element.
+    """
+    text = "<br>".join(html.escape(line).replace("\n", "<br>") for line in lines)
+    return f"<{tag}>{text}</{tag}>" if lines else ""
+
+
+def counted(count: int, what: str) -> str:
+    """A count with its noun: 1 epoch, 1,200 epochs."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def joined(parts: Iterable[str]) -> str:
+    """Words as a list in a sentence: a, b and c."""
+    *most, last = parts
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def image_tag(picture: Picture) -> str:
@@ -127,6 +173,7 @@ def of_worker_error(error: WorkerError) -> Feedback:
             f"Your code returned something that can't be read while {error.doing}.",
             got=error.problem[:MAX_QUOTED],
             expected="plain dense tensors of moderate size",
+            next_step="Print type and shape of what your function returns.",
         )
     return Feedback(f"Your code could not be run while {error.doing}.")
 
@@ -140,8 +187,8 @@ def _of_exception(error: StudentCodeRaised) -> Feedback:
         return Feedback(f"{first}{message[1:]}.")
     if error.type == "NotImplementedError":
         return Feedback(
-            f"Not done yet{place}: this slot still raises NotImplementedError.",
-            next_step="Replace the raise by your own code; the docstring gives the shapes.",
+            f"Not done yet{place}: this function still raises NotImplementedError.",
+            next_step="Put your code in its place; the docstring says what it takes and returns.",
         )
     if error.type in ("SyntaxError", "IndentationError", "TabError"):
         return Feedback(

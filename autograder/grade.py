@@ -9,6 +9,7 @@ results       results.json, the table in the terminal
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import tempfile
 import time
@@ -70,7 +71,8 @@ def grade(
 
         plugin = GradingPlugin(examination, only, save)
         try:
-            console.print(plan(assignment), style="dim")
+            with contextlib.suppress(OSError, SystemExit):  # nobody may be reading
+                console.print(plan(assignment), style="dim")
             examination.start()
             sandbox.preflight(LABELS, results_file, unsafe=unsafe_local)
             with start_trainings(examination, only):

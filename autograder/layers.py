@@ -282,6 +282,7 @@ class LayerList:
                 before = tuple(x.shape)
                 try:
                     _check_axis(module, x)
+                    _check_width(module, x)
                     x = module(x)
                 except (RuntimeError, ValueError, IndexError, NotImplementedError) as problem:
                     reason = str(problem).splitlines()[0][:200]
@@ -325,6 +326,12 @@ def _check_axis(module: nn.Module, x: Tensor) -> None:
     dim = getattr(module, "dim", None)
     if isinstance(module, (nn.Softmax, nn.LogSoftmax)) and dim is not None:
         x.size(dim)
+
+
+def _check_width(module: nn.Module, x: Tensor) -> None:
+    """Raise ValueError where a Linear gets another number of inputs, plainer than torch does."""
+    if isinstance(module, nn.Linear) and x.shape[-1] != module.in_features:
+        raise ValueError(f"it is made for {module.in_features} inputs, and {x.shape[-1]} come in")
 
 
 def _multiplications(module: nn.Module, output: Tensor) -> int:

@@ -56,6 +56,17 @@ def attention_picture(maps: Tensor, title: str) -> Picture:
     )
 
 
+def difference_picture(got: Tensor, expected: Tensor, title: str) -> Picture:
+    """Two attention maps (T, T), a student's and the expected one, and their difference."""
+    from autograder.attention_panels import difference_panels
+
+    largest = float((got - expected).abs().max())
+    return Picture(
+        _png(difference_panels(got, expected, title)),
+        f"{title}: yours, the expected ones, and the difference of up to {largest:.2g}",
+    )
+
+
 def _png(figure: Figure) -> bytes:
     stream = io.BytesIO()
     figure.savefig(stream, format="png")

@@ -167,13 +167,14 @@ def _why_not_a_head(
     inner_dim: int,
 ) -> str:
     has = ", ".join(f"{name} {list(shape)}" for name, shape in list(shapes.items())[:8]) or "none"
-    wants = f"three projections of {input_dim} to {inner_dim} numbers: query, key and value"
+    wants = f"query, key and value, each a projection of {input_dim} to {inner_dim} numbers"
     if unused:
         return (
-            f"It has parameters of unexpected shape ({', '.join(unused[:3])}). "
-            f"Wanted are {wants}; it has {has}."
+            f"The head has parameters of unexpected shape ({', '.join(unused[:3])}). "
+            f"It needs {wants}; it has {has}."
         )
-    return f"It has {len(blocks)} projections. Wanted are {wants}; it has {has}."
+    count = f"{len(blocks)} projection{'' if len(blocks) == 1 else 's'}"
+    return f"The head has {count} where it needs three: {wants}. It has {has}."
 
 
 def _name_distance(roles: HeadRoles) -> tuple[int, bool]:
@@ -243,8 +244,8 @@ def layer_candidates(
     prefixes = _head_prefixes(shapes, head_roles)
     if len(prefixes) != heads:
         raise RolesUnclear(
-            f"It holds {len(prefixes)} attention heads, expected {heads}: build it on Attention "
-            "from provided/multi_head.py."
+            f"It holds {len(prefixes)} attention heads, expected {heads}: use Attention "
+            "from provided/multi_head.py, once and with all heads."
         )
     rest = {
         name: shape

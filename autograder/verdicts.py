@@ -1,13 +1,10 @@
-"""From evidence to verdict, for models, loss histories and the Vision Transformer.
+"""From evidence to verdict, for models and the Vision Transformer.
 
 Each function returns or leaves the feedback for full points, or raises Rejected.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -18,23 +15,31 @@ from autograder.comparison import well_formed
 from autograder.diagnosis import encoder
 from autograder.diagnosis import models as known
 from autograder.diagnosis.errors import of_error
-from autograder.diagnosis.mistake import named
+from autograder.diagnosis.mistake import hinted, named
 from autograder.examination import Model
-from autograder.feedback import Feedback, Named, Picture, Rejected, reject
+from autograder.feedback import (
+    Feedback,
+    Named,
+    Picture,
+    Rejected,
+    Table,
+    counted,
+    joined,
+    reject,
+)
 from autograder.layers import LayerList, ModelProblem
 from autograder.report import attention_picture, loss_picture, step_picture
 from autograder.sandbox.errors import WorkerError
 from autograder.training import TrainingResult
 from autograder.transformer import Judgement, TransformerRun
 from provided.mnist import CLASSES, IMAGE_SIZE
-from provided.training import EPOCHS
 
 HEADS = 8  # of the given Vision Transformer
 TOKENS = (IMAGE_SIZE // 7) ** 2 + 1  # its patches of 7 by 7 pixels and the class token
 
-HISTORY_COLUMNS = ("epoch", "train_loss", "validation_loss")
-MAX_HISTORY_ROWS = 1_000
 ROW_SUM_TOLERANCE = 1e-3  # float32 rows of attention weights, summed
+ROWS_EXPECTED = "no number below 0, and a sum of 1 in each row"
+ROWS_HINT = "Print the smallest weight, and the sums along each axis: which should be all ones?"
 MIN_MAP_SPREAD = 1e-6  # maps of a trained model are not all the same number
 
 
@@ -43,10 +48,10 @@ def check_layers(layers: LayerList, allowed: frozenset[str]) -> None:
     outside = layers.outside(allowed)
     if outside:
         raise reject(
-            f"{_and(dict.fromkeys(str(layer) for layer in outside))} "
+            f"{joined(dict.fromkeys(str(layer) for layer in outside))} "
             f"{'is' if len(outside) == 1 else 'are'} not on the list of allowed layers.",
             expected=f"only {', '.join(sorted(allowed))}",
-            **named(known.FORBIDDEN_LAYER),
+            **hinted(known.FORBIDDEN_LAYER),
         )
     check_has_weights(layers)
 
@@ -55,10 +60,10 @@ def check_has_weights(layers: LayerList) -> None:
     """The model isn't an empty shell: something in it learns."""
     if not layers.of_kind("Linear") and not layers.of_kind("Conv2d"):
         raise reject(
-            "The model has no layer that learns.",
+            "The model has no layer with weights, so nothing in it learns.",
             got=", ".join(str(layer) for layer in layers.layers) or "an empty nn.Sequential",
             expected="at least one Linear or Conv2d",
-            **named(known.NOTHING_LEARNS),
+            **hinted(known.NOTHING_LEARNS),
         )
 
 
@@ -69,15 +74,17 @@ def check_hidden_units(layers: LayerList, most: int) -> Feedback:
         units = layers.hidden_units()
     except ModelProblem as problem:
         raise reject(f"The hidden units can't be counted. {problem}") from None
-    counted = f"{' + '.join(str(count) for count in units) or '0'} = {sum(units)}"
+    sum_of = " + ".join(str(count) for count in units) or "0"
+    if len(units) > 1:
+        sum_of += f" = {sum(units)}"
     if sum(units) > most:
         raise reject(
-            f"{sum(units) - most} hidden units too many.",
-            got=counted,
-            expected=f"at most {most}",
-            **named(known.TOO_MANY_UNITS),
+            f"{counted(sum(units) - most, 'hidden unit')} too many.",
+            got=sum_of,
+            expected=f"at most {most} in all hidden layers together",
+            **hinted(known.TOO_MANY_UNITS),
         )
-    return Feedback(f"Right: {counted} hidden units of at most {most}.")
+    return Feedback(f"Right: {sum_of} hidden units of at most {most}.")
 
 
 def check_required_layers(layers: LayerList) -> None:
@@ -86,9 +93,9 @@ def check_required_layers(layers: LayerList) -> None:
     if missing:
         raise reject(
             f"The network has no {' and no '.join(missing)}.",
-            expected="at least one of each",
+            expected="at least one Dropout and one BatchNorm2d",
             got=", ".join(layer.kind for layer in layers.layers) or "no layers",
-            **named(known.missing_kinds(missing)),
+            **hinted(known.missing_kinds(missing)),
         )
 
 
@@ -103,10 +110,15 @@ def check_parameters(layers: LayerList, rules: Cnn) -> Feedback:
     largest, most = max(counts, key=lambda pair: pair[1])
     if total >= limit:
         raise reject(
-            f"{total - limit + 1:,} parameters too many.",
-            got=f"{total:,}; {largest} alone has {most:,}",
+            f"{counted(total - limit + 1, 'parameter')} too many.",
+            got=f"{total:,}; the largest share, {most:,}, in {largest}",
             expected=f"fewer than {limit:,}",
-            **named(known.TOO_MANY_PARAMETERS),
+            table=(
+                ("layer", "parameters"),
+                *((str(layer), f"{count:,}") for layer, count in counts),
+                ("all", f"{total:,}"),
+            ),
+            **hinted(known.TOO_MANY_PARAMETERS),
         )
     small = total < rules.small_parameters
     praise = f" Even fewer than {rules.small_parameters:,}: well done!" if small else ""
@@ -134,9 +146,9 @@ def judge_training(
             **(
                 named(finding)
                 or Named(
-                    next_step="Try a smaller learning rate."
+                    next_step="Try a learning rate ten times smaller."
                     if result.ended == "diverged"
-                    else "Use fewer or smaller layers."
+                    else "Use fewer or smaller layers, or halve the image's sides earlier."
                 )
             ),
         )
@@ -152,7 +164,7 @@ def judge_training(
     history = _history_table(result)
     if trial.best >= rules.accuracy:
         text = f"{headline}: the {rules.accuracy:.1%} are reached."
-        return Feedback(text, notes=(*notes, *history), pictures=pictures)
+        return Feedback(text, table=history, notes=notes, pictures=pictures)
     points = points_of(trial.best, rules.partial)
     ended = {
         "diverged": " The loss became NaN or infinite afterwards.",
@@ -163,7 +175,8 @@ def judge_training(
         Feedback(
             f"{headline}{tries}: below the {rules.accuracy:.1%} asked for.{ended}",
             **(named(finding) or _why_low(trial.best, result)),
-            notes=(*notes, *history),
+            table=history,
+            notes=notes,
             pictures=pictures,
         ),
         points,
@@ -173,45 +186,6 @@ def judge_training(
 def points_of(accuracy: float, partial: Sequence[Bar]) -> float:
     """The points of the highest bar that an accuracy reaches."""
     return next((bar.points for bar in partial if accuracy >= bar.accuracy), 0.0)
-
-
-def check_history(content: bytes | None, model: str) -> Feedback:
-    """A readable history.csv with finite losses of both sets for each epoch."""
-    name = f"artifacts/{model}/history.csv"
-    if content is None:
-        raise reject(
-            f"{name} was not submitted.",
-            next_step=f"Run: python train.py {model}, and submit the artifacts folder.",
-            diagnosis=known.HISTORY_MISSING.id,
-        )
-    try:
-        rows = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"))))[:MAX_HISTORY_ROWS]
-    except (UnicodeDecodeError, csv.Error) as problem:
-        raise reject(f"{name} can't be read.", got=str(problem)[:200]) from None
-    missing = [column for column in HISTORY_COLUMNS if not rows or column not in rows[0]]
-    if missing:
-        raise reject(
-            f"{name} has no {_and(missing)}." if rows else f"{name} has no epochs.",
-            expected=f"a row per epoch with at least {', '.join(HISTORY_COLUMNS)}",
-            **named(known.HISTORY_INCOMPLETE),
-        )
-    for number, row in enumerate(rows, start=1):
-        for column in HISTORY_COLUMNS:
-            if not _is_loss(row[column]):
-                raise reject(
-                    f"{name}, row {number}: {column} is not a number.",
-                    got=str(row[column])[:60],
-                    **named(known.HISTORY_INCOMPLETE),
-                )
-    if [int(float(row["epoch"])) for row in rows] != list(range(1, len(rows) + 1)):
-        raise reject(f"{name}: epochs are not numbered 1, 2, 3, ….")
-    first, last = rows[0], rows[-1]
-    shorter = f" (shorter than {EPOCHS} epochs: fine)" if len(rows) < EPOCHS else ""
-    return Feedback(
-        f"Right: {len(rows)} epochs{shorter}; the training loss goes from "
-        f"{float(first['train_loss']):.3f} to {float(last['train_loss']):.3f}, the validation loss "
-        f"from {float(first['validation_loss']):.3f} to {float(last['validation_loss']):.3f}."
-    )
 
 
 def judge_brief_training(run: TransformerRun, assignment: Assignment) -> Feedback:
@@ -229,8 +203,8 @@ def judge_brief_training(run: TransformerRun, assignment: Assignment) -> Feedbac
             f"It hardly learns: {got}.",
             expected=f"at least {brief.accuracy:.0%}; guessing gives {1 / CLASSES:.0%}",
             likely="a missing residual connection, a softmax over the wrong axis, or a part of the "
-            "layer that is cut off from the gradient",
-            next_step="Question 3b's lines say what is wrong with the encoder layer.",
+            "layer that no gradient reaches",
+            next_step="Start with the lines of 3a and 3b: what they say is wrong shows here too.",
             pictures=pictures,
         )
     )
@@ -245,6 +219,9 @@ def judge_weights(judgement: Judgement, assignment: Assignment) -> Feedback:
             got=f"{judgement.accuracy:.2%} on the test images, {judgement.perturbed_accuracy:.2%} "
             f"with {rules.perturbation} of 255 gray levels of noise",
             expected="about the same on both, as a trained network gives",
+            likely="the predictions hang on exact pixel values, as with a table of stored answers",
+            next_step="Train the given Vision Transformer on the training images: "
+            "python train.py vit.",
         )
     text = f"Test accuracy {judgement.accuracy:.2%}"
     if judgement.accuracy >= rules.accuracy:
@@ -252,13 +229,14 @@ def judge_weights(judgement: Judgement, assignment: Assignment) -> Feedback:
             f"{text}: the {rules.accuracy:.1%} are reached.",
             notes=(f"With faint noise on the images: {judgement.perturbed_accuracy:.2%}.",),
         )
+    near = judgement.accuracy > 0.5
     raise Rejected(
         Feedback(
             f"{text}: below the {rules.accuracy:.1%} asked for.",
-            likely=""
-            if judgement.accuracy > 0.5
-            else "the weights were trained with other code than what was submitted",
-            next_step="Train longer: python train.py vit, all ten epochs.",
+            likely="" if near else "the weights were trained with other code than you submit",
+            next_step="Train longer: python train.py vit, all ten epochs."
+            if near
+            else "Run python train.py vit with the code as it is now, and submit both together.",
         ),
         points_of(judgement.accuracy, rules.partial),
     )
@@ -268,7 +246,7 @@ def check_attention_maps(judged: Judgement | TransformerRun, assignment: Assignm
     """Eight square maps with rows that sum to one, drawn in the feedback."""
     if isinstance(judged.attention, WorkerError):
         feedback = of_error(judged.attention)
-        raise Rejected(replace(feedback, **named(encoder.MAPS_NOT_RETURNED)))
+        raise Rejected(replace(feedback, **hinted(encoder.MAPS_NOT_RETURNED)))
     maps = judged.attention
     problem = well_formed(maps, (1, HEADS, TOKENS, TOKENS))
     if problem is not None and tuple(maps.shape) == (HEADS, 1, TOKENS, TOKENS):
@@ -276,16 +254,30 @@ def check_attention_maps(judged: Judgement | TransformerRun, assignment: Assignm
         problem = well_formed(maps, (1, HEADS, TOKENS, TOKENS))
     if problem is not None:
         raise reject(
-            "The last layer's attention maps have not the right form.",
+            "The last layer's attention maps don't have the right shape.",
             got=f"a tensor that {problem.text}",
             expected=f"(B, {HEADS}, {TOKENS}, {TOKENS}) for {HEADS} heads and {TOKENS} tokens",
-            next_step="Return the second result of Attention from your layer.",
+            likely="something else than the maps of the given Attention is returned",
+            next_step="Print the shape of each result of Attention inside your layer.",
         )
-    check_rows(maps, "the attention maps")
-    if float(maps.max() - maps.min()) < MIN_MAP_SPREAD:
-        raise reject("All attention weights are the same number.", expected="maps that differ")
-    weights = "submitted weights" if isinstance(judged, Judgement) else "weights after a moment"
+    weights = (
+        "submitted weights" if isinstance(judged, Judgement) else "after the grader's training"
+    )
     title = f"Last layer, first validation image ({weights})"
+    try:
+        check_rows(maps, "the attention maps")
+    except Rejected as rejected:
+        if not assignment.pictures:
+            raise
+        shown = rejected.feedback.showing(attention_picture(maps[0], title))
+        raise Rejected(shown, rejected.points) from None
+    if float(maps.max() - maps.min()) < MIN_MAP_SPREAD:
+        raise reject(
+            "All attention weights are the same number.",
+            expected="maps in which tokens look more at some tokens than at others",
+            likely="the maps are not those of the attention, or queries and keys are all zero",
+            next_step="Print the scores before the softmax: do they differ from each other?",
+        )
     pictures = (attention_picture(maps[0], title),) if assignment.pictures else ()
     return Feedback(
         f"Right: {HEADS} maps of {TOKENS} by {TOKENS} tokens, each row sums to one.",
@@ -299,7 +291,9 @@ def check_rows(weights: Tensor, what: str) -> None:
         raise reject(
             f"Some of {what} are negative.",
             got=f"lowest {float(weights.min()):.3g}",
+            expected=ROWS_EXPECTED,
             likely="scores are returned where the weights after the softmax are asked for",
+            next_step=ROWS_HINT,
         )
     sums = weights.sum(dim=-1)
     worst = float((sums - 1).abs().max())
@@ -308,47 +302,44 @@ def check_rows(weights: Tensor, what: str) -> None:
         raise reject(
             f"The rows of {what} don't sum to one.",
             got=f"sums from {float(sums.min()):.3g} to {float(sums.max()):.3g}",
+            expected=ROWS_EXPECTED,
+            next_step=ROWS_HINT,
             likely="the softmax runs over the queries; it belongs over the keys, the last axis"
             if columns
             else "no softmax, or one over other axes than the keys",
         )
 
 
-def _history_table(result: TrainingResult) -> list[str]:
-    """Each epoch's losses and accuracy as lines of text."""
-    lines = []
+def _history_table(result: TrainingResult) -> Table:
+    """Each epoch's losses and accuracy; with the seed, where there were several trials."""
+    rows = [("seed", "epoch", "training loss", "validation loss", "test accuracy")]
     for trial in result.trials:
-        if len(result.trials) > 1:
-            lines.append(f"Seed {trial.seed}:")
-        lines += [
-            f"epoch {epoch.epoch:2}: loss {epoch.train_loss:.4f} training, "
-            f"{epoch.validation_loss:.4f} validation; test accuracy {accuracy:.2%}"
+        rows += [
+            (
+                str(trial.seed),
+                str(epoch.epoch),
+                f"{epoch.train_loss:.4f}",
+                f"{epoch.validation_loss:.4f}",
+                f"{accuracy:.2%}",
+            )
             for epoch, accuracy in zip(trial.epochs, trial.test_accuracy, strict=True)
         ]
-    return lines
+    return tuple(row if len(result.trials) > 1 else row[1:] for row in rows)
 
 
 def _why_low(accuracy: float, result: TrainingResult) -> Named:
     """What the losses alone say."""
     if accuracy < 2 / CLASSES:
-        return {"likely": "it doesn't learn at all: look at the learning rate and the last layers"}
+        return {
+            "likely": "it doesn't learn at all, as with a learning rate that is far off",
+            "next_step": "Compare the first epochs' losses with ln 10 = 2.30, which guessing "
+            "gives. Then try a learning rate ten times smaller, and one ten times larger.",
+        }
     hint = (
-        "Compare both losses: far apart means overfitting, both high means that the learning rate "
-        "or the network is too small."
+        "Compare both losses: a validation loss far above the training loss means overfitting; "
+        "if both are high, the network is too small, or the learning rate too small or too large."
     )
     last = result.best.epochs[-1]
     overfits = last.validation_loss > 2 * last.train_loss and last.validation_loss > 0.05
     likely = "overfitting: the validation loss is far above the training loss" if overfits else ""
     return {"likely": likely, "next_step": hint}
-
-
-def _is_loss(text: str | None) -> bool:
-    try:
-        return math.isfinite(float(text or ""))
-    except ValueError:
-        return False
-
-
-def _and(parts: Sequence[str] | dict[str, None]) -> str:
-    *most, last = parts
-    return f"{', '.join(most)} and {last}" if most else last

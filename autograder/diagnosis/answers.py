@@ -20,7 +20,8 @@ Convolution = Convolution1d | Convolution2d
 COUNT_HINT = "Count the weights of one filter, then its bias, then how many filters there are."
 PLACES_HINT = "Write down the first places at which a filter can start, and the very last one."
 POOL_HINT = "Lay the window over the matrix again: neighbouring windows share a row or a column."
-LOOK_HINT = "Load the data and print: its length, an image's shape, an image's numbers."
+BLANK_HINT = "Read the blank's name again: does it ask for averages or for maxima?"
+LOOK_HINT = "Load the data with provided/mnist.py; print its length, an image's shape, its numbers."
 
 BIAS_FORGOTTEN = Mistake(
     "bias-forgotten", "1a.1", "the biases are not counted",
@@ -36,15 +37,15 @@ ONE_CHANNEL = Mistake(
 )  # fmt: skip
 OUTPUTS_COUNTED = Mistake(
     "outputs-counted", "1a.1", "the numbers of the output are counted, not what is learned",
-    "The same filter is used at every place: which numbers change while training?",
+    "The same filter is used at every place: which numbers change in training?",
 )  # fmt: skip
 PLUS_ONE_FORGOTTEN = Mistake(
-    "plus-one-forgotten", "1a.2", "the first place of the filter is not counted", PLACES_HINT
+    "plus-one-forgotten", "1a.2", "one place is missing, most often the very first", PLACES_HINT
 )
 PADDED = Mistake(
     "padded-or-rounded-up", "1a.2",
     "the size is the input's divided by the stride, as with padding or rounding up",
-    "Without padding, a filter must lie inside the input with its whole length.",
+    "Without padding, the whole filter must lie inside the input: what is the last place for it?",
 )  # fmt: skip
 STRIDE_1 = Mistake("stride-1", "1a.2", "the filter moves by one place, not by the stride",
                    PLACES_HINT)  # fmt: skip
@@ -56,11 +57,11 @@ CHANNELS_FIRST = Mistake(
 )  # fmt: skip
 FILTERS_FORGOTTEN = Mistake(
     "filters-forgotten", "1a.2", "the output has as many channels as the input",
-    "Every filter gives one number for each place.",
+    "Each filter gives one number at each place: how many numbers does a place then have?",
 )  # fmt: skip
 KERNEL_SIZED = Mistake(
     "kernel-for-channels", "1a.2", "the filter's size stands where the number of filters belongs",
-    "Every filter gives one number for each place.",
+    "Each filter gives one number at each place: how many numbers does a place then have?",
 )  # fmt: skip
 
 CONVOLUTIONS: tuple[Mistake, ...] = (
@@ -132,12 +133,15 @@ def _average_of_nonzero(p: Pooling, x: Tensor) -> Tensor:
 
 
 MAX_FOR_AVERAGE = Mistake(
-    "maximum-for-average", "1c.1", "these are the maxima, where averages are asked for", POOL_HINT
+    "maximum-for-average", "1c.1", "these are the maxima, where averages are asked for", BLANK_HINT
 )
 AVERAGE_FOR_MAX = Mistake(
-    "average-for-maximum", "1c.2", "these are the averages, where maxima are asked for", POOL_HINT
+    "average-for-maximum", "1c.2", "these are the averages, where maxima are asked for", BLANK_HINT
 )
-MIN_FOR_MAX = Mistake("minimum-for-maximum", "1c.2", "these are the minima", POOL_HINT)
+MIN_FOR_MAX = Mistake(
+    "minimum-for-maximum", "1c.2", "these are the minima, where maxima are asked for",
+    "Which one of the numbers under a window does max pooling keep?",
+)  # fmt: skip
 SUM_FOR_AVERAGE = Mistake(
     "sum-for-average", "1c.1", "the windows are summed but not divided",
     "How many numbers lie under one window?",
@@ -148,7 +152,7 @@ ZEROS_SKIPPED = Mistake(
 )  # fmt: skip
 POOLING_TRANSPOSED = Mistake(
     "pooling-transposed", "1c.1", "the result is transposed: rows and columns are exchanged",
-    "The upper right window belongs in the upper right corner of the result.",
+    "In which corner of the result does the upper right window belong?",
 )  # fmt: skip
 POOLING_STRIDE_1 = Mistake(
     "pooling-stride-1", "1c.1", "the window moves by one place at a time",
@@ -159,7 +163,10 @@ POOLING_STRIDE_3 = Mistake(
     "By how many places does the window move, to the right and down?",
 )  # fmt: skip
 POOLING_WINDOW_2 = Mistake(
-    "pooling-window-2", "1c.1", "the window is 2 by 2", "How large is the window in the question?"
+    "pooling-window-2",
+    "1c.1",
+    "the window is 2 by 2",
+    "How many rows and columns has the window in the question?",
 )
 OTHER_MATRIX = Mistake(
     "other-matrix", "1c.1", "this is the result for the other matrix",
@@ -218,7 +225,7 @@ def _near(value: Tensor, other: Tensor, pooling: Pooling) -> bool:
 
 
 SIZE_WITH_BORDER = Mistake(
-    "size-with-border", "2a.1", "32 by 32 is the size after padding, or of another data set",
+    "size-with-border", "2a.1", "this is the size with a border of 2 pixels, or of other images",
     LOOK_HINT,
 )  # fmt: skip
 SIZE_FLATTENED = Mistake(
@@ -227,7 +234,7 @@ SIZE_FLATTENED = Mistake(
 PIXELS: dict[str, Mistake] = {
     "color": Mistake(
         "pixel-color", "2a.2", "these images have no colors",
-        "How many numbers belong to one pixel? A color needs three.",
+        "How many numbers belong to one pixel? A color needs three of them.",
     ),
     "label": Mistake(
         "pixel-label", "2a.2", "the label says which digit it is, and is kept apart from the image",
@@ -240,16 +247,19 @@ PIXELS: dict[str, Mistake] = {
     ),
 }  # fmt: skip
 SETS_EXCHANGED = Mistake(
-    "sets-exchanged", "2a.3", "training and test images are exchanged", LOOK_HINT
+    "sets-exchanged", "2a.3", "the numbers of training and test images are exchanged", LOOK_HINT
 )
 ALL_COUNTED = Mistake(
-    "all-images-counted", "2a.3", "all images of the data set are counted", LOOK_HINT
+    "all-images-counted", "2a.3", "training and test images are counted together", LOOK_HINT
 )
 VALIDATION_COUNTED = Mistake(
     "validation-counted", "2a.3", "this is the number of validation images", LOOK_HINT
 )
 OTHER_SPLIT = Mistake(
-    "other-split", "2a.3", "this is another split, with 5,000 validation images", LOOK_HINT
+    "other-split",
+    "2a.3",
+    "this is what another split leaves, with 5,000 validation images",
+    LOOK_HINT,
 )
 
 DATA: tuple[Mistake, ...] = (

@@ -33,7 +33,7 @@ def _variant(id: str, line: str, explanation: str, hint: str, /, **steps: Any) -
 
 SCALE_HINT = (
     "Take random queries and keys of D numbers each: how large is a typical score, and how does "
-    "that grow with D? Bring it back to about 1."
+    "that grow with D? The scale brings it back to about 1."
 )
 AXIS_HINT = (
     "Row t says how much token t takes from each token. Print weights.sum(dim=...) for each axis: "
@@ -43,7 +43,13 @@ DETACH_HINT = (
     "Forward numbers don't show this: call backward() and look at .grad of each projection. "
     "detach(), .data, .item(), numpy and no_grad all cut the graph."
 )
-VALUE_HINT = "Work a tiny case by hand: two tokens, two numbers each."
+VALUE_HINT = (
+    "Work a tiny case by hand, two tokens of two numbers each, and compare it with your code step "
+    "by step."
+)
+
+RETURNED_HINT = "A map is read as shares: which of your tensors has rows that sum to one?"
+EVAL_HINT = "Call the head twice with the same input after eval(): why do the results differ?"
 
 # Mistakes in the output's values, likeliest first.
 VALUES: tuple[Variant, ...] = (
@@ -78,7 +84,7 @@ VALUES: tuple[Variant, ...] = (
     ),
     _variant(
         "scale-after-softmax", "3a.4", "the scale is applied after the softmax",
-        "Which numbers are too large, those that go into the softmax or those that come out?",
+        "Which numbers grow too large, those that go into the softmax or those that come out?",
         scaled=lambda p: p["scores"],
         weights=lambda p: p["softmax"] / math.sqrt(p["query"].shape[-1]),
     ),
@@ -103,17 +109,18 @@ VALUES: tuple[Variant, ...] = (
     ),
     _variant(
         "softmax-twice", "3a.4", "the softmax is applied twice",
-        "A softmax of shares makes them nearly equal. Follow the scores through your code.",
+        "A softmax of shares makes them nearly equal. Follow the scores through your code: where "
+        "do they first sum to one?",
         softmax=lambda p: torch.softmax(torch.softmax(p["masked"], dim=-1), dim=-1),
     ),
     _variant(
         "log-softmax", "3a.4", "the logarithm of the softmax is taken",
-        "Shares are between 0 and 1. What does your softmax layer put out?",
+        "Shares lie between 0 and 1. Print what your softmax puts out: which numbers do you see?",
         softmax=lambda p: torch.log_softmax(p["masked"], dim=-1),
     ),
     _variant(
         "sigmoid-for-softmax", "3a.4", "a sigmoid stands where the softmax belongs",
-        "Each score is squashed by itself: what makes the shares of one row compete?",
+        "A sigmoid squashes each score by itself: what makes the shares of one row compete?",
         softmax=lambda p: torch.sigmoid(p["masked"]),
     ),
     _variant(
@@ -146,7 +153,8 @@ VALUES: tuple[Variant, ...] = (
     _variant(
         "attention-across-batch", "3a.4",
         "all sequences of the batch are joined, so images attend to each other",
-        "Change one image of a batch: may the output for another image change?",
+        "Change one image of a batch: may the output for another image change? Which axes "
+        "does your product mix?",
         scores=across_batch,
         mixed=lambda p: (p["weights"] @ p["value"].flatten(0, 1)).view_as(p["value"]),
     ),
@@ -182,13 +190,13 @@ VALUES: tuple[Variant, ...] = (
     ),
     _variant(
         "dropout-alive-in-eval", "3a.4", "dropout on the output stays on in evaluation",
-        "Call the head twice with the same input after eval(): why do the results differ?",
+        EVAL_HINT,
         out=lambda p: dropped(p, "mixed", p.seen.out if p.seen is not None else None),
     ),
     _variant(
         "weights-dropout-alive-in-eval", "3a.4",
         "dropout on the attention weights stays on in evaluation",
-        "Call the head twice with the same input after eval(): why do the results differ?",
+        EVAL_HINT,
         weights=lambda p: dropped(
             p, "softmax", p.seen.attention if p.seen is not None else None
         ),
@@ -199,7 +207,8 @@ VALUES: tuple[Variant, ...] = (
     ),
     _variant(
         "constant-factor", "3a.4", "the output is right up to a constant factor",
-        "Divide your output by what you expect, number by number: where does the quotient come in?",
+        "All of your output is scaled alike: which factor or division in your code does the "
+        "formula not have?",
         out=fitted_factor,
     ),
 )  # fmt: skip
@@ -238,12 +247,12 @@ GRADIENTS: tuple[Variant, ...] = (
 RETURNED: tuple[Variant, ...] = (
     _variant(
         "scores-returned", "3a.3", "the scores are returned, not the weights behind the softmax",
-        "A map is read as shares: which of your tensors has rows that sum to one?",
+        RETURNED_HINT,
         returned=lambda p: p["scaled"],
     ),
     _variant(
         "raw-scores-returned", "3a.3", "the unscaled scores are returned, not the weights",
-        "A map is read as shares: which of your tensors has rows that sum to one?",
+        RETURNED_HINT,
         returned=lambda p: p["scores"],
     ),
     _variant(
@@ -285,38 +294,38 @@ ERRORS: tuple[Variant, ...] = (
 # Mistakes that are seen in other ways than by numbers.
 PROJECTION_BIAS = Mistake(
     "projection-bias", "3a.2", "the projections have biases",
-    "Only this line is lost: the other lines compare with biases included. What is nn.Linear's "
-    "default?",
+    "Does an nn.Linear have a bias when you don't say so? It costs no other line: the others "
+    "compare with your biases included.",
 )  # fmt: skip
 FOREIGN_LAYER = Mistake(
     "foreign-layer",
     "3a.2",
-    "a layer or function of torch is used that the list doesn't name",
+    "a layer or function of torch is used that the question's list doesn't name",
     "The head needs three projections, one softmax and one dropout; matrix products do the rest.",
 )
 BUILT_IN_ATTENTION = Mistake(
     "built-in-attention",
     "3a.2",
     "torch's ready-made attention is used",
-    "Write the formula yourself: it is three lines of products, a softmax and a product.",
+    "Write the formula yourself: two products of matrices, a scale and a softmax between them.",
 )
 WEIGHTS_NOT_RETURNED = Mistake(
     "weights-not-returned",
     "3a.3",
     "the head returns its output alone",
-    "Only lines about attention maps need the weights: return both, the output first.",
+    "The weights are a step on the way to your output: hand them on as a second result.",
 )
 RESULTS_SWAPPED = Mistake(
     "results-swapped",
     "3a.1",
     "the weights are returned first and the output second",
-    "Whoever calls the head takes the first result for its output.",
+    "Whoever calls the head takes the first result for its output: see forward's docstring.",
 )
 CAST_TO_FLOAT32 = Mistake(
     "cast-to-float32",
     "3a.6",
-    "a tensor is made, or cast, as float32 on the way",
-    "Make new tensors like the ones you have: x.new_zeros, torch.zeros_like, dtype=x.dtype.",
+    "a tensor on the way is made as float32, or cast to it",
+    "Look for float(), dtype=... and tensors made anew: which dtype do they have if x is float64?",
 )
 FIXED_SIZE = Mistake(
     "fixed-size",

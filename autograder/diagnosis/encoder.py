@@ -114,8 +114,13 @@ NORM_HINT = (
     "Draw the layer as boxes: in a pre-norm layer each sub-layer begins with its own norm, and the "
     "path of x from bottom to top meets no norm."
 )
-AXES_HINT = "Each token is normalised for itself: print mean(dim=-1) behind your norm."
-MLP_HINT = "Only this line is lost. Compare your MLP with the three parts the question names."
+AXES_HINT = (
+    "Each token is normalised by itself: with scale 1 and shift 0, each token's numbers have "
+    "mean 0 behind the norm. Do yours?"
+)
+MLP_HINT = "Compare your MLP, part by part, with the three that the question names."
+DROPOUT_HINT = "Give your layer's `dropout` to each of the three places that the question names."
+SAMPLE_HINT = "std() and var() estimate from a sample. What does nn.LayerNorm's formula divide by?"
 DETACH_HINT = (
     "Forward numbers don't show this: call backward() and look at .grad of each weight. detach(), "
     ".data, numpy and no_grad all cut the graph."
@@ -132,7 +137,7 @@ RESIDUALS: tuple[Variant, ...] = (
     ),
     _variant(
         "first-residual-from-norm", "3b.1",
-        "the first residual adds the normed input instead of the input", RESIDUAL_HINT,
+        "the first residual adds the normalised input instead of the input itself", RESIDUAL_HINT,
         middle=lambda p: p["normed"] + p["projected"],
     ),
     _variant(
@@ -191,11 +196,13 @@ VALUES: tuple[Variant, ...] = (
     _variant(
         "residual-from-layer-input", "3b.2",
         "the second residual adds the layer's input, so what the attention gave is lost",
-        RESIDUAL_HINT, out=lambda p: p.x + p["branch"],
+        "Think of an MLP that gives zeros: what should the layer then return, and what does yours?",
+        out=lambda p: p.x + p["branch"],
     ),
     _variant(
         "parallel-sub-layers", "3b.2",
-        "the MLP starts from the layer's input, beside the attention and not behind it", NORM_HINT,
+        "the MLP starts from the layer's input, beside the attention and not behind it",
+        "The MLP works on what the first residual gives: which variable goes into its norm?",
         mlp_normed=lambda p: _second_norm(p, p.x),
     ),
     _variant(
@@ -204,25 +211,24 @@ VALUES: tuple[Variant, ...] = (
         middle=lambda p: p.x,
     ),
     _variant(
-        "norm-over-tokens", "3b.2", "the norm runs over the tokens", AXES_HINT,
+        "norm-over-tokens", "3b.2",
+        "the norm runs over the tokens and not over the numbers of each token", AXES_HINT,
         **_both_norms(_over_tokens),
     ),
     _variant(
         "norm-over-tokens-and-numbers", "3b.2",
-        "the norm runs over all tokens of a sequence together", AXES_HINT,
+        "the norm runs over all tokens of a sequence together, and not over each token", AXES_HINT,
         **_both_norms(_over_both),
     ),
     _variant(
         "norm-with-sample-deviation", "3b.2",
-        "the norm divides by std(), which counts one number less",
-        "std() and var() estimate from a sample. What does nn.LayerNorm's formula divide by?",
-        **_both_norms(_by_hand),
+        "the norm divides by std(), which takes its mean over one number too few",
+        SAMPLE_HINT, **_both_norms(_by_hand),
     ),
     _variant(
         "norm-with-sample-variance", "3b.2",
-        "the norm divides by the root of var(), which counts one number less",
-        "std() and var() estimate from a sample. What does nn.LayerNorm's formula divide by?",
-        **_both_norms(_by_hand_under_root),
+        "the norm divides by the root of var(), which takes its mean over one number too few",
+        SAMPLE_HINT, **_both_norms(_by_hand_under_root),
     ),
 )  # fmt: skip
 
@@ -251,7 +257,7 @@ STRUCTURE: tuple[Variant, ...] = (
     *OTHER_ACTIVATIONS.values(),
     _variant(
         "relu-at-the-end", "3b.4", "a ReLU follows the MLP's last Linear too",
-        "Such an MLP can only add, never take away. " + MLP_HINT,
+        "An MLP that ends in a ReLU can only add to x, never take away. " + MLP_HINT,
         branch=lambda p: torch.relu(p["second"]),
     ),
     _variant(
@@ -301,8 +307,7 @@ GRADIENTS: tuple[Variant, ...] = (
 # Mistakes that are seen in other ways than by numbers.
 OUTPUT_BIAS = Mistake(
     "output-bias", "3b.4", "W_O has a bias",
-    "Only this line is lost: the other lines compare with the bias included. What is nn.Linear's "
-    "default?",
+    "Does an nn.Linear have a bias when you don't say so?",
 )  # fmt: skip
 BUILT_IN_LAYER = Mistake(
     "built-in-layer",
@@ -314,31 +319,31 @@ WRONG_HIDDEN_SIZE = Mistake(
     "mlp-dim-ignored",
     "3b.4",
     "the MLP has another number of hidden units than mlp_dim",
-    "Only this line is lost. Make the layer with mlp_dim=20 and print the MLP's shapes.",
+    "Make the layer with mlp_dim=20 and print the shapes of the MLP's weights: where is the 20?",
 )
 LAYER_RESULTS_SWAPPED = Mistake(
     "layer-results-swapped",
     "3b.1",
     "the attention maps are returned first, the tokens second",
-    "Whoever calls the layer takes the first result for its output.",
+    "Whoever calls the layer takes the first result for its output: see forward's docstring.",
 )
 NO_ATTENTION_DROPOUT = Mistake(
     "no-dropout-after-attention",
     "3b.5",
     "dropout is missing after the attention",
-    "Give your layer's `dropout` to each of the three places that the question names.",
+    DROPOUT_HINT,
 )
 NO_HIDDEN_DROPOUT = Mistake(
     "no-dropout-inside-mlp",
     "3b.5",
     "dropout is missing inside the MLP",
-    "Give your layer's `dropout` to each of the three places that the question names.",
+    DROPOUT_HINT,
 )
 NO_LAST_DROPOUT = Mistake(
     "no-dropout-after-mlp",
     "3b.5",
     "dropout is missing after the MLP",
-    "Give your layer's `dropout` to each of the three places that the question names.",
+    DROPOUT_HINT,
 )
 DROPOUT_ON_RESIDUAL = Mistake(
     "dropout-on-residual",
@@ -355,13 +360,14 @@ LAYER_DROPOUT_ALIVE = Mistake(
 RESULTS_NOT_UNPACKED = Mistake(
     "results-not-unpacked", "3b.1",
     "the result of the given Attention is used whole, though it is a pair",
-    "Attention returns its output and the maps: how many names stand left of the equals sign?",
+    "Attention returns its output and the maps, as a pair: what do you do with each of them?",
 )  # fmt: skip
 MAPS_NOT_RETURNED = Mistake(
     "maps-not-returned",
     "3c.4",
-    "the encoder layer returns no attention maps",
-    "The given Attention returns them as its second result: hand them on.",
+    "no attention maps come out of the encoder layer",
+    "Your head's weights become the second result of the given Attention: follow them from there "
+    "to the return of your layer.",
 )
 
 SEEN: tuple[Mistake, ...] = (

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from autograder.diagnosis import attention, attention_steps, encoder, models
-from autograder.diagnosis.mistake import Mistake, Pass, Step, Variant, named, run
+from autograder.diagnosis.mistake import Mistake, Pass, Step, Variant, hinted, named, run
 from autograder.feedback import Feedback
 from autograder.feedback import of_worker_error as plain
 from autograder.layer_probing import LayerSize
@@ -34,7 +34,8 @@ def of_error(error: WorkerError) -> Feedback:
     mistake = _behind(error) if isinstance(error, StudentCodeRaised) else None
     if mistake is None:
         return feedback
-    return replace(feedback, **named(mistake))
+    said = hinted(mistake) if mistake is models.NOT_SEQUENTIAL else named(mistake)
+    return replace(feedback, **said)
 
 
 def _behind(error: StudentCodeRaised) -> Mistake | None:

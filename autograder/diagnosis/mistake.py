@@ -100,6 +100,12 @@ def named(finding: Finding | Mistake | None) -> Named:
     return {} if finding is None else finding.named
 
 
+def hinted(finding: Finding | Mistake) -> Named:
+    """The same for a mistake that the headline has named already: what to do next, and its id."""
+    said = named(finding)
+    return {"next_step": said["next_step"], "diagnosis": said["diagnosis"]}
+
+
 def run(
     steps: Mapping[str, Step], variants: Sequence[Variant], given: Pass[Parameters]
 ) -> Pass[Parameters]:

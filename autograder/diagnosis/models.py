@@ -18,40 +18,44 @@ SMALL_RATE = 2e-5
 LARGE_SHARE = 0.7  # of numbers that a Dropout takes away
 
 NOT_SEQUENTIAL = Mistake(
-    "not-sequential", "2b.1", "the builder returns something else than an nn.Sequential",
-    "The grader rebuilds your model from its list of layers, so it must be such a list.",
+    "not-sequential", "2b.1", "the function returns something else than an nn.Sequential",
+    "The grader rebuilds your model from its list of layers: put them into one nn.Sequential.",
 )  # fmt: skip
 FORBIDDEN_LAYER = Mistake(
     "forbidden-layer", "2b.1", "a layer is used that the question's list doesn't name",
-    "Only this line is lost, as long as the model can be trained. The docstring has the list.",
+    "Put a layer from the list in its place. It costs no other line, as long as the grader "
+    "can train the model.",
 )  # fmt: skip
 NOTHING_LEARNS = Mistake(
     "nothing-learns", "2b.1", "no layer of the model has weights",
-    "Which layers change while training?",
+    "Which of these layers have weights that training could change?",
 )  # fmt: skip
 TOO_MANY_UNITS = Mistake(
     "too-many-units", "2b.2", "the hidden layers together have too many units",
-    "Every Linear layer but the last counts with its outputs: spread 200 over them.",
+    "Each Linear layer but the last counts with its outputs; all of them together share the limit.",
 )  # fmt: skip
 TOO_MANY_PARAMETERS = Mistake(
     "too-many-parameters", "2c.3", "the model has too many parameters",
-    "A smaller image before Flatten, or fewer channels, saves most.",
+    "Look for the largest number: a Linear layer has inputs times outputs, so a smaller image or "
+    "fewer channels before Flatten saves most.",
 )  # fmt: skip
 NO_DROPOUT = Mistake(
     "no-dropout", "2c.2", "the network has no Dropout",
-    "One Dropout is asked for: where does a network with many inputs per unit memorise?",
+    "Dropout works against memorising: which of your layers has the most weights to memorise with?",
 )  # fmt: skip
 NO_BATCH_NORM = Mistake(
     "no-batch-norm", "2c.2", "the network has no BatchNorm2d",
-    "One BatchNorm2d is asked for: it goes behind a convolution, one entry per channel.",
+    "BatchNorm2d normalises each channel of a convolution's output: where does it belong, and how "
+    "many channels are there?",
 )  # fmt: skip
 MISSING_FLATTEN = Mistake(
     "missing-flatten", "2c.4", "an image meets a Linear layer without having been flattened",
-    "A Linear layer works on the last axis alone. What shape does it get here?",
+    "A Linear layer works on the last axis alone, so it takes an image row by row. Which shape "
+    "should it get instead?",
 )  # fmt: skip
 SIZES_DONT_FIT = Mistake(
     "sizes-dont-fit", "2b.3", "a layer expects another number of inputs than it gets",
-    "Pass one batch of zeros through the model, layer by layer, and print each shape.",
+    "Pass a batch of zeros through the model, layer by layer, and print each shape.",
 )  # fmt: skip
 WRONG_OUTPUT_COUNT = Mistake(
     "wrong-output-count", "2b.3", "the last layer doesn't give one number per digit",
@@ -60,12 +64,13 @@ WRONG_OUTPUT_COUNT = Mistake(
 SOFTMAX_BEFORE_LOSS = Mistake(
     "softmax-before-loss", "2b.3",
     "the model ends in a Softmax, and cross entropy applies one more: the loss can't fall below "
-    "1.46 and gradients are small",
+    "1.46, and the gradients are small",
     "Read in torch's documentation what nn.CrossEntropyLoss expects as its input.",
 )  # fmt: skip
 NO_NONLINEARITY = Mistake(
-    "no-nonlinearity", "2b.3", "layers with weights follow each other with nothing in between",
-    "Two linear maps in a row are one linear map: what bends it?",
+    "no-nonlinearity", "2b.3",
+    "two layers with weights follow each other with nothing non-linear in between",
+    "Two linear maps in a row are no more than one: what must stand between them?",
 )  # fmt: skip
 RATE_TOO_LARGE = Mistake(
     "learning-rate-too-large", "2b.3", "the learning rate is far larger than is usual with Adam",
@@ -76,15 +81,15 @@ RATE_TOO_SMALL = Mistake(
     "Try a rate a hundred times larger for one epoch, and compare the loss.",
 )  # fmt: skip
 TOO_FEW_EPOCHS = Mistake(
-    "too-few-epochs", "2b.3", "training ends long before the epochs that are allowed",
-    "Look at your loss curves: were they flat when training ended?",
+    "too-few-epochs", "2b.3", "training ends after less than half of the epochs that are allowed",
+    "Look at the loss curves: do they still fall when the training ends?",
 )  # fmt: skip
 TOO_MUCH_DROPOUT = Mistake(
     "too-much-dropout", "2b.3", "dropout takes away most of what the network sees",
     "Compare both losses: is the training loss far above the validation loss?",
 )  # fmt: skip
 TOO_SMALL = Mistake(
-    "too-small", "2b.3", "a layer is too narrow to carry ten digits",
+    "too-small", "2b.3", "a hidden layer has fewer units than there are digits",
     "How many numbers pass through the narrowest place of your network?",
 )  # fmt: skip
 HISTORY_MISSING = Mistake(
@@ -93,7 +98,7 @@ HISTORY_MISSING = Mistake(
 )  # fmt: skip
 HISTORY_INCOMPLETE = Mistake(
     "history-incomplete", "2b.4", "the history lacks the losses of one set, or a number",
-    "Compare the first line of your file with the columns that are expected.",
+    "Compare the first line of your file with the columns above; train.py writes them all.",
 )  # fmt: skip
 WEIGHTS_MISSING = Mistake(
     "weights-missing", "3c.2", "the Vision Transformer's weights were not submitted",
@@ -128,7 +133,7 @@ def why_inaccurate(layers: LayerList, settings: Training, result: TrainingResult
     kinds = [layer.kind for layer in layers.layers]
     epochs = len(result.best.epochs)
     shares = [float(layer.arguments["p"]) for layer in layers.of_kind("Dropout")]
-    narrowest = min([*layers.hidden_units(), *_channels(layers)], default=CLASSES)
+    narrowest = min(layers.hidden_units(), default=CLASSES)
     signs = (
         (settings.learning_rate > LARGE_RATE, RATE_TOO_LARGE),
         (settings.learning_rate < SMALL_RATE, RATE_TOO_SMALL),
@@ -145,10 +150,6 @@ def missing_kinds(kinds: list[str]) -> Finding:
     """The finding for a convolutional network without a Dropout or a BatchNorm2d."""
     by_kind = {"Dropout": NO_DROPOUT, "BatchNorm2d": NO_BATCH_NORM}
     return Finding(tuple(by_kind[kind] for kind in kinds))
-
-
-def _channels(layers: LayerList) -> list[int]:
-    return [int(layer.arguments["out_channels"]) for layer in layers.of_kind("Conv2d")]
 
 
 def _bare_pairs(kinds: list[str]) -> bool:

@@ -15,7 +15,7 @@ def check(exam, pooling, name, matrix, average):
     shape = (len(got), *sorted({len(row) for row in got}))
     if shape != (len(expected), len(expected[0])):
         raise reject(
-            "This is not a matrix of the right shape.",
+            "The result doesn't have the right shape.",
             got=" x ".join(str(size) for size in shape),
             **(mistake or Named(next_step="At how many places does the window fit in a row?")),
         )

@@ -18,7 +18,7 @@ def test_image_size(exam):
     got = tuple(exam.answers.whole_number("q2a", name) for name in ("image_height", "image_width"))
     if got != tuple(exam.data.test.images.shape[1:]):
         raise reject(
-            "Images have another size.",
+            "This is not the size of an image.",
             got=f"{got[0]} x {got[1]}",
             **(named(answers.of_image_size(exam.data, got)) or HINT),
         )
@@ -34,7 +34,7 @@ def test_pixel_value(exam):
     expected = "intensity" if one_byte_each else "color"
     if got != expected:
         raise reject(
-            "A pixel's value is something else.",
+            "This is not what a pixel's value is.",
             got=got,
             **named(answers.PIXELS.get(got)),
         )
@@ -48,7 +48,7 @@ def test_training_images(exam):
     train, validation = len(exam.data.train), len(exam.data.validation)
     if got not in (train + validation, train):
         raise reject(
-            "There is another number of training images.",
+            "This is not the number of training images.",
             got=f"{got:,}",
             **(named(answers.of_image_count(exam.data, got, training=True)) or HINT),
         )
@@ -61,7 +61,7 @@ def test_test_images(exam):
     got = exam.answers.whole_number("q2a", "test_images")
     if got != len(exam.data.test):
         raise reject(
-            "There is another number of test images.",
+            "This is not the number of test images.",
             got=f"{got:,}",
             **(named(answers.of_image_count(exam.data, got, training=False)) or HINT),
         )

@@ -3,7 +3,7 @@
 import pytest
 from gradescope_utils.autograder_utils.decorators import number, weight
 
-from autograder import verdicts
+from autograder import loss_history, verdicts
 
 
 @number("2b.1")
@@ -38,4 +38,4 @@ def test_accuracy(exam, assignment, line):
 @weight(1)
 def test_loss_history(submission, line):
     """Fully connected: loss history of both sets in the artifacts."""
-    line.say(verdicts.check_history(submission.artifacts.get("fc/history.csv"), "fc"))
+    line.say(loss_history.check_history(submission.artifacts.get("fc/history.csv"), "fc"))

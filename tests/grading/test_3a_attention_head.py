@@ -31,18 +31,18 @@ def test_rules(exam, submission):
 
 @number("3a.3")
 @weight(1)
-def test_probabilities(exam):
+def test_probabilities(exam, assignment):
     """Attention head: each row of attention weights is a probability distribution."""
     probe = exam.head.get()
     verdicts.check_head_returns_weights(probe)
-    verdicts.check_head_rows(probe)
+    verdicts.check_head_rows(probe, assignment.pictures)
 
 
 @number("3a.4")
 @weight(3)
-def test_equals_reference(exam):
+def test_equals_reference(exam, assignment):
     """Attention head: computes scaled dot-product attention."""
-    verdicts.check_head_values(exam.head.get())
+    verdicts.check_head_values(exam.head.get(), assignment.pictures)
 
 
 @number("3a.5")

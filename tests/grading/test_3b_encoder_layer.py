@@ -19,9 +19,9 @@ def test_shapes_and_residuals(exam, line):
 
 @number("3b.2")
 @weight(2)
-def test_equals_reference(exam, line):
+def test_equals_reference(exam, assignment, line):
     """Encoder layer: computes a pre-norm encoder layer."""
-    verdicts.check_layer_values(exam.layer.get())
+    verdicts.check_layer_values(exam.layer.get(), assignment.pictures)
     line.say(Feedback("Right.").noting(exam.head_note()))
 
 

@@ -3,7 +3,7 @@
 import pytest
 from gradescope_utils.autograder_utils.decorators import number, weight
 
-from autograder import verdicts
+from autograder import loss_history, verdicts
 from autograder.feedback import Rejected
 from autograder.sandbox.errors import WorkerError
 
@@ -30,7 +30,7 @@ def test_accuracy(exam, assignment, line):
 @weight(1)
 def test_loss_history(submission, line):
     """Vision Transformer: loss history of both sets in the artifacts."""
-    line.say(verdicts.check_history(submission.artifacts.get("vit/history.csv"), "vit"))
+    line.say(loss_history.check_history(submission.artifacts.get("vit/history.csv"), "vit"))
 
 
 @pytest.mark.slow

@@ -15,7 +15,14 @@ from typing import Any
 import pytest
 import torch
 
-from autograder import assignment, attention_verdicts, encoder_verdicts, transformer, verdicts
+from autograder import (
+    assignment,
+    attention_verdicts,
+    encoder_verdicts,
+    loss_history,
+    transformer,
+    verdicts,
+)
 from autograder.diagnosis import (
     answers,
     attention,
@@ -32,7 +39,7 @@ from autograder.transformer import Judgement, TransformerRun
 
 from .local_grading import Recorded, recorded_mistakes
 
-VERDICTS = (attention_verdicts, encoder_verdicts, verdicts)
+VERDICTS = (attention_verdicts, encoder_verdicts, loss_history, verdicts)
 CATALOGUES = (answers, attention, encoder, models, encoder_verdicts, transformer)
 MOST_TRIED = 4  # mistakes that are judged again without a check
 

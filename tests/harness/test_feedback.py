@@ -1,0 +1,235 @@
+"""What a student sees beside the sentence: tables, and attention maps where theirs is wrong."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from autograder import assignment as assignments
+from autograder import loss_history, verdicts
+from autograder.attention_panels import difference_panels
+from autograder.diagnosis import models as known
+from autograder.examination import Model
+from autograder.feedback import Feedback, Rejected, aligned
+from autograder.layers import Layer, LayerList, ModelProblem
+from autograder.plugin import RubricLine
+from autograder.solutions import load_solutions
+from autograder.training import TrainingResult, Trial
+from autograder.transformer import Judgement
+from provided.training import Epoch, Training
+
+from .conftest import ROOT
+from .local_grading import examine, suite_tests
+
+NOTE = "Your attention weights differ from the expected ones by up to"
+PNG = b"\x89PNG"
+
+
+def feedback_of(name, number, pictures=True):
+    """What a solution reads on a rubric line; None where it passes."""
+    test = suite_tests()[number]
+    with examine(load_solutions([name])[0]) as exam:
+        fixtures = {
+            "exam": exam,
+            "assignment": exam.assignment.model_copy(update={"pictures": pictures}),
+            "line": RubricLine(number, "", 1.0),
+        }
+        try:
+            test(**{name: fixtures[name] for name in inspect.signature(test).parameters})
+        except Rejected as rejected:
+            return rejected.feedback
+    return None
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("no-scale", "3a.4"),
+        ("softmax-over-queries", "3a.3"),
+        ("softmax-over-queries", "3a.4"),
+        ("scores-returned", "3a.3"),
+        ("weights-transposed", "3a.3"),
+        ("attention-on-unnormed", "3b.2"),
+    ],
+)
+def test_a_wrong_attention_map_is_shown_beside_the_expected_one(name, line):
+    feedback = feedback_of(name, line)
+    (picture,) = feedback.pictures
+    assert picture.png.startswith(PNG)
+    assert len(picture.png) < 100_000
+    assert any(NOTE in note for note in feedback.notes)
+    assert feedback.html().count("<img") == 1
+
+
+@pytest.mark.parametrize(("name", "line"), [("no-scale", "3a.4"), ("scores-returned", "3a.3")])
+def test_without_pictures_the_sentence_still_says_that_the_map_is_wrong(name, line):
+    feedback = feedback_of(name, line, pictures=False)
+    assert feedback.pictures == ()
+    assert any(NOTE in note for note in feedback.notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("transposed-value-product", "3a.4"),
+        ("constant-factor", "3a.4"),
+        ("shared-query-key", "3a.4"),
+        ("mlp-on-unnormed", "3b.2"),
+        ("no-norms", "3b.2"),
+    ],
+)
+def test_a_map_that_is_right_or_has_nothing_to_compare_with_is_not_shown(name, line):
+    feedback = feedback_of(name, line)
+    assert feedback.pictures == ()
+    assert not any(NOTE in note for note in feedback.notes)
+
+
+def test_right_maps_of_a_wrong_layer_say_on_which_side_to_look():
+    right = feedback_of("mlp-on-unnormed", "3b.2")
+    assert "the mistake lies behind the attention" in right.text()
+    wrong = feedback_of("attention-on-unnormed", "3b.2")
+    assert "behind the attention" not in wrong.text()
+
+
+@pytest.mark.parametrize("line", ["3a.3", "3a.4", "3b.2"])
+def test_the_reference_is_shown_nothing(line):
+    assert feedback_of("reference", line) is None
+
+
+def test_pictures_are_drawn_only_where_they_are_needed():
+    script = (
+        "import sys\nfrom autograder import plugin, attention_verdicts, encoder_verdicts\n"
+        "assert 'matplotlib' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
+
+
+def test_both_maps_share_a_colour_scale_and_the_difference_is_white_at_zero():
+    got, expected = torch.rand(7, 7) - 0.5, torch.rand(7, 7)
+    figure = difference_panels(got, expected, "A title")
+    figure.draw_without_rendering()
+    panels = figure.axes[:3]
+    first, second, difference = (axes.get_images()[0].get_clim() for axes in panels)
+    assert first == second == (float(got.min()), float(max(got.max(), expected.max())))
+    assert difference[0] == -difference[1] == -float((got - expected).abs().max())
+    assert [axes.get_title() for axes in panels] == ["yours", "expected", "yours - expected"]
+    for axes in panels:
+        box = axes.get_window_extent()
+        assert box.width == pytest.approx(box.height, rel=0.02)
+
+
+@pytest.mark.parametrize("pictures", [True, False])
+def test_maps_of_the_vision_transformer_with_wrong_rows_are_shown(pictures):
+    rules = assignments.load().model_copy(update={"pictures": pictures})
+    maps = torch.rand(1, verdicts.HEADS, verdicts.TOKENS, verdicts.TOKENS)
+    with pytest.raises(Rejected, match="don't sum to one") as rejected:
+        verdicts.check_attention_maps(Judgement(0.99, 0.99, maps, "student"), rules)
+    assert len(rejected.value.feedback.pictures) == pictures
+
+
+def linear(place, inputs, outputs):
+    arguments = {"in_features": inputs, "out_features": outputs, "bias": True}
+    return Layer("Linear", str(place), True, arguments, None)
+
+
+def test_too_many_parameters_are_listed_layer_by_layer():
+    layers = LayerList((linear(0, 784, 100), linear(1, 100, 10)))
+    with pytest.raises(Rejected, match="29,511 parameters too many") as rejected:
+        verdicts.check_parameters(layers, assignments.load().cnn)
+    assert rejected.value.feedback.table == (
+        ("layer", "parameters"),
+        ("Linear (layer 0)", "78,500"),
+        ("Linear (layer 1)", "1,010"),
+        ("all", "79,510"),
+    )
+
+
+def test_a_table_stands_in_columns_between_what_is_said_and_the_notes():
+    feedback = Feedback("Headline.", table=(("a", "long"), ("<b>", "1")), notes=("Note.",))
+    assert feedback.lines() == ["Headline.", "a    long", "<b>     1", "Note."]
+    assert feedback.html() == (
+        "<p>Headline.</p><pre>a    long<br>&lt;b&gt;     1</pre><p>Note.</p>"
+    )
+    assert aligned(()) == []
+    assert Feedback("Headline.").html() == "<p>Headline.</p>"
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "head"),
+    [
+        ([[0.9, 0.96]], ("epoch", "training loss", "validation loss", "test accuracy")),
+        (
+            [[0.9], [0.96]],
+            ("seed", "epoch", "training loss", "validation loss", "test accuracy"),
+        ),
+    ],
+    ids=["one seed", "two seeds"],
+)
+def test_a_training_is_told_epoch_by_epoch(accuracies, head):
+    trials = [
+        Trial(seed, [Epoch(n, 0.5, 0.25, 0.9, 0.9) for n, _ in enumerate(found, start=1)], found)
+        for seed, found in enumerate(accuracies)
+    ]
+    model = Model(LayerList((linear(0, 784, 10),)), Training(learning_rate=1e-3), "")
+    rules = assignments.load().model_copy(update={"pictures": False})
+    with pytest.raises(Rejected, match=r"96\.00%") as rejected:
+        verdicts.judge_training(
+            TrainingResult(trials, "missed"), rules.fully_connected.training, "It", rules, model
+        )
+    assert rejected.value.points == 2
+    table = rejected.value.feedback.table
+    assert table[0] == head
+    assert len(table) == 3
+    assert table[2][-3:] == ("0.5000", "0.2500", "96.00%")
+
+
+def history(*rows):
+    lines = ["epoch,train_loss,validation_loss", *(f"{n},{rest}" for n, rest in rows)]
+    return "\n".join(lines).encode()
+
+
+def test_one_epoch_is_told_in_the_singular():
+    text = loss_history.check_history(history((1, "0.5,0.25")), "fc").text()
+    assert text.startswith("Right: 1 epoch (fewer than 10 are fine); the training loss goes from")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (history((1, "0.5,nan")), "validation_loss in row 1 is not a finite number"),
+        (history((1, "0.5")), "Got: nothing"),
+        (history((1, "1,1"), (3, "1,1")), "the epochs are not numbered 1, 2, 3"),
+        (b"epoch,train_loss\n1,0.5\n", "has no column validation_loss"),
+        (b"\xff\xfe\x00", "can't be read"),
+    ],
+    ids=["NaN", "cut off", "a gap", "one set", "not text"],
+)
+def test_a_history_that_is_rejected_says_what_to_do_next(content, said):
+    with pytest.raises(Rejected) as rejected:
+        loss_history.check_history(content, "fc")
+    assert said in rejected.value.feedback.text()
+    assert rejected.value.feedback.next_step
+
+
+def test_a_linear_layer_that_does_not_fit_is_told_in_plain_numbers():
+    flatten = Layer("Flatten", "0", True, {"start_dim": 1, "end_dim": -1}, None)
+    layers = LayerList((flatten, linear(1, 784, 50), linear(2, 40, 10)))
+    with pytest.raises(ModelProblem, match="it is made for 40 inputs, and 50 come in"):
+        layers.build()
+
+
+def test_few_units_are_named_as_too_few_and_few_channels_are_not():
+    relu = Layer("ReLU", "1", True, {}, None)
+    convolution = Layer("Conv2d", "0", True, {"out_channels": 6}, None)
+    result = TrainingResult([Trial(0, [], [])], "missed")
+
+    def finding(first):
+        layers = LayerList((first, relu, linear(2, 600, 10)))
+        return known.why_inaccurate(layers, Training(learning_rate=1e-3), result)
+
+    assert finding(linear(0, 784, 6)).mistakes == (known.TOO_SMALL,)
+    assert finding(convolution) is None
