@@ -4,6 +4,7 @@
     python benchmarks/run.py grade      the whole grade, against the course's way
     python benchmarks/run.py small      the whole grade in the smallest container (needs root)
     python benchmarks/run.py starting   what starting costs: imports, zygote, workers
+    python benchmarks/run.py confining  what confinement costs: with every layer, with none
     python benchmarks/run.py failing    submissions that never learn, or never return
     python benchmarks/run.py report     docs/performance.md from all of these
 
@@ -52,6 +53,7 @@ def main() -> None:
         "grade": whole_grade,
         "small": small_container,
         "starting": starting,
+        "confining": confining,
         "failing": failing,
     }
     wanted = sys.argv[1] if len(sys.argv) == 2 else ""
@@ -222,6 +224,32 @@ def starting() -> dict[str, float]:
     }
 
 
+def confining() -> dict[str, float]:
+    """Parts 3a to 3c of the reference in turn with every layer of confinement and with none.
+
+    The worker with the most processor time is the one that trains the Vision Transformer.
+    """
+    held: list[dict[str, Any]] = []
+    free: list[dict[str, Any]] = []
+    for _ in range(PAIRS):
+        for runs, options in (
+            (held, ()),
+            (free, ("--without", "user,landlock,seccomp", "--unsafe-local")),
+        ):
+            runs.append(graded(ROOT / "solutions" / "reference", "--only", "3a,3b,3c", *options))
+
+    def training(run: dict[str, Any]) -> float:
+        return max(float(one["cpu_seconds"]) for one in run["workers"])
+
+    pairs = list(zip(held, free, strict=True))
+    return {
+        "seconds_held": statistics.median(run["seconds"] for run in held),
+        "seconds_free": statistics.median(run["seconds"] for run in free),
+        "more_seconds": statistics.median(h["seconds"] - f["seconds"] for h, f in pairs),
+        "training_ratio": statistics.median(training(h) / training(f) for h, f in pairs),
+    }
+
+
 def failing() -> dict[str, float]:
     """Seconds that submissions take which never learn, or whose code never returns."""
     reference = ROOT / "solutions" / "reference"
@@ -276,6 +304,17 @@ def page(record: dict[str, Any]) -> Iterator[str]:
             f"Importing torch takes {found['import_torch']:.2f} s, a whole run that grades 1a alone "
             f"{found['run_of_1a']:.2f} s, a confined worker {1e3 * found['worker_cpu_seconds']:.0f} ms "
             "of processor time with all that it is asked."
+        )
+    if "confining" in record:
+        found = record["confining"]
+        yield ""
+        yield "## Confinement (`python benchmarks/run.py confining`)"
+        yield ""
+        yield (
+            f"Parts 3a to 3c take {found['seconds_held']:.1f} s with every layer and "
+            f"{found['seconds_free']:.1f} s with none, {found['more_seconds']:+.2f} s in the median of "
+            f"{PAIRS} pairs; the Vision Transformer's training takes {found['training_ratio']:.3f} "
+            "times the processor time."
         )
     if "failing" in record:
         yield ""
