@@ -91,5 +91,6 @@ def showing(rejected: Rejected, pair: MapPair | None, pictures: bool) -> Rejecte
     )
     if pictures and pair.largest >= LEAST_SHOWN:
         title = "Attention weights for one of the grader's random inputs"
-        feedback = feedback.showing(difference_picture(*pair.most_different(), title))
+        picture = difference_picture(*pair.most_different(), title)
+        feedback = feedback.showing(picture) if picture else feedback
     return Rejected(feedback, rejected.points)

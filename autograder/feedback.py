@@ -184,7 +184,9 @@ def _of_exception(error: StudentCodeRaised) -> Feedback:
     if error.type == "Refusal":
         starts_with_name = "." in message.partition(" ")[0] or "(" in message.partition(" ")[0]
         first = message[:1] if starts_with_name else message[:1].upper()
-        return Feedback(f"{first}{message[1:]}.")
+        return Feedback(
+            f"{first}{message[1:]}.", next_step="Compare with the template, or run: python check.py"
+        )
     if error.type == "NotImplementedError":
         return Feedback(
             f"Not done yet{place}: this function still raises NotImplementedError.",

@@ -30,7 +30,10 @@ from autograder.gradescope import LeaderboardEntry, Results, TestResult
 from autograder.intake import Submission
 from autograder.sandbox.errors import WorkerError
 
-NOT_REACHED = Feedback("Not reached: the grader was stopped before this line.")
+NOT_REACHED = Feedback(
+    "Not reached: the grader was stopped before this line.",
+    next_step="Submit again. If it stays so, ask the course staff: they see what took the time.",
+)
 GRADER_FAULT = Feedback(
     "This line could not be graded, through a fault of the grader and not of yours. "
     "The course staff can see what happened; your points are theirs to set right."

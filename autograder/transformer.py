@@ -88,9 +88,12 @@ def train_briefly(
         problem = well_formed(losses, (brief.steps,))
         if problem is not None:
             raise reject(
-                "The brief training gave losses that are no numbers.",
-                got=f"the losses' list {problem.text}",
+                "The loss became NaN or infinite in the grader's brief training.",
+                got=f"the list of losses {problem.text}",
+                expected="a finite loss at each step",
                 likely="a division by zero, or a softmax that overflows",
+                next_step="Start with the lines of 3a and 3b; then print the largest number behind "
+                "each step of your layer.",
             )
         accuracy = _accuracy(worker, assignment, data.test.first(brief.test_images), None)
         attention = _last_attention(worker, assignment, data)
@@ -125,6 +128,7 @@ def judge_weights(
             "artifacts/vit/weights.safetensors can't be read.",
             got=str(problem),
             expected="the file that train.py writes",
+            next_step="Run: python train.py vit, and submit the file as it is.",
         ) from None
     if own_head is not None and own_head.is_right:
         return _judge(sandbox, assignment, data, state, "student", generator, say)

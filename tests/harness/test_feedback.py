@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from autograder import assignment as assignments
-from autograder import loss_history, verdicts
+from autograder import loss_history, report, verdicts
 from autograder.attention_panels import difference_panels
 from autograder.diagnosis import models as known
 from autograder.examination import Model
@@ -102,20 +102,33 @@ def test_the_reference_is_shown_nothing(line):
 
 def test_pictures_are_drawn_only_where_they_are_needed():
     script = (
-        "import sys\nfrom autograder import plugin, attention_verdicts, encoder_verdicts\n"
+        "import sys, torch\nfrom autograder import plugin, attention_verdicts, encoder_verdicts\n"
+        "from autograder.report import difference_picture\n"
+        "assert difference_picture(torch.eye(7), torch.ones(7, 7) / 7, 'A title').png\n"
         "assert 'matplotlib' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
 
 
+def test_a_picture_that_cannot_be_drawn_is_left_out(monkeypatch):
+    monkeypatch.setattr(report, "PANELS", "autograder.missing")
+    report._drawn.cache_clear()
+    feedback = feedback_of("no-scale", "3a.4")
+    assert feedback.pictures == ()
+    assert any(NOTE in note for note in feedback.notes)
+    report._drawn.cache_clear()
+
+
 def test_both_maps_share_a_colour_scale_and_the_difference_is_white_at_zero():
     got, expected = torch.rand(7, 7) - 0.5, torch.rand(7, 7)
-    figure = difference_panels(got, expected, "A title")
+    figure = difference_panels(got.tolist(), expected.tolist(), "A title")
     figure.draw_without_rendering()
     panels = figure.axes[:3]
     first, second, difference = (axes.get_images()[0].get_clim() for axes in panels)
-    assert first == second == (float(got.min()), float(max(got.max(), expected.max())))
-    assert difference[0] == -difference[1] == -float((got - expected).abs().max())
+    largest = float((got - expected).abs().max())
+    highest = float(max(got.max(), expected.max()))
+    assert first == second == pytest.approx((float(got.min()), highest))
+    assert difference == pytest.approx((-1 * largest, largest))
     assert [axes.get_title() for axes in panels] == ["yours", "expected", "yours - expected"]
     for axes in panels:
         box = axes.get_window_extent()
