@@ -158,7 +158,7 @@ class Grader:
     """
 
     def __init__(self, trainings: Path | None) -> None:
-        self.assignment = assignments.load()
+        self.assignment = assignments.load().model_copy(update={"pictures": False})
         self.limits = Limits(**self.assignment.worker.model_dump())
         self._with_training = trainings is not None
         self._shared = SharedTrainings(trainings) if trainings is not None else None
