@@ -92,7 +92,7 @@ def package(
 
     try:
         for file, size in make_packages(into):
-            print(f"{file}  {size / 1e6:.1f} MB")
+            print(f"{file}  {size / 1e6:.2f} MB")
     except DataError as problem:
         raise _usage(str(problem)) from None
 

@@ -170,11 +170,12 @@ class Examination:
 
     def heads(self) -> str:
         """Whose heads the Vision Transformer is built on: "student" or "harness"."""
-        return "harness" if self.own_head() is None else "student"
+        own = self.own_head()
+        return "student" if own is not None and own.returns_weights else "harness"
 
     def head_note(self) -> str:
         """A sentence for lines that stand on the harness's head, else nothing."""
-        if self.own_head() is not None:
+        if self.heads() == "student":
             return ""
         return (
             "Your SingleHeadAttention is not right yet (question 3a), so this was graded with "

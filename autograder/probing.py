@@ -108,6 +108,14 @@ class HeadProbe:
         """Whether the head can be built on: it computes and returns what the reference does."""
         return self.roles is not None and self.base.in_order and self.float64_problem is None
 
+    @property
+    def returns_weights(self) -> bool:
+        """Whether what it returns beside its output are the attention weights."""
+        got, roles = self.base.attention, self.roles
+        if got is None or roles is None:
+            return False
+        return compare(got, self.expected(self.base, roles).attention) is None
+
     def difference(self, case: HeadCase, roles: HeadRoles) -> Difference | None:
         """How the student's output differs from the reference's under one reading."""
         return compare(case.out, self.expected(case, roles).out)
