@@ -46,7 +46,7 @@ from provided.conditions import (
     two_results,
 )
 from provided.experiments import in_short, layer_in_short
-from provided.slots import place_of, still_to_write
+from provided.slots import layer_name, place_of, still_to_write
 from provided.source_rules import CONTAINERS, HEAD_LAYERS, forbidden_in_head, forbidden_in_layer
 
 HERE = Path(__file__).resolve().parent
@@ -253,7 +253,8 @@ def need_head_parts(head: nn.Module) -> None:
 
 def check_layer() -> Iterator[str]:
     """Question 3b: rules, and what holds for every encoder layer."""
-    build = attribute("ViTLayer", student_module("encoder"))
+    encoder = student_module("encoder")
+    build = attribute(layer_name(encoder), encoder)
     found = forbidden_in_layer((HERE / "encoder.py").read_text(encoding="utf-8"))
     if found:
         raise Problem(f"encoder.py, {'; '.join(found[:3])}: not allowed in this question.")

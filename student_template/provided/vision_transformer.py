@@ -10,10 +10,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from encoder import ViTLayer
+import encoder
 from provided.mnist import CLASSES, IMAGE_SIZE
+from provided.slots import layer_name
 from provided.training import Training
 
+ViTLayer = getattr(encoder, layer_name(encoder))
 VIT_TRAINING = Training(learning_rate=1e-3, schedule="one_cycle")
 
 

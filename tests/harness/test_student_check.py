@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 import time
@@ -15,6 +14,9 @@ from safetensors.torch import save_file
 
 from autograder import rules
 from autograder.intake import OTHER_NAMES, take, wanted
+from autograder.sandbox import answerer
+from autograder.solutions import load_solutions
+from provided.slots import LAYER_NAMES
 
 from .student_copy import REFERENCE, ROOT, replace, run, solved, untouched
 
@@ -328,20 +330,43 @@ def test_correct_work_written_differently_has_nothing_to_mend(template, file, ol
     assert ended.status == 0, ended.output
 
 
-# The grader finds the layer under this name too; the given Vision Transformer doesn't.
-OTHER_NAME = "other-class-name"
+# Weights of its own for an alternative whose parameters aren't the reference's, then the check.
+CHECK_WITH_WEIGHTS = """
+import sys
+from pathlib import Path
+
+from safetensors.torch import save_file
+
+import check
+
+weights = Path("artifacts/vit/weights.safetensors")
+if not weights.exists():
+    from provided.vision_transformer import VisionTransformer
+
+    save_file({name: v.clone() for name, v in VisionTransformer().state_dict().items()}, weights)
+sys.exit(check.main([]))
+"""
+ALTERNATIVES = load_solutions(["alternatives"])
 
 
-def test_every_correct_alternative_has_nothing_to_mend(tmp_path):
-    for alternative in sorted((SOLUTIONS / "alternatives").iterdir()):
-        if alternative.name == OTHER_NAME:
-            continue
-        folder = solved(tmp_path / alternative.name)
-        shutil.copytree(alternative, folder, dirs_exist_ok=True)
-        ended = run(folder, "check.py")
-        # The reference's trained weights fit the reference's parameter names alone.
-        mend = [line for line in problems(ended.output) if "doesn't fit your code" not in line[2]]
-        assert mend == [], f"{alternative.name}: {mend}"
+@pytest.mark.parametrize("solution", ALTERNATIVES, ids=lambda solution: solution.name)
+def test_every_correct_alternative_has_nothing_to_mend(tmp_path, solution):
+    folder = solution.assemble(untouched(tmp_path / "hw5"))
+    (folder / "check_with_weights.py").write_text(CHECK_WITH_WEIGHTS)
+    ended = run(folder, "check_with_weights.py")
+    assert problems(ended.output) == []
+    assert ended.status == 0, ended.output
+
+
+def test_a_layer_under_an_unknown_name_is_not_found(template):
+    replace(template / "encoder.py", "class ViTLayer", "class Layer")
+    (found,) = problems(run(template, "check.py", "3b").output)
+    assert found[2] == "encoder.py defines no ViTLayer."
+    assert "ViTLayer" in problems(run(template, "check.py", "3c").output)[0][2]
+
+
+def test_the_layers_names_are_those_that_the_grader_finds():
+    assert LAYER_NAMES == answerer.LAYER_NAMES
 
 
 def test_the_rules_about_source_are_the_graders(tmp_path):
