@@ -2,16 +2,18 @@
 
 Each function returns a matplotlib Figure: show it in a notebook by naming it last in a
 cell, or save it with figure.savefig("name.png"). They are drawn at the width of a text
-column, so they need no shrinking.
+column, 9 cm, where no letter is smaller than 6 points: put them in without shrinking them.
 """
 
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import (
     FixedLocator,
@@ -28,8 +30,10 @@ from provided.training import Epoch
 # Okabe and Ito's palette, which stays distinct under colour blindness.
 BLUE, ORANGE, GREEN, GRAY = "#0072B2", "#D55E00", "#009E73", "#666666"
 MARKS = {"fc": (BLUE, "o"), "cnn": (ORANGE, "s"), "vit": (GREEN, "^")}
-WIDTH = 5.0  # inches
-DOTS_PER_INCH = 150
+WIDTH = 9 / 2.54  # inches
+DOTS_PER_INCH = 220
+LETTERS = 48  # of a title in one line
+LARGE, MEDIUM, SMALL = 9, 8, 7  # points: titles, axes, numbers on axes and legends
 SMOOTHED = 20  # steps
 WIDE_RANGE = 10  # times the lowest loss: from here on a log scale shows more
 MOST_RUNS = 30  # that one picture shows
@@ -41,8 +45,10 @@ def loss_curves(epochs: Sequence[Epoch], title: str) -> Figure:
     numbers = [epoch.epoch for epoch in epochs]
     training = [epoch.train_loss for epoch in epochs]
     validation = [epoch.validation_loss for epoch in epochs]
-    axes.plot(numbers, training, "o-", color=BLUE, markersize=4, label="training")
-    axes.plot(numbers, validation, "s--", color=ORANGE, markersize=4, label="validation")
+    axes.plot(numbers, training, "o-", color=BLUE, markersize=3, linewidth=1.2, label="training")
+    axes.plot(
+        numbers, validation, "s--", color=ORANGE, markersize=3, linewidth=1.2, label="validation"
+    )
     known = [index for index, loss in enumerate(validation) if math.isfinite(loss)]
     if known:
         best = min(known, key=validation.__getitem__)
@@ -50,7 +56,7 @@ def loss_curves(epochs: Sequence[Epoch], title: str) -> Figure:
             numbers[best],
             validation[best],
             "o",
-            markersize=11,
+            markersize=8,
             markerfacecolor="none",
             markeredgecolor=GRAY,
             label=f"best epoch: {numbers[best]} ({validation[best]:.3f})",
@@ -59,7 +65,7 @@ def loss_curves(epochs: Sequence[Epoch], title: str) -> Figure:
     _finish(axes, title, "epoch", f"mean cross entropy (nats{scale})")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.set_xlim(numbers[0] - 0.4, numbers[-1] + 0.4)
-    axes.legend(frameon=False, fontsize=8, loc="best")
+    axes.legend(frameon=False, fontsize=SMALL, loc="best")
     return figure
 
 
@@ -70,12 +76,12 @@ def step_losses(losses: Sequence[float], title: str) -> Figure:
     half = SMOOTHED // 2
     windows = [losses[max(0, step - half) : step + half] for step in steps]
     smooth = [sum(window) / len(window) for window in windows]
-    axes.plot(steps, losses, color=BLUE, linewidth=0.6, alpha=0.5, label="each step")
-    axes.plot(steps, smooth, color=ORANGE, label=f"mean of {SMOOTHED} steps")
+    axes.plot(steps, losses, color=BLUE, linewidth=0.5, alpha=0.6, label="each step")
+    axes.plot(steps, smooth, color=ORANGE, linewidth=1.2, label=f"mean of {SMOOTHED} steps")
     _finish(axes, title, "step", "cross entropy (nats)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.set_ylim(bottom=0)
-    axes.legend(frameon=False, fontsize=8, loc="best")
+    axes.legend(frameon=False, fontsize=SMALL, loc="best")
     return figure
 
 
@@ -84,8 +90,12 @@ def attention_maps(maps: Tensor, title: str) -> Figure:
     heads, last = len(maps), maps.shape[-1] - 1
     columns = min(4, heads)
     rows = -(-heads // columns)
+    beside = 1.06  # inches for labels and the colour bar
+    panel = (WIDTH - beside) / max(2, columns)
     figure = Figure(
-        figsize=(1.6 * columns + 1.0, 1.68 * rows + 0.6), dpi=DOTS_PER_INCH, layout="constrained"
+        figsize=(panel * columns + beside, (panel + 0.15) * rows + 0.5),
+        dpi=DOTS_PER_INCH,
+        layout=ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02),
     )
     panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     highest = float(maps.max())
@@ -96,16 +106,18 @@ def attention_maps(maps: Tensor, title: str) -> Figure:
         image = axes.imshow(
             maps[index].tolist(), cmap="viridis", vmin=0, vmax=highest, interpolation="nearest"
         )
-        axes.set_title(f"head {index + 1}", fontsize=9, pad=3)
-        axes.xaxis.set_major_locator(FixedLocator(range(0, last + 1, max(1, last // 4))))
-        axes.yaxis.set_major_locator(FixedLocator(range(0, last + 1, max(1, last // 4))))
-        axes.tick_params(labelsize=7, length=2)
-    figure.supxlabel("token looked at (0: class token)", fontsize=9)
-    figure.supylabel("token that looks", fontsize=9)
-    figure.suptitle(title, fontsize=10)
-    bar = figure.colorbar(image, ax=panels, shrink=0.9, aspect=30, pad=0.02)
-    bar.set_label("attention weight", fontsize=9)
-    bar.ax.tick_params(labelsize=8)
+        axes.set_title(f"head {index + 1}", fontsize=SMALL, pad=2)
+        axes.xaxis.set_major_locator(FixedLocator(range(0, last + 1, max(1, last // 2))))
+        axes.yaxis.set_major_locator(FixedLocator(range(0, last + 1, max(1, last // 2))))
+        axes.tick_params(labelsize=6, length=1.5, width=0.5, pad=1.5)
+        axes.spines[:].set_linewidth(0.5)
+    figure.supxlabel("token looked at (0: class token)", fontsize=MEDIUM)
+    figure.supylabel("token that looks", fontsize=MEDIUM)
+    figure.suptitle(textwrap.fill(title, LETTERS), fontsize=LARGE)
+    bar = figure.colorbar(image, ax=panels, shrink=0.95, aspect=25, pad=0.02)
+    bar.set_label("attention weight", fontsize=MEDIUM)
+    bar.ax.tick_params(labelsize=6, length=1.5, width=0.5, pad=1.5)
+    bar.outline.set_linewidth(0.5)
     return figure
 
 
@@ -113,14 +125,14 @@ def digits(images: Split) -> Figure:
     """Some images in rows of eight, their digit above each."""
     columns = 8
     rows = max(1, -(-len(images) // columns))
-    figure = Figure(figsize=(WIDTH, rows * 0.85), dpi=DOTS_PER_INCH, layout="constrained")
+    figure = Figure(figsize=(WIDTH, rows * 0.58), dpi=DOTS_PER_INCH, layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False)
     pictures, labels = images.images, images.labels
     for index, axes in enumerate(panels.flat):
         axes.set_axis_off()
         if index < len(images):
             axes.imshow(pictures[index].tolist(), cmap="gray", vmin=0, vmax=255)
-            axes.set_title(str(int(labels[index])), fontsize=9, pad=2)
+            axes.set_title(str(int(labels[index])), fontsize=MEDIUM, pad=1.5)
     return figure
 
 
@@ -130,14 +142,16 @@ def patches(image: Tensor, size: int = 7) -> Figure:
     axes = figure.subplots()
     axes.imshow(image.tolist(), cmap="gray", vmin=0, vmax=255)
     across = image.shape[1] // size
+    label = {"facecolor": ORANGE, "edgecolor": "none", "pad": 1.2}
     for number in range(across * (image.shape[0] // size)):
         row, column = divmod(number, across)
-        corner = (column * size - 0.5, row * size - 0.5)
-        axes.add_patch(Rectangle(corner, size, size, fill=False, edgecolor=ORANGE, linewidth=0.8))
+        left, top = column * size - 0.5, row * size - 0.5
+        axes.add_patch(Rectangle((left, top), size, size, fill=False, edgecolor=ORANGE))
         axes.text(
-            corner[0] + 0.5, corner[1] + 0.5, str(number + 1), color=ORANGE, fontsize=7, va="top"
-        )
-    axes.set_title("tokens (0: class token)", fontsize=9)
+            left + 0.3, top + 0.3, f"{number + 1}", color="white", fontsize=SMALL,
+            ha="left", va="top", bbox=label,
+        )  # fmt: skip
+    axes.set_title("tokens (0: class token)", fontsize=LARGE)
     axes.set_axis_off()
     return figure
 
@@ -146,7 +160,7 @@ def experiments_plot(rows: Sequence[Mapping[str, str]]) -> Figure:
     """A line for each of your runs, the newest at the bottom: its accuracy on both sets."""
     shown = list(enumerate(rows, start=1))[-MOST_RUNS:]
     figure = Figure(
-        figsize=(WIDTH, 1.25 + 0.2 * len(shown)), dpi=DOTS_PER_INCH, layout="constrained"
+        figsize=(WIDTH, 1.0 + 0.25 * len(shown)), dpi=DOTS_PER_INCH, layout="constrained"
     )
     axes = figure.subplots()
     labelled: set[str] = set()
@@ -157,20 +171,31 @@ def experiments_plot(rows: Sequence[Mapping[str, str]]) -> Figure:
         low, high = min(low, validation, test), max(high, validation, test)
         label = None if row["model"] in labelled else f"{row['model']}, test"
         labelled.add(row["model"])
+        axes.axhline(number, color="#dddddd", linewidth=0.5, zorder=0)
         axes.plot([validation, test], [number] * 2, color=color, linewidth=0.8, alpha=0.5)
-        axes.plot(validation, number, mark, color=color, markerfacecolor="white", markersize=5)
-        axes.plot(test, number, mark, color=color, markersize=5, label=label)
-    axes.plot([], [], "o", color=GRAY, markerfacecolor="white", label="validation")
-    axes.set_yticks([number for number, _ in shown], [_run_label(n, row) for n, row in shown])
+        axes.plot(test, number, mark, color=color, markersize=4, label=label)
+        axes.plot(validation, number, mark, color=color, markerfacecolor="white", markersize=4)
+    axes.plot([], [], "o", color=GRAY, markerfacecolor="white", markersize=4, label="validation")
     margin = max(0.3, 0.06 * (high - low))
     axes.set_xlim(low - margin, min(100, high + margin))
-    axes.set_ylim(shown[-1][0] + 0.7, shown[0][0] - 0.7)
+    axes.set_ylim(shown[-1][0] + 0.5, shown[0][0] - 0.9)
     _finish(axes, "What was tried", "accuracy (%)", "")
-    axes.tick_params(axis="y", labelsize=7, length=0)
-    axes.grid(axis="y", color="#dddddd", linewidth=0.5)
-    axes.set_axisbelow(True)
-    figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=4)
+    axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    _labels_above(axes, {number: _run_label(number, row) for number, row in shown})
+    figure.legend(
+        frameon=False, fontsize=SMALL, loc="outside lower center", ncols=4,
+        handletextpad=0.2, columnspacing=1.2,
+    )  # fmt: skip
     return figure
+
+
+def _labels_above(axes: Axes, labels: Mapping[int, str]) -> None:
+    """Name each line of a picture inside it, above the line, where there is room to write."""
+    axes.set_yticks([number - 0.4 for number in labels], list(labels.values()))
+    axes.tick_params(axis="y", labelsize=6.5, length=0, pad=-3)
+    for label in axes.get_yticklabels():
+        label.set_horizontalalignment("left")
+    axes.spines["left"].set_visible(False)
 
 
 def _loss_axis(axes: Axes, losses: Sequence[float]) -> str:
@@ -197,13 +222,13 @@ def _run_label(number: int, row: Mapping[str, str]) -> str:
 
 
 def _one_panel() -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(WIDTH, 3.2), dpi=DOTS_PER_INCH, layout="constrained")
+    figure = Figure(figsize=(WIDTH, 2.6), dpi=DOTS_PER_INCH, layout="constrained")
     return figure, figure.subplots()
 
 
 def _finish(axes: Axes, title: str, across: str, up: str) -> None:
-    axes.set_title(title, fontsize=10)
-    axes.set_xlabel(across, fontsize=9)
-    axes.set_ylabel(up, fontsize=9)
-    axes.tick_params(labelsize=8)
+    axes.set_title(textwrap.fill(title, LETTERS), fontsize=LARGE)
+    axes.set_xlabel(across, fontsize=MEDIUM)
+    axes.set_ylabel(up, fontsize=MEDIUM)
+    axes.tick_params(labelsize=SMALL)
     axes.spines[["top", "right"]].set_visible(False)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
 import torch
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from provided import plots
 from provided.mnist import Split
@@ -88,3 +91,98 @@ def test_every_run_has_a_line_that_says_what_it_was(count):
     labels = [label.get_text() for label in axes.get_yticklabels()]
     assert len(labels) == min(count, plots.MOST_RUNS)
     assert labels[-1] == f"{count}: fc, rate 0.003 one cycle, 10 epochs"
+
+
+COLUMN = 9 / 2.54  # inches, a text column
+SMALLEST = 6  # points
+
+
+def hidden(figure) -> set[Text]:
+    """Texts of a figure that aren't drawn: of axes without a frame, of ticks outside of view."""
+    found: set[Text] = set()
+    for axis in [axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)]:
+        low, high = sorted(axis.get_view_interval())
+        for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]:
+            if not axis.axes.axison or not low <= tick.get_loc() <= high:
+                found |= set(tick.findobj(Text))
+    return found
+
+
+def unreadable(figure) -> list[str]:
+    """Texts of a figure that are too small, or that its border cuts off."""
+    drawn(figure)
+    left_out = hidden(figure)
+    page = figure.bbox
+    found = []
+    for text in figure.findobj(Text):
+        box = text.get_window_extent()
+        if text in left_out or not text.get_text() or not text.get_visible():
+            continue
+        inside = box.x0 > -1 and box.y0 > -1 and box.x1 < page.x1 + 1 and box.y1 < page.y1 + 1
+        if text.get_fontsize() < SMALLEST or not inside:
+            found.append(text.get_text())
+    return found
+
+
+def runs(count: int) -> list[dict[str, str]]:
+    models = ("fc", "cnn", "vit")
+    return [
+        {
+            "model": models[n % 3], "learning_rate": "0.00123", "schedule": "one_cycle",
+            "epochs": "10", "validation_accuracy": f"0.9{n % 10}", "test_accuracy": f"0.9{n % 7}",
+        }
+        for n in range(count)
+    ]  # fmt: skip
+
+
+LONG = "Fully connected network, trained by the grader"
+MAPS = "Last layer's attention, first validation image"
+GRADERS = "Last layer, first validation image (weights after a moment)"
+IMAGES = Split.of(torch.zeros(24, 28, 28, dtype=torch.uint8), torch.arange(24) % 10)
+PICTURES = {
+    "losses": lambda: plots.loss_curves(epochs(*(1 / n**2 for n in range(1, 11))), LONG),
+    "losses that hardly differ": lambda: plots.loss_curves(epochs(2.3, 2.2, 2.1), LONG),
+    "losses of one epoch": lambda: plots.loss_curves(epochs(0.5), LONG),
+    "steps": lambda: plots.step_losses([1 / n for n in range(1, 201)], LONG),
+    "attention maps": lambda: plots.attention_maps(torch.rand(8, 17, 17), MAPS),
+    "attention maps of the grader": lambda: plots.attention_maps(torch.rand(8, 17, 17), GRADERS),
+    "attention maps of 4 heads": lambda: plots.attention_maps(torch.rand(4, 17, 17), MAPS),
+    "digits": lambda: plots.digits(IMAGES),
+    "patches": lambda: plots.patches(IMAGES.images[0]),
+    "one run": lambda: plots.experiments_plot(runs(1)),
+    "some runs": lambda: plots.experiments_plot(runs(7)),
+    "many runs": lambda: plots.experiments_plot(runs(40)),
+}
+
+
+@pytest.mark.parametrize("make", PICTURES.values(), ids=PICTURES.keys())
+def test_pictures_fit_a_text_column_and_can_be_read_there(make):
+    figure = make()
+    assert figure.get_figwidth() <= COLUMN + 0.01
+    assert unreadable(figure) == []
+
+
+def test_texts_that_are_too_small_or_cut_off_are_found():
+    figure = Figure(figsize=(COLUMN, 2))
+    for place, size, text in ((0.1, 8, "fine"), (0.1, 5, "small"), (0.95, 8, "cut off")):
+        figure.text(place, 0.5, text, fontsize=size)
+    assert unreadable(figure) == ["small", "cut off"]
+
+
+@pytest.mark.parametrize("count", [1, 7, 40])
+def test_the_names_of_runs_cover_neither_each_other_nor_the_marks(count):
+    (axes,) = drawn(plots.experiments_plot(runs(count))).axes
+    names = [label.get_window_extent() for label in axes.get_yticklabels()]
+    assert all(upper.y0 > lower.y1 for upper, lower in itertools.pairwise(names))
+    marked = [line.get_window_extent() for line in axes.get_lines() if line.get_marker() != "None"]
+    assert len(marked) > 2 * len(names)
+    assert not any(name.overlaps(mark) for name in names for mark in marked)
+
+
+def test_numbers_of_patches_stand_out_from_white_and_from_black():
+    (axes,) = plots.patches(IMAGES.images[0]).axes
+    for text in axes.texts:
+        box = text.get_bbox_patch()
+        assert box.get_alpha() is None
+        assert text.get_color() == "white"
+        assert box.get_facecolor()[:3] != (1.0, 1.0, 1.0)
