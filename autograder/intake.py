@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from autograder.notebook import MAX_BYTES as MAX_NOTEBOOK_BYTES
-from autograder.notebook import NotebookError, read_notebook
+from autograder.notebook import NotebookError, is_stub, read_notebook
 
 CODE_FILES = ("models.py", "attention.py", "encoder.py")
 ANSWERS_FILE = "answers.yaml"
@@ -163,8 +163,16 @@ def _definitions(
     read: dict[str, bytes],
     notes: list[str],
 ) -> str:
-    """Fill in missing files from the notebook that defines most of them; returns its name."""
-    missing = [name for name in (*CODE_FILES, ANSWERS_FILE) if name not in read]
+    """Fill in missing files from the notebook that defines most of them; returns its name.
+
+    A file that is still the template's stub counts as missing.
+    """
+    missing = [
+        name
+        for name in (*CODE_FILES, ANSWERS_FILE)
+        if name not in read
+        or (name in CODE_FILES and is_stub(read[name].decode("utf-8", errors="replace")))
+    ]
     best: dict[str, str] = {}
     chosen, said = "", list[str]()
     for entry in _notebooks(entries, root) if missing else ():

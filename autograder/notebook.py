@@ -128,6 +128,21 @@ def read_notebook(content: bytes) -> Notebook:
     return notebook
 
 
+def is_stub(text: str) -> bool:
+    """Whether a code file is still as the template has it: every function only raises."""
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return bool(functions) and all(
+        isinstance(one.body[-1], ast.Raise)
+        and one.body[-1].exc is not None
+        and ast.unparse(one.body[-1].exc).startswith("NotImplementedError")
+        for one in functions
+    )
+
+
 def _code_cells(content: bytes) -> Iterator[tuple[int, str]]:
     """Number, from 1, and source of each code cell."""
     try:

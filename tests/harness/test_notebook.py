@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from autograder.intake import Submission, take
-from autograder.notebook import MAX_CODE, NotebookError, read_notebook
+from autograder.notebook import MAX_CODE, NotebookError, is_stub, read_notebook
 
-from .conftest import REFERENCE
+from .conftest import REFERENCE, TEMPLATE
 
 CODE = ("models.py", "attention.py", "encoder.py")
 
@@ -121,6 +121,31 @@ def test_a_code_file_wins_over_the_notebook(tmp_path):
     one = taken(in_folder(tmp_path, other, "attention.py"), tmp_path)
     assert one.code["attention.py"] == (REFERENCE / "attention.py").read_text()
     assert "Taken from the definitions in hw5.ipynb: models.py, encoder.py." in one.notes
+
+
+def test_a_stub_of_the_template_does_not_win_over_the_notebook(tmp_path):
+    folder = in_folder(tmp_path, reference_notebook())
+    for name in CODE:
+        shutil.copyfile(TEMPLATE / name, folder / name)
+    one = taken(folder, tmp_path)
+    assert "class SingleHeadAttention" in one.code["attention.py"]
+    assert all("NotImplementedError" not in text for text in one.code.values())
+
+
+def test_a_stub_stays_where_no_notebook_defines_its_slots(tmp_path):
+    folder = in_folder(tmp_path, notebook("x = 1"))
+    for name in CODE:
+        shutil.copyfile(TEMPLATE / name, folder / name)
+    one = taken(folder, tmp_path)
+    assert one.code == {name: (TEMPLATE / name).read_text() for name in CODE}
+
+
+def test_a_file_that_is_filled_in_halfway_is_no_stub():
+    stub = (TEMPLATE / "models.py").read_text()
+    assert is_stub(stub)
+    assert not is_stub(stub.replace("raise NotImplementedError", "return 1", 1))
+    assert not is_stub("x = 1")
+    assert not is_stub("def broken(:")
 
 
 def test_the_last_definition_counts_and_brings_what_it_needs():
