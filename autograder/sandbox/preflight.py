@@ -76,8 +76,11 @@ def _read(path: str | Path) -> bytes:
 
 
 def _append(path: str) -> None:
-    with open(path, "ab"):
-        pass
+    """Open a file for writing; where there is none yet, make another in its folder."""
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_APPEND))
+    except FileNotFoundError:
+        _create(str(Path(path).parent))
 
 
 def _create(folder: str) -> None:
