@@ -8,7 +8,8 @@ belongs to and a mix-up of axes can't hide.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,6 +19,41 @@ from autograder.sandbox.errors import WorkerError
 from autograder.sandbox.replies import ModuleReply, OutputsReply
 
 Shapes = dict[str, tuple[int, ...]]
+
+
+class Sized(Protocol):
+    """The sizes that a module is asked about."""
+
+    @property
+    def out_shape(self) -> tuple[int, ...]:
+        """Shape of the module's output."""
+
+
+Size = TypeVar("Size", bound=Sized)
+AnyCase = TypeVar("AnyCase", bound="Case[Any]")
+
+
+@dataclass(frozen=True)
+class Case(Generic[Size]):
+    """One pass through a student's module: what was sent, what came back."""
+
+    size: Size
+    values: dict[str, Tensor]
+    x: Tensor
+    upstream: Tensor
+    outputs: list[Tensor]
+    gradients: dict[str, Tensor]
+
+    @property
+    def out(self) -> Tensor:
+        """The output: the tensor of its shape, wherever it stands; else the first."""
+        shape = self.size.out_shape
+        return next((o for o in self.outputs if tuple(o.shape) == shape), self.outputs[0])
+
+    @property
+    def in_order(self) -> bool:
+        """Whether the output comes first."""
+        return self.out is self.outputs[0]
 
 
 def attempt(ask: Callable[..., Any], *arguments: Any) -> Any:
@@ -117,6 +153,26 @@ class Asker:
             if name.startswith("gradient:")
         }
         return outputs, gradients
+
+    def pass_through(
+        self,
+        parts: ModuleReply,
+        case: AnyCase,
+        training: bool = False,
+        gradients: bool = True,
+        seed: int | None = None,
+    ) -> AnyCase:
+        """A case's input passed forward and, if asked, a random gradient back from its output."""
+        dtype = case.x.dtype
+        outputs, _ = self.run(parts, case.values, case.x, {}, dtype, training, seed)
+        case = replace(case, outputs=outputs)
+        if not gradients:
+            return case
+        upstream = self.normal(tuple(case.out.shape), dtype)
+        place = next(i for i, output in enumerate(outputs) if output is case.out)
+        pulled = {f"upstream:{place}": upstream}
+        _, found = self.run(parts, case.values, case.x, pulled, dtype, training, seed)
+        return replace(case, upstream=upstream, gradients=found)
 
     def refuse(self, problem: str, doing: str) -> WorkerError:
         """End the worker over an answer that is not what was asked."""

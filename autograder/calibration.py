@@ -14,12 +14,10 @@ from pathlib import Path
 from autograder import mnist
 from autograder.assignment import Assignment, TrainingRules
 from autograder.examination import Examination, Kept, Model
-from autograder.intake import take
-from autograder.sandbox.client import Sandbox
-from autograder.sandbox.confine import Limits
 from autograder.solutions import Solution
 from autograder.training import Trainers, TrainingJob
-from autograder.transformer import DATA_FILES, train_briefly
+from autograder.transformer import train_briefly
+from autograder.validation import Grader
 
 UNREACHABLE = 1.01  # an accuracy that no model reaches: every epoch is trained
 RUN_SECONDS = 3_600
@@ -51,32 +49,25 @@ def calibrate(
     seeds: range,
     record: Path,
     assignment: Assignment,
-    workspace: Path,
     say: Callable[[str], None],
 ) -> None:
     """Train each solution's models with each seed; append what is missing to the record."""
-    workspace.chmod(0o711)  # the workers' user has to pass through
     done = {(run.submission, run.kind, run.seed) for run in read_record(record)}
-    for solution in solutions:
-        whole = solution.assemble(workspace / f"{solution.name}-whole")
-        submission = take(whole, workspace / solution.name)
-        limits = Limits(**assignment.worker.model_dump())
-        sandbox = Sandbox(submission.folder, limits, DATA_FILES)
-        trainers = Trainers()
-        examination = Examination(submission, assignment, sandbox, trainers=trainers)
-        try:
-            for kind in kinds:
-                for seed in seeds:
-                    if (solution.name, kind, seed) in done:
-                        continue
-                    accuracies = _one_run(examination, trainers, kind, seed)
-                    run = CalibrationRun(solution.name, kind, seed, accuracies)
-                    with record.open("a", encoding="utf-8") as file:
-                        file.write(json.dumps(asdict(run)) + "\n")
-                    say(f"{solution.name} {kind} seed {seed}: best {run.best:.4f}")
-        finally:
-            sandbox.close()
-            trainers.stop()
+    grader = Grader(None, assignment)
+    try:
+        for solution in solutions:
+            with grader.examine(solution) as examination:
+                for kind in kinds:
+                    for seed in seeds:
+                        if (solution.name, kind, seed) in done:
+                            continue
+                        accuracies = _one_run(examination, grader.trainers, kind, seed)
+                        run = CalibrationRun(solution.name, kind, seed, accuracies)
+                        with record.open("a", encoding="utf-8") as file:
+                            file.write(json.dumps(asdict(run)) + "\n")
+                        say(f"{solution.name} {kind} seed {seed}: best {run.best:.4f}")
+    finally:
+        grader.close()
 
 
 def _one_run(examination: Examination, trainers: Trainers, kind: str, seed: int) -> list[float]:

@@ -6,13 +6,16 @@ import re
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from autograder.gradescope import Metadata, Results
 from autograder.sandbox.confine import OPTIONAL_LAYERS
+
+if TYPE_CHECKING:
+    from autograder.solutions import Solution
 
 ON_GRADESCOPE = Path("/autograder/submission")
 GRADESCOPE_RESULTS = Path("/autograder/results/results.json")
@@ -111,13 +114,10 @@ def validate(
     """Prove the grader: grade all of solutions/ and compare with what is known; 1 if it differs."""
     from rich.progress import track
 
-    from autograder import solutions, validation, validation_report
+    from autograder import validation, validation_report
 
     console = Console(width=None if sys.stdout.isatty() else 140)
-    try:
-        chosen = solutions.load_solutions([name for name in only.split(",") if name])
-    except solutions.SolutionError as problem:
-        raise _usage(str(problem)) from None
+    chosen = _solutions([name for name in only.split(",") if name])
     outcomes = []
     for outcome in track(
         validation.validate(chosen, training), "validating", len(chosen), console=console
@@ -145,30 +145,17 @@ def calibrate(
     into: Annotated[Path, typer.Option(help="The folder for record and report.")] = Path("docs"),
 ) -> None:
     """Measure how often chance alone would fail a model; takes minutes per seed."""
-    import tempfile
-
-    from autograder import assignment, calibration, calibration_report, solutions
+    from autograder import assignment, calibration, calibration_report
 
     wanted = [kind for kind in kinds.split(",") if kind]
     if not set(wanted) <= set(calibration.KINDS):
         raise _usage(f"--kinds takes {', '.join(calibration.KINDS)}; got {kinds}")
-    try:
-        chosen = solutions.load_solutions(submissions)
-    except solutions.SolutionError as problem:
-        raise _usage(str(problem)) from None
+    chosen = _solutions(submissions)
     settings = assignment.load()
     record = into / "calibration.jsonl"
     into.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="autograder-") as workspace:
-        calibration.calibrate(
-            chosen,
-            wanted,
-            range(first_seed, first_seed + seeds),
-            record,
-            settings,
-            Path(workspace),
-            print,
-        )
+    seeds_wanted = range(first_seed, first_seed + seeds)
+    calibration.calibrate(chosen, wanted, seeds_wanted, record, settings, print)
     lines = calibration_report.report(calibration.read_record(record), settings)
     (into / "calibration.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(f"{into / 'calibration.md'}")
@@ -208,6 +195,16 @@ def _could_not_grade(fault: str) -> Results:
         "yours. The course staff can see what happened.",
         extra_data={"faults": {"grader": fault}},
     )
+
+
+def _solutions(names: list[str]) -> list[Solution]:
+    """The solutions that a command names; all of them for none."""
+    from autograder.solutions import SolutionError, load_solutions
+
+    try:
+        return load_solutions(names)
+    except SolutionError as problem:
+        raise _usage(str(problem)) from None
 
 
 def _usage(message: str) -> typer.Exit:

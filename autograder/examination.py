@@ -155,11 +155,8 @@ class Examination:
 
     def own_head(self) -> HeadProbe | None:
         """The probe of the student's own head where it is right, else None."""
-        try:
-            probe = self.head.get()
-        except WorkerError:
-            return None
-        return probe if probe.is_right else None
+        probe = self.own_head_or_none()
+        return probe if probe is not None and probe.is_right else None
 
     def own_head_or_none(self) -> HeadProbe | None:
         """The probe of the student's own head, right or wrong; None where it can't run."""
@@ -170,8 +167,8 @@ class Examination:
 
     def heads(self) -> str:
         """Whose heads the Vision Transformer is built on: "student" or "harness"."""
-        own = self.own_head()
-        return "student" if own is not None and own.returns_weights else "harness"
+        own = self.own_head_or_none()
+        return "student" if own is not None and own.can_stand else "harness"
 
     def head_note(self) -> str:
         """A sentence for lines that stand on the harness's head, else nothing."""

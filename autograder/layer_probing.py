@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from autograder import reference
-from autograder.asking import Asker, attempt, shapes_of
+from autograder.asking import Asker, Case, attempt, shapes_of
 from autograder.comparison import Difference, compare, well_formed
 from autograder.probing import HeadProbe
 from autograder.roles import Block, HeadRoles, LayerRoles, RolesUnclear, layer_candidates
@@ -52,26 +52,8 @@ class LayerSize:
 
 
 @dataclass(frozen=True)
-class LayerCase:
+class LayerCase(Case[LayerSize]):
     """One pass of a student's encoder layer: what was sent, what came back."""
-
-    size: LayerSize
-    values: dict[str, Tensor]
-    x: Tensor
-    upstream: Tensor
-    outputs: list[Tensor]
-    gradients: dict[str, Tensor]
-
-    @property
-    def out(self) -> Tensor:
-        """The output: the tensor of its shape, else the first."""
-        shape = self.size.out_shape
-        return next((o for o in self.outputs if tuple(o.shape) == shape), self.outputs[0])
-
-    @property
-    def in_order(self) -> bool:
-        """Whether the output comes first."""
-        return self.out is self.outputs[0]
 
 
 @dataclass(frozen=True)
@@ -244,15 +226,8 @@ class LayerAsker(Asker):
         gradients: bool = True,
     ) -> LayerCase:
         """Pass an input forward, and if asked backward, through a constructed layer."""
-        outputs, _ = self.run(parts, values, x, {}, x.dtype, training)
-        case = LayerCase(size, values, x, torch.empty(0), outputs, {})
-        if not gradients:
-            return case
-        upstream = self.normal(tuple(case.out.shape), x.dtype)
-        place = next(i for i, output in enumerate(outputs) if output is case.out)
-        pulled = {f"upstream:{place}": upstream}
-        _, found = self.run(parts, values, x, pulled, x.dtype, training)
-        return replace(case, upstream=upstream, gradients=found)
+        case = LayerCase(size, values, x, torch.empty(0), [], {})
+        return self.pass_through(parts, case, training, gradients)
 
     def activation(
         self,

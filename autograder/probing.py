@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from autograder import reference, rules
-from autograder.asking import Asker, attempt, shapes_of
+from autograder.asking import Asker, Case, attempt, shapes_of
 from autograder.comparison import Difference, compare, well_formed
 from autograder.roles import HeadRoles, RolesUnclear, head_candidates, loose_head_candidates
 from autograder.sandbox.client import Sandbox
@@ -31,36 +31,29 @@ class HeadSize:
     input_dim: int
     inner_dim: int
 
+    @property
+    def out_shape(self) -> tuple[int, ...]:
+        """(B, T, D)."""
+        return (self.batch, self.tokens, self.inner_dim)
+
 
 BASE_SIZE = HeadSize(batch=3, tokens=7, input_dim=12, inner_dim=5)
 OTHER_SIZES = (HeadSize(2, 11, 6, 9), HeadSize(1, 1, 8, 3), HeadSize(5, 4, 3, 16))
 
 
 @dataclass(frozen=True)
-class HeadCase:
+class HeadCase(Case[HeadSize]):
     """One forward (and backward) pass of a student's head: what was sent, what came back."""
-
-    size: HeadSize
-    values: dict[str, Tensor]
-    x: Tensor
-    upstream: Tensor
-    outputs: list[Tensor]
-    gradients: dict[str, Tensor]
 
     @property
     def out_shape(self) -> tuple[int, ...]:
         """(B, T, D)."""
-        return (self.size.batch, self.size.tokens, self.size.inner_dim)
+        return self.size.out_shape
 
     @property
     def map_shape(self) -> tuple[int, ...]:
         """(B, T, T)."""
         return (self.size.batch, self.size.tokens, self.size.tokens)
-
-    @property
-    def out(self) -> Tensor:
-        """The output: the tensor of its shape, wherever it stands; else the first."""
-        return next((o for o in self.outputs if tuple(o.shape) == self.out_shape), self.outputs[0])
 
     @property
     def attention(self) -> Tensor | None:
@@ -69,11 +62,6 @@ class HeadCase:
         return next(
             (o for o in rest if tuple(o.shape) == self.map_shape), rest[0] if rest else None
         )
-
-    @property
-    def in_order(self) -> bool:
-        """Whether the output comes first."""
-        return self.out is self.outputs[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +97,12 @@ class HeadProbe:
         return self.roles is not None and self.base.in_order and self.float64_problem is None
 
     @property
-    def returns_weights(self) -> bool:
+    def can_stand(self) -> bool:
+        """Whether a Vision Transformer can be built on it: right, and returning its weights."""
+        return self.is_right and self._returns_weights
+
+    @property
+    def _returns_weights(self) -> bool:
         """Whether what it returns beside its output are the attention weights."""
         got, roles = self.base.attention, self.roles
         if got is None or roles is None:
@@ -190,13 +183,8 @@ class HeadAsker(Asker):
         values = self.draw(shapes_of(parts), dtype, factor)
         x = self.normal((size.batch, size.tokens, size.input_dim), dtype)
         seed = self.seed()  # one for both passes, so that random zeros fall on the same places
-        outputs, _ = self.run(parts, values, x, {}, dtype, training=False, seed=seed)
-        case = HeadCase(size, values, x, torch.empty(0), outputs, {})
-        upstream = self.normal(tuple(case.out.shape), dtype)
-        place = next(i for i, output in enumerate(case.outputs) if output is case.out)
-        pulled = {f"upstream:{place}": upstream}
-        _, gradients = self.run(parts, values, x, pulled, dtype, training=False, seed=seed)
-        return replace(case, upstream=upstream, gradients=gradients)
+        case = HeadCase(size, values, x, torch.empty(0), [], {})
+        return self.pass_through(parts, case, seed=seed)
 
 
 def _head_arguments(size: HeadSize) -> dict[str, Any]:

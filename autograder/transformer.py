@@ -130,7 +130,7 @@ def judge_weights(
             expected="the file that train.py writes",
             next_step="Run: python train.py vit, and submit the file as it is.",
         ) from None
-    if own_head is not None and own_head.is_right and own_head.returns_weights:
+    if own_head is not None and own_head.can_stand:
         return _judge(sandbox, assignment, data, state, "student", generator, say)
     results: list[Judgement] = []
     problem_kept: WorkerError | None = None

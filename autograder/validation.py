@@ -25,6 +25,7 @@ import pytest
 import torch
 
 from autograder import assignment as assignments
+from autograder.assignment import Assignment
 from autograder.carry_over import CarryOver
 from autograder.examination import Examination, Kept
 from autograder.forking import ForkServer
@@ -154,16 +155,18 @@ def _read_result(content: dict[str, Any]) -> TrainingResult:
 class Grader:
     """Grades solutions one after the other in this process.
 
-    trainings: a folder for shared trainings; None leaves out every line that needs a training
+    trainings:  a folder for shared trainings; None leaves out every line that needs a training
+    assignment: other rules than those of assignment.yaml
     """
 
-    def __init__(self, trainings: Path | None) -> None:
-        self.assignment = assignments.load().model_copy(update={"pictures": False})
+    def __init__(self, trainings: Path | None, assignment: Assignment | None = None) -> None:
+        rules = assignment or assignments.load()
+        self.assignment = rules.model_copy(update={"pictures": False})
         self.limits = Limits(**self.assignment.worker.model_dump())
         self._with_training = trainings is not None
         self._shared = SharedTrainings(trainings) if trainings is not None else None
         self._zygote = ForkServer("worker")
-        self._trainers = Trainers()
+        self.trainers = Trainers()
         self._transformers: dict[str, Kept[TransformerRun]] = {}
         torch.set_num_threads(1)  # processes side by side are faster than threads
         close_to_others()
@@ -171,7 +174,7 @@ class Grader:
     def close(self) -> None:
         """End what forks workers and trainings."""
         self._zygote.close()
-        self._trainers.stop()
+        self.trainers.stop()
 
     def grade(self, solution: Solution) -> Outcome:
         """Grade one solution, the lines that it is to be asked."""
@@ -189,7 +192,7 @@ class Grader:
                 self.assignment,
                 sandbox,
                 carry_over=self._shared,
-                trainers=self._trainers,
+                trainers=self.trainers,
             )
             self._share_transformer(examination, submission)
             try:

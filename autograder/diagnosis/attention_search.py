@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
-from torch import Tensor
 
 from autograder.comparison import compare
 from autograder.diagnosis import attention, attention_steps
@@ -16,11 +15,9 @@ from autograder.diagnosis.mistake import (
     MOST_AT_ONCE,
     DoesNotApply,
     Finding,
-    Pass,
-    Variant,
     combined,
-    run,
 )
+from autograder.diagnosis.reading import Reading, same
 from autograder.probing import HeadCase, HeadProbe
 from autograder.roles import HeadRoles
 
@@ -28,29 +25,12 @@ PROBES_KEPT = 16
 
 
 @dataclass(frozen=True)
-class HeadReading:
-    """A reading of the parameters, and the variants that reproduce the output under it."""
+class HeadReading(Reading):
+    """A reading of an attention head."""
+
+    STEPS = attention_steps.STEPS
 
     roles: HeadRoles
-    variants: tuple[Variant, ...]
-
-    @property
-    def finding(self) -> Finding | None:
-        """The mistakes in it; None where the head is right."""
-        return Finding(self.variants) if self.variants else None
-
-    def steps(self, case: HeadCase, *more: Variant) -> Head:
-        """Every step of a case, mistakes included."""
-        given = Pass(case.x, self.roles.parameters(case.values), case)
-        return run(attention_steps.STEPS, (*self.variants, *more), given)
-
-    def gradients(self, case: HeadCase, *more: Variant) -> dict[str, Tensor]:
-        """Gradients of the input and every parameter, mistakes included."""
-        leaves = {name: value.clone().requires_grad_() for name, value in case.values.items()}
-        x = case.x.clone().requires_grad_()
-        given = Pass(x, self.roles.parameters(leaves), case)
-        out = run(attention_steps.STEPS, (*self.variants, *more), given)["out"]
-        return pulled_back(out, case.upstream, {"x": x, **leaves})
 
 
 @lru_cache(maxsize=PROBES_KEPT)
@@ -101,24 +81,6 @@ def find_in_large_scores(reading: HeadReading, case: HeadCase) -> Finding | None
         if out.shape == case.out.shape and torch.equal(out.isfinite(), case.out.isfinite()):
             return Finding((variant,))
     return None
-
-
-def pulled_back(out: Tensor, upstream: Tensor, leaves: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Gradients of <upstream, out>; zero where nothing flows."""
-    if not out.requires_grad:
-        return {name: torch.zeros_like(leaf) for name, leaf in leaves.items()}
-    found = torch.autograd.grad(out, list(leaves.values()), upstream, allow_unused=True)
-    return {
-        name: torch.zeros_like(leaf) if gradient is None else gradient
-        for (name, leaf), gradient in zip(leaves.items(), found, strict=True)
-    }
-
-
-def same(got: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> bool:
-    """Whether every expected gradient came back."""
-    return all(
-        name in got and compare(got[name], gradient) is None for name, gradient in expected.items()
-    )
 
 
 def _agrees(reading: HeadReading, case: HeadCase) -> bool:

@@ -5,21 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from torch import Tensor
-
 from autograder.comparison import compare
 from autograder.diagnosis import encoder
-from autograder.diagnosis.attention_search import PROBES_KEPT, pulled_back, same
-from autograder.diagnosis.encoder import Layer
+from autograder.diagnosis.attention_search import PROBES_KEPT
 from autograder.diagnosis.mistake import (
     MOST_AT_ONCE,
     DoesNotApply,
     Finding,
-    Pass,
-    Variant,
     combined,
-    run,
 )
+from autograder.diagnosis.reading import Reading, same
 from autograder.layer_probing import LayerCase, LayerProbe
 from autograder.reference import LAYER_NORM_EPS
 from autograder.roles import LayerRoles
@@ -32,33 +27,16 @@ EPSILONS = (LAYER_NORM_EPS, 1e-6, 1e-8, 1e-12, 0.0)
 
 
 @dataclass(frozen=True)
-class LayerReading:
-    """A reading of the parameters, and the variants that reproduce the output under it."""
+class LayerReading(Reading):
+    """A reading of an encoder layer."""
+
+    STEPS = encoder.STEPS
 
     roles: LayerRoles
-    variants: tuple[Variant, ...]
-
-    @property
-    def finding(self) -> Finding | None:
-        """The mistakes in it; None where the layer is right."""
-        return Finding(self.variants) if self.variants else None
 
     def paid_on(self, line: str) -> Finding | None:
         """The mistakes in it that belong to a rubric line."""
         return Finding(self.variants).paid_on(line)
-
-    def steps(self, case: LayerCase, *more: Variant) -> Layer:
-        """Every step of a case, mistakes included."""
-        given = Pass(case.x, self.roles.parameters(case.values), case)
-        return run(encoder.STEPS, (*self.variants, *more), given)
-
-    def gradients(self, case: LayerCase, *more: Variant) -> dict[str, Tensor]:
-        """Gradients of the input and every parameter, mistakes included."""
-        leaves = {name: value.clone().requires_grad_() for name, value in case.values.items()}
-        x = case.x.clone().requires_grad_()
-        given = Pass(x, self.roles.parameters(leaves), case)
-        out = run(encoder.STEPS, (*self.variants, *more), given)["out"]
-        return pulled_back(out, case.upstream, {"x": x, **leaves})
 
 
 @lru_cache(maxsize=PROBES_KEPT)

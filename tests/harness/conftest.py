@@ -104,21 +104,19 @@ def grade(tmp_path: Path) -> Callable[..., Run]:
     """Runs ./run_autograder on a folder or zip, as a person would, trainings cut short."""
 
     def run(source: Path, *options: str, changes: Mapping[str, Any] | None = None) -> Run:
-        assignment = tmp_path / "assignment.yaml"
-        settings = yaml.safe_load((ROOT / "autograder" / "assignment.yaml").read_text())
-        for change in (QUICK, changes or {}):
-            merge(settings, change)
-        assignment.write_text(yaml.safe_dump(settings))
+        assignment = write_assignment(tmp_path, QUICK, changes or {})
         return run_grader(source, tmp_path, "--assignment", str(assignment), *options)
 
     return run
 
 
-def run_grader(source: Path, folder: Path, *options: str, seconds: float = SECONDS) -> Run:
-    """One run of ./run_autograder with its results in a folder."""
+def run_grader(
+    source: Path, folder: Path, *options: str, seconds: float = SECONDS, root: Path = ROOT
+) -> Run:
+    """One run of the ./run_autograder below `root` with its results in a folder."""
     results = folder / "results.json"
     ended = subprocess.run(
-        [ROOT / "run_autograder", source, "--results", results, *options],
+        [root / "run_autograder", source, "--results", results, *options],
         capture_output=True,
         text=True,
         timeout=seconds,
@@ -127,6 +125,16 @@ def run_grader(source: Path, folder: Path, *options: str, seconds: float = SECON
     )
     content = json.loads(results.read_text(), parse_constant=pytest.fail)
     return Run(content, ended.returncode, ended.stdout + ended.stderr)
+
+
+def write_assignment(folder: Path, *changes: Mapping[str, Any]) -> Path:
+    """An assignment.yaml in the folder: the grader's own, with the changes."""
+    settings = yaml.safe_load((ROOT / "autograder" / "assignment.yaml").read_text())
+    for change in changes:
+        merge(settings, change)
+    file = folder / "assignment.yaml"
+    file.write_text(yaml.safe_dump(settings))
+    return file
 
 
 def merge(settings: dict[str, Any], change: Mapping[str, Any]) -> None:

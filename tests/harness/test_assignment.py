@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import yaml
 
@@ -11,17 +9,9 @@ from autograder import assignment as assignments
 from autograder import background
 from autograder.assignment import AssignmentError
 
-from .conftest import merge
+from .conftest import write_assignment
 
 SETTINGS = yaml.safe_load(assignments.FILE.read_text())
-
-
-def written(folder: Path, change: dict) -> Path:
-    settings = yaml.safe_load(assignments.FILE.read_text())
-    merge(settings, change)
-    file = folder / "assignment.yaml"
-    file.write_text(yaml.safe_dump(settings))
-    return file
 
 
 @pytest.mark.parametrize(
@@ -39,12 +29,12 @@ def written(folder: Path, change: dict) -> Path:
 )
 def test_a_wrong_value_is_named(change, named, tmp_path):
     with pytest.raises(AssignmentError, match=named):
-        assignments.load(written(tmp_path, change))
+        assignments.load(write_assignment(tmp_path, change))
 
 
 def test_on_one_core_every_limit_is_the_shorter_one(tmp_path):
     change = {"seconds": {"predictions": 10}}
-    whole = assignments.load(written(tmp_path, change))
+    whole = assignments.load(write_assignment(tmp_path, change))
     alone = whole.on(1)
     assert whole.on(2) == whole
     assert alone.cnn.training.seconds == SETTINGS["seconds"]["one_core"]["cnn"]

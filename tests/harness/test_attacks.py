@@ -15,13 +15,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-import yaml
 
 from autograder.machine import cores
 
 from . import attacks
 from .attacks.attack import ESCAPED, REFERENCE, Attack, all_at_once
-from .conftest import QUICK, ROOT, merge
+from .conftest import QUICK, ROOT, run_grader, write_assignment
 
 FAMILIES = sorted(m.name for m in pkgutil.iter_modules(attacks.__path__) if m.name != "attack")
 ATTACKS = {
@@ -50,12 +49,7 @@ def submission(attack: Attack, folder: Path) -> Path:
 
 
 def assignment_in(folder: Path, seconds: float = QUESTION_SECONDS) -> Path:
-    settings = yaml.safe_load((ROOT / "autograder" / "assignment.yaml").read_text())
-    for change in (QUICK, LIMITS, {"seconds": {"question": seconds}}):
-        merge(settings, change)
-    file = folder / "assignment.yaml"
-    file.write_text(yaml.safe_dump(settings))
-    return file
+    return write_assignment(folder, QUICK, LIMITS, {"seconds": {"question": seconds}})
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -63,23 +57,17 @@ def _grader(pytestconfig):
     """Which grader is attacked: this repository's, or the one named with --grader."""
     global grader_root
     grader_root = pytestconfig.getoption("grader").resolve()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HW5_CANARY", CANARY)
+        yield
 
 
 def graded(
     folder: Path, source: Path, only: str, *options: str, seconds: float = QUESTION_SECONDS
 ) -> tuple[dict, int, str]:
-    results = folder / "results.json"
-    ended = subprocess.run(
-        [grader_root / "run_autograder", source, "--results", results, "--only", only,
-         "--assignment", assignment_in(folder, seconds), *options],
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        env={**os.environ, "HW5_CANARY": CANARY},
-        check=False,
-    )  # fmt: skip
-    content = json.loads(results.read_text(), parse_constant=pytest.fail)
-    return content, ended.returncode, ended.stdout + ended.stderr + results.read_text()
+    options = ("--only", only, "--assignment", str(assignment_in(folder, seconds)), *options)
+    run = run_grader(source, folder, *options, seconds=SECONDS, root=grader_root)
+    return run.results, run.status, run.output + json.dumps(run.results, ensure_ascii=False)
 
 
 def left_running(users: set[int]) -> list[str]:

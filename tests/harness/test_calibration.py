@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import random
 import statistics
-import tempfile
-from pathlib import Path
 
 import pytest
 
@@ -14,7 +12,7 @@ from autograder import calibration, calibration_report
 from autograder.calibration import CalibrationRun, calibrate, read_record
 from autograder.solutions import load_solutions
 
-from .conftest import QUICK, merge
+from .conftest import QUICK, write_assignment
 
 
 @pytest.fixture(scope="module")
@@ -102,15 +100,12 @@ def test_a_second_run_agrees_or_not(rules, second, agrees):
     assert row(text, "Correct work", "reference | fc")[2] == "30"
 
 
-def test_a_calibration_trains_what_is_missing_and_nothing_twice(rules, tmp_path):
-    settings = rules.model_dump()
-    merge(settings, QUICK)
-    quick = type(rules).model_validate(settings)
+def test_a_calibration_trains_what_is_missing_and_nothing_twice(tmp_path):
+    quick = assignments.load(write_assignment(tmp_path, QUICK))
     chosen = load_solutions(["reference", "no-nonlinearity"])
     record, said = tmp_path / "calibration.jsonl", []
     for seeds in (range(1), range(2)):
-        with tempfile.TemporaryDirectory() as folder:  # where workers may pass, unlike tmp_path
-            calibrate(chosen, ["fc"], seeds, record, quick, Path(folder), said.append)
+        calibrate(chosen, ["fc"], seeds, record, quick, said.append)
     found = read_record(record)
     assert [(run.submission, run.seed) for run in found] == [
         ("reference", 0), ("no-nonlinearity", 0), ("reference", 1), ("no-nonlinearity", 1),

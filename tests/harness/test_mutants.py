@@ -14,13 +14,14 @@ from typing import Any
 
 import pytest
 
+from autograder import assignment as assignments
 from autograder.machine import cores
 from autograder.plugin import rubric_line, run_suites
 from autograder.solutions import PARTS_OF, SOLUTIONS, Solution
 from autograder.summary import summarise
 from autograder.validation import SUITES, WEIGHTS_LINE, Grader, SolutionPlugin
 
-from .conftest import QUICK, merge
+from .conftest import QUICK, write_assignment
 
 MUTANTS = 300
 FILES = ("attention.py", "encoder.py", "models.py", "answers.yaml", "artifacts/fc/history.csv")
@@ -75,12 +76,9 @@ _grader: Grader | None = None
 def start(trainings: Path) -> None:
     """Begin a process of the pool: a grader whose trainings take a moment."""
     global _grader
-    _grader = Grader(trainings)
+    quick = write_assignment(trainings, QUICK, {"seconds": {"question": 5}})
+    _grader = Grader(trainings, assignments.load(quick))
     atexit.register(_grader.close)
-    settings = _grader.assignment.model_dump()
-    for change in (QUICK, {"seconds": {"question": 5}}):
-        merge(settings, change)
-    _grader.assignment = type(_grader.assignment).model_validate(settings)
 
 
 def grade(number: int, folder: Path) -> Graded:
