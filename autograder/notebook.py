@@ -25,7 +25,7 @@ WRITABLE = frozenset({*SLOTS, "answers.yaml"})
 MAX_BYTES = 20 << 20  # outputs and pictures included
 MAX_CELLS = 2_000
 MAX_CODE = 400_000  # characters of all code cells together
-MAGIC = re.compile(r"^(\s*)(?:[%!?].*|\S.*\?)$")
+MAGIC = re.compile(r"^(\s*)(?:[%!?].*|[\w.]+\?{1,2})$")
 HARMLESS_MAGICS = frozenset({"%%time", "%%timeit", "%%capture", "%%prun"})
 
 
@@ -175,9 +175,7 @@ def _source_of(cell: Any) -> str:
 def _without_magic(line: str) -> str:
     """The line, or `pass` where it is for the notebook and not for Python."""
     match = MAGIC.match(line)
-    if match and (line.lstrip()[0] in "%!?" or re.fullmatch(r"\s*[\w.]+\?{1,2}", line)):
-        return f"{match[1]}pass"
-    return line
+    return f"{match[1]}pass" if match else line
 
 
 def _bindings(node: ast.stmt, lines: list[str]) -> Iterator[tuple[str, str]]:

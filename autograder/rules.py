@@ -12,31 +12,26 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from provided import source_rules
+
 # Question 3a: from torch.nn only Linear, Softmax and Dropout. A Module has to be subclassed,
 # containers and Parameter compute nothing.
-HEAD_LAYERS = frozenset({"Linear", "Softmax", "Dropout"})
-NEUTRAL = frozenset(
-    {"Module", "ModuleList", "ModuleDict", "Sequential", "Parameter", "ParameterList",
-     "ParameterDict", "functional", "Identity", "init", "parameter"}
-)  # fmt: skip
-HEAD_FUNCTIONS = frozenset({"softmax", "dropout", "linear"})
+HEAD_LAYERS = frozenset(source_rules.HEAD_LAYERS)
+NEUTRAL = frozenset(source_rules.CONTAINERS)
+HEAD_FUNCTIONS = frozenset(source_rules.HEAD_FUNCTIONS)
 
 # Ready-made attention under any of its names in torch, whatever module it is reached through.
-BUILT_IN_ATTENTION = frozenset(
-    {"scaled_dot_product_attention", "multi_head_attention_forward", "MultiheadAttention",
-     "TransformerEncoderLayer", "TransformerEncoder", "TransformerDecoderLayer",
-     "TransformerDecoder", "Transformer", "_scaled_dot_product_attention_math",
-     "_scaled_dot_product_flash_attention_for_cpu", "_native_multi_head_attention",
-     "flex_attention"}
-)  # fmt: skip
+BUILT_IN_ATTENTION = frozenset(source_rules.READY_MADE) | {
+    "_scaled_dot_product_attention_math", "_scaled_dot_product_flash_attention_for_cpu",
+    "_native_multi_head_attention",
+}  # fmt: skip
 
 # Ways to reach something without naming it, and modules that a network has no use for.
 INDIRECT_CALLS = frozenset({"exec", "eval", "compile", "__import__", "globals", "vars"})
-FOREIGN_MODULES = frozenset(
-    {"importlib", "os", "sys", "subprocess", "socket", "ctypes", "inspect", "gc", "builtins",
-     "pickle", "marshal", "threading", "multiprocessing", "signal", "shutil", "pathlib",
-     "timm", "transformers", "torchvision", "xformers", "autograder", "sandbox"}
-)  # fmt: skip
+FOREIGN_MODULES = frozenset(source_rules.FOREIGN) | {
+    "socket", "ctypes", "inspect", "gc", "builtins", "pickle", "marshal", "threading",
+    "multiprocessing", "signal", "shutil", "pathlib", "xformers", "autograder", "sandbox",
+}  # fmt: skip
 
 
 IMPORTED = " [import]"  # marks a foreign module where it is imported

@@ -120,7 +120,7 @@ class SharedTrainings(CarryOver):
 
     def find(self, topic: str, job: TrainingJob) -> TrainingResult | None:
         """The result of an identical job; where there is none, the caller is to train."""
-        key = hashlib.sha256(job.model_dump_json().encode()).hexdigest()
+        key = _key(job)
         stream = (self._folder / key).open("a+", encoding="utf-8")
         fcntl.flock(stream, fcntl.LOCK_EX)
         stream.seek(0)
@@ -133,7 +133,7 @@ class SharedTrainings(CarryOver):
 
     def keep(self, topic: str, job: TrainingJob, result: TrainingResult) -> None:
         """Leave a result for the others."""
-        key = hashlib.sha256(job.model_dump_json().encode()).hexdigest()
+        key = _key(job)
         with self._locked.pop(key) as stream:
             trials = [asdict(trial) for trial in result.trials]
             stream.write(json.dumps({"ended": result.ended, "trials": trials}))
@@ -142,6 +142,11 @@ class SharedTrainings(CarryOver):
         """Give up trainings that failed, for others to try."""
         while self._locked:
             self._locked.popitem()[1].close()
+
+
+def _key(job: TrainingJob) -> str:
+    """A name that two jobs share where they are the same."""
+    return hashlib.sha256(job.model_dump_json().encode()).hexdigest()
 
 
 def _read_result(content: dict[str, Any]) -> TrainingResult:

@@ -43,6 +43,8 @@ def nodes(tree: ast.AST) -> Iterator[ast.AST]:
 
 def _ready_made(node: ast.AST) -> Iterator[str]:
     """Attention that torch has ready-made, and modules that a network has no use for."""
+    if not isinstance(node, ast.stmt | ast.expr):
+        return
     for module, name in _imported(node):
         if module.split(".")[0] in FOREIGN or (module.startswith("torch") and name in READY_MADE):
             yield f"line {node.lineno}: {name if name in READY_MADE else module}"
@@ -52,6 +54,8 @@ def _ready_made(node: ast.AST) -> Iterator[str]:
 
 def _layers(node: ast.AST) -> Iterator[str]:
     """Parts of torch.nn that question 3a doesn't list."""
+    if not isinstance(node, ast.stmt | ast.expr):
+        return
     used = list(_imported(node))
     if isinstance(node, ast.Attribute):
         used.append((ast.unparse(node.value), node.attr))
