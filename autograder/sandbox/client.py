@@ -155,6 +155,7 @@ class Sandbox:
             "memory_mib": self._limits.memory_mib,
             "file_mib": self._limits.file_mib,
             "open_files": self._limits.open_files,
+            "processes": self._limits.processes,
         }
         with self.worker() as worker:
             try:

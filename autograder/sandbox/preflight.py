@@ -7,11 +7,16 @@ attempt is harmless where it succeeds.
 from __future__ import annotations
 
 import os
+import resource
 import socket
+import stat
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+SMALL_STACK = 64 << 10  # bytes of a thread, so that memory isn't what ends them
 
 # Attempt -> the layers any of which must stop it. Without all of them it is only noted.
 STOPPED_BY: dict[str, frozenset[str]] = {
@@ -23,6 +28,10 @@ STOPPED_BY: dict[str, frozenset[str]] = {
     "read the grader's memory": frozenset({"user", "landlock"}),
     "read the grader's environment": frozenset({"user", "landlock"}),
     "signal the grader": frozenset({"user", "seccomp"}),
+    "limit the grader": frozenset({"user", "seccomp"}),
+    "change the rights of the grader's files": frozenset({"user", "seccomp"}),
+    "raise its own limits": frozenset({"user"}),
+    "start more threads than allowed": frozenset({"user"}),  # the limit doesn't bind root
     "start a process": frozenset({"seccomp"}),
     "run a program": frozenset({"seccomp"}),
     "open a TCP socket": frozenset({"seccomp"}),
@@ -38,7 +47,7 @@ def attempts(places: dict[str, Any]) -> dict[str, bool]:
     """Try everything; True for what worked.
 
     places: "labels", "code", "results", "submission", "library" (paths), "grader" (pid),
-    "memory_mib", "file_mib", "open_files"
+    "memory_mib", "file_mib", "open_files", "processes"
     """
     grader = Path("/proc") / str(places["grader"])
     tries: dict[str, Callable[[], object]] = {
@@ -50,6 +59,10 @@ def attempts(places: dict[str, Any]) -> dict[str, bool]:
         "read the grader's memory": lambda: _read(grader / "maps"),
         "read the grader's environment": lambda: _read(grader / "environ"),
         "signal the grader": lambda: os.kill(places["grader"], 0),
+        "limit the grader": lambda: _set_limit_as_it_is(places["grader"]),
+        "change the rights of the grader's files": lambda: _set_rights_as_they_are(places["code"]),
+        "raise its own limits": _raise_limit,
+        "start more threads than allowed": lambda: _many_threads(places["processes"] + 1),
         "start a process": _fork,
         "run a program": _execute,
         "open a TCP socket": lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM).close(),
@@ -65,8 +78,8 @@ def attempts(places: dict[str, Any]) -> dict[str, bool]:
 def _works(action: Callable[[], object]) -> bool:
     try:
         action()
-    except (OSError, MemoryError):
-        return False
+    except (OSError, MemoryError, ValueError, RuntimeError):
+        return False  # the last two: of setrlimit, and of threads
     return True
 
 
@@ -87,6 +100,38 @@ def _create(folder: str) -> None:
     file = Path(folder) / f".preflight-{os.getpid()}"
     file.touch()
     file.unlink()
+
+
+def _set_limit_as_it_is(process: int) -> None:
+    which = resource.RLIMIT_CORE
+    resource.prlimit(process, which, resource.prlimit(process, which))
+
+
+def _set_rights_as_they_are(path: str) -> None:
+    os.chmod(path, stat.S_IMODE(os.stat(path).st_mode))
+
+
+def _raise_limit() -> None:
+    """Allow itself one more process than the hard limit, then what it had."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NPROC)
+    resource.setrlimit(resource.RLIMIT_NPROC, (soft, hard + 1))
+    resource.setrlimit(resource.RLIMIT_NPROC, (soft, hard))
+
+
+def _many_threads(count: int) -> None:
+    done = threading.Event()
+    started: list[threading.Thread] = []
+    usual = threading.stack_size(SMALL_STACK)
+    try:
+        while len(started) < count:
+            thread = threading.Thread(target=done.wait, daemon=True)
+            thread.start()
+            started.append(thread)
+    finally:
+        threading.stack_size(usual)
+        done.set()
+        for thread in started:
+            thread.join()
 
 
 def _fork() -> None:

@@ -2,8 +2,9 @@
 
 It is a deny list. An allow list would break with every release of torch; what stands here
 is what a network that computes has no use for, and what an escape would need: sockets,
-further processes, other processes' memory, mounts, keys, kernel interfaces that have had
-holes. A denied call fails with an error number; it doesn't kill the process.
+further processes, other processes' memory, limits and priority, the rights and times of
+files (which Landlock leaves open to their owner), mounts, keys, kernel interfaces that have
+had holes. A denied call fails with an error number; it doesn't kill the process.
 
 libseccomp is called through ctypes rather than the pyseccomp package, which has had no
 release since 2021 and adds to what the worker must be able to read.
@@ -23,6 +24,10 @@ ALL_THREADS = 4  # SCMP_FLTATR_CTL_TSYNC
 NOT_EQUAL, EQUAL, MASKED_EQUAL = 1, 4, 7  # enum scmp_compare
 CLONE_THREAD = 0x00010000  # linux/sched.h
 PRCTL_DENIED = (1, 4, 24, 35)  # PDEATHSIG, DUMPABLE, CAPBSET_DROP, SET_MM
+
+# Those that an older libseccomp doesn't know by name; numbers from 424 on are the same on
+# every architecture (asm-generic/unistd.h).
+NUMBERS = {"fchmodat2": 452, "setxattrat": 463, "removexattrat": 466, "file_setattr": 469}
 IOCTL_DENIED = (0x5412, 0x541C, 0x540E)  # TIOCSTI, TIOCLINUX, TIOCSCTTY
 
 DENIED = {
@@ -42,7 +47,12 @@ DENIED = {
         shmget shmat shmctl shmdt semget semop semctl semtimedop msgget msgsnd msgrcv msgctl
         mq_open mq_unlink mq_timedsend mq_timedreceive mq_notify mq_getsetattr
         inotify_init inotify_init1 inotify_add_watch fanotify_init fanotify_mark
-        mknod mknodat chown fchown lchown fchownat name_to_handle_at open_by_handle_at
+        mknod mknodat name_to_handle_at open_by_handle_at
+        chown fchown lchown fchownat chmod fchmod fchmodat fchmodat2 file_setattr
+        utime utimes futimesat utimensat setxattr lsetxattr fsetxattr setxattrat
+        removexattr lremovexattr fremovexattr removexattrat
+        setpriority ioprio_set sched_setaffinity sched_setattr sched_setparam
+        sched_setscheduler
         lookup_dcookie vmsplice personality ioperm iopl modify_ldt
         landlock_create_ruleset seccomp
     """,
@@ -81,6 +91,7 @@ def install() -> None:
         own = os.getpid()
         for name in ("kill", "tgkill"):
             filters.deny(name, errno.EPERM, [_Comparison(0, NOT_EQUAL, own, 0)])
+        filters.deny("prlimit64", errno.EPERM, [_Comparison(0, NOT_EQUAL, 0, 0)])  # of others
         filters.deny("clone", errno.EPERM, [_Comparison(0, MASKED_EQUAL, CLONE_THREAD, 0)])
         for option in PRCTL_DENIED:
             filters.deny("prctl", errno.EPERM, [_Comparison(0, EQUAL, option, 0)])
@@ -99,6 +110,8 @@ class _Filter:
     def deny(self, name: str, number: int, when: Iterable[_Comparison] = ()) -> None:
         """Let a system call fail with an error number; one that this kernel lacks is skipped."""
         syscall = self._library.seccomp_syscall_resolve_name(name.encode())
+        if syscall < 0:
+            syscall = NUMBERS.get(name, syscall)
         if syscall < 0:
             return
         comparisons = list(when)

@@ -11,7 +11,9 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -100,15 +102,20 @@ def attacked(attack: Attack, folder: Path) -> tuple[dict, int, str]:
 @pytest.fixture(scope="module")
 def runs(request, tmp_path_factory):
     """The attacks that are to be tested, name -> future outcome; one at a time on each core."""
-    asked = {item.callspec.params.get("attack") for item in request.session.items
-             if hasattr(item, "callspec")}  # fmt: skip
+    with side_by_side(request, "attack", tmp_path_factory, attacked) as futures:
+        yield futures
+
+
+@contextmanager
+def side_by_side(request, parameter: str, folders, run: Callable) -> Iterator[dict[str, Future]]:
+    """Start run(attack, folder) for each attack that a test in this session asks for."""
+    asked = [item.callspec.params[parameter] for item in request.session.items
+             if parameter in getattr(getattr(item, "callspec", None), "params", {})]  # fmt: skip
     pool = ThreadPoolExecutor(cores())
-    yield {
-        name: pool.submit(attacked, ATTACKS[name], tmp_path_factory.mktemp("attack"))
-        for name in ATTACKS
-        if name in asked
-    }
-    pool.shutdown(cancel_futures=True)
+    try:
+        yield {name: pool.submit(run, ATTACKS[name], folders.mktemp("attack")) for name in asked}
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
@@ -159,11 +166,14 @@ def test_without_one_layer_all_is_graded_and_the_report_says_so(layer, tmp_path)
 @pytest.mark.parametrize(
     ("walls", "possible"),
     [
+        ("user", "start more threads than allowed"),
         ("seccomp", "start a process"),
         ("seccomp", "open a UDP socket"),
         ("landlock", "write to a temporary folder"),
         ("user,landlock", "read the test labels"),
         ("user,landlock", "write the results"),
+        ("user,seccomp", "limit the grader"),
+        ("user,seccomp", "change the rights of the grader's files"),
     ],
 )
 def test_no_wall_is_decoration(walls, possible, tmp_path):
@@ -204,30 +214,52 @@ AS_A_USER = [
     name
     for name in ATTACKS
     if name.startswith(("read_secrets", "outliving")) or "forking" in name or "results" in name
-][::2]
+]
+
+
+def pytest_generate_tests(metafunc):
+    if "by_a_user" in metafunc.fixturenames:
+        whole = metafunc.config.getoption("whole_corpus")
+        metafunc.parametrize("by_a_user", ATTACKS if whole else AS_A_USER)
+
+
+@pytest.fixture(scope="module")
+def runs_of_a_user(request, ordinary, tmp_path_factory):
+    """The attacks that an ordinary user's grader meets, name -> future outcome."""
+
+    def run(attack: Attack, folder: Path) -> tuple[dict, str]:
+        return attacked_as_a_user(attack, folder, *ordinary)
+
+    with side_by_side(request, "by_a_user", tmp_path_factory, run) as futures:
+        yield futures
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="the whole corpus runs as an ordinary user already")
-@pytest.mark.parametrize("name", ATTACKS)
-def test_an_attack_gains_nothing_where_the_grader_is_an_ordinary_user(
-    name, ordinary, tmp_path, pytestconfig
-):
-    if name not in AS_A_USER and not pytestconfig.getoption("whole_corpus"):
-        pytest.skip("only with --whole-corpus")
-    attack = ATTACKS[name]
-    copy, user = ordinary
-    source = submission(attack, tmp_path / "submission")
-    assignment_in(tmp_path)
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
-    for path in (tmp_path, *tmp_path.rglob("*")):
-        os.chown(path, user, user)
+def test_an_attack_gains_nothing_where_the_grader_is_an_ordinary_user(by_a_user, runs_of_a_user):
+    results, said = runs_of_a_user[by_a_user].result()  # raises where it took more than SECONDS
+    attack = ATTACKS[by_a_user]
+    assert results["extra_data"]["confinement"]["missing"] == ["user"]
+    lost = {t["number"] for t in results["tests"] if t["score"] < t["max_score"]}
+    assert attack.lost <= lost <= attack.lost | attack.may
+    assert ESCAPED not in said
+    assert CANARY not in said
+    assert left_behind() == []
+
+
+def attacked_as_a_user(attack: Attack, folder: Path, copy: Path, user: int) -> tuple[dict, str]:
+    """Grade an attack as that user with the grader's copy: the results, and all that was said."""
+    source = submission(attack, folder / "submission")
+    assignment_in(folder)
+    for parent in (folder, *folder.parents[:2]):
+        parent.chmod(0o755)
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, user, user, follow_symlinks=False)
     packages = sysconfig.get_paths()["purelib"]
     start = (
         f"import sys; sys.path[:0] = [{str(copy)!r}, {str(copy / 'student_template')!r}]; "
         f"sys.path.append({packages!r}); sys.argv = ['autograder', 'grade', {str(source)!r}, "
-        f"'--results', {str(tmp_path / 'results.json')!r}, '--only', {attack.only!r}, "
-        f"'--assignment', {str(tmp_path / 'assignment.yaml')!r}]; "
+        f"'--results', {str(folder / 'results.json')!r}, '--only', {attack.only!r}, "
+        f"'--assignment', {str(folder / 'assignment.yaml')!r}]; "
         "from autograder.launch import main; main()"
     )
     ended = subprocess.run(
@@ -243,13 +275,8 @@ def test_an_attack_gains_nothing_where_the_grader_is_an_ordinary_user(
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
-    text = (tmp_path / "results.json").read_text()
-    results = json.loads(text)
-    assert results["extra_data"]["confinement"]["missing"] == ["user"]
-    lost = {t["number"] for t in results["tests"] if t["score"] < t["max_score"]}
-    assert attack.lost <= lost <= attack.lost | attack.may
-    assert ESCAPED not in text
-    assert CANARY not in text + ended.stdout
+    text = (folder / "results.json").read_text()
+    return json.loads(text), text + ended.stdout
 
 
 @pytest.fixture(scope="session")

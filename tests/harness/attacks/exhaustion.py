@@ -1,5 +1,7 @@
 """Exhaust time, memory, disk, processes, descriptors."""
 
+import os
+
 from .attack import ALL_HEAD, Attack, in_forward, on_import, probe
 
 LOST = ALL_HEAD
@@ -86,6 +88,21 @@ ATTACKS = {
         import threading, time
         while True: threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()
     """),
+    "more threads than allowed": probe(
+        """
+        import threading
+        done, started = threading.Event(), []
+        threading.stack_size(64 << 10)
+        try:
+            for _ in range(60):
+                started.append(threading.Thread(target=done.wait, daemon=True))
+                started[-1].start()
+        finally:
+            threading.stack_size(0)
+            done.set()
+    """,
+        always=os.geteuid() != 0,  # the limit doesn't bind root
+    ),
     "leaving by the back door": imports("import os; os._exit(0)", ("3a.4", "ended the process")),
     "killing itself": imports(
         "import os, signal; os.kill(os.getpid(), signal.SIGKILL)", ("3a.4", "killed")

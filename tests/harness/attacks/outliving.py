@@ -1,6 +1,18 @@
 """Outlive the worker, reach others, change what comes later."""
 
+from pathlib import Path
+
 from .attack import Attack, on_import, probe
+
+CAP_SYS_RESOURCE = 24  # linux/capability.h
+
+
+def limits_bind() -> bool:
+    """Whether who runs the tests can't raise a hard limit."""
+    status = Path("/proc/self/status").read_text()
+    held = next(line.split()[1] for line in status.splitlines() if line.startswith("CapEff:"))
+    return not int(held, 16) >> CAP_SYS_RESOURCE & 1
+
 
 ATTACKS = {
     "a daemon": probe("""
@@ -58,8 +70,28 @@ ATTACKS = {
         import resource
         resource.setrlimit(resource.RLIMIT_NPROC, (10**6, 10**6))
     """,
-        always=True,
+        always=limits_bind(),
     ),
+    "the grader's limits": probe("""
+        import os, resource
+        which = resource.RLIMIT_CORE
+        resource.prlimit(os.getppid(), which, resource.prlimit(os.getppid(), which))
+    """),
+    "the grader's priority": probe("""
+        import os
+        now = os.getpriority(os.PRIO_PROCESS, os.getppid())
+        os.setpriority(os.PRIO_PROCESS, os.getppid(), now)
+    """),
+    "the grader's processors": probe("""
+        import os
+        os.sched_setaffinity(os.getppid(), os.sched_getaffinity(os.getppid()))
+    """),
+    "the rights of its own files": probe("import os; os.chmod(__file__, 0o644)"),
+    "the times of its own files": probe("import os; os.utime(__file__, (0, 0))"),
+    "the rights of the grader's files": probe("""
+        import os, autograder
+        os.chmod(os.path.dirname(autograder.__file__), 0o700)
+    """),
     "system calls by number": probe("""
         import ctypes, platform
         number = {'x86_64': 41, 'aarch64': 198}[platform.machine()]
