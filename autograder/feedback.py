@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypedDict
 
@@ -79,6 +79,18 @@ class Feedback:
         images = "".join(image_tag(picture) for picture in self.pictures)
         said, notes = block(self._said(), "p"), block(self.notes, "p")
         return f"{said}{block(aligned(self.table), 'pre')}{notes}{images}"
+
+    def rewritten(self, rewrite: Callable[[str], str]) -> Feedback:
+        """The same with each sentence put through a function."""
+        return replace(
+            self,
+            headline=rewrite(self.headline),
+            got=rewrite(self.got),
+            expected=rewrite(self.expected),
+            likely=rewrite(self.likely),
+            next_step=rewrite(self.next_step),
+            notes=tuple(rewrite(note) for note in self.notes),
+        )
 
     def noting(self, *notes: str) -> Feedback:
         """The same with more notes at its end."""

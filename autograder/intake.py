@@ -1,28 +1,28 @@
 """From what a person submits, a folder or a zip, to a clean copy of what is graded.
 
 Only the files that a submission consists of are taken, from wherever they lie (one folder
-deeper is fine); links, devices and anything too big are refused, each with a sentence. The
-given code is always the grader's own copy.
+deeper is fine); links, devices and anything too big are refused, each with a sentence. Code
+files that are missing are made from a notebook where there is one. The given code is always
+the grader's own copy.
 """
 
 from __future__ import annotations
 
-import lzma
 import os
 import shutil
-import stat
-import struct
 import zipfile
-import zlib
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from autograder.notebook import MAX_BYTES as MAX_NOTEBOOK_BYTES
-from autograder.notebook import NotebookError, is_stub, read_notebook
+from autograder.containers import UNREADABLE, Entry, Opened, OpenFolder, OpenZip
+from autograder.notebook import MAX_BYTES as MAX_NOTEBOOK
+from autograder.notebook import WRITABLE, Extract, Span, best_of, is_untouched
 
 CODE_FILES = ("models.py", "attention.py", "encoder.py")
 ANSWERS_FILE = "answers.yaml"
+NOTEBOOK = ".ipynb"
 MAX_CODE_BYTES = 200_000
 ARTIFACTS = {  # name in the artifacts folder -> most bytes
     "fc/history.csv": 100_000,
@@ -31,20 +31,13 @@ ARTIFACTS = {  # name in the artifacts folder -> most bytes
     "vit/weights.safetensors": 16 << 20,
 }
 OTHER_NAMES = {"vit.safetensors": "vit/weights.safetensors"}  # a flat artifacts folder
-MAX_NOTEBOOKS = 5  # that are looked into
 MAX_ZIP = 200 << 20  # bytes of a zip inside a folder
-MAX_ENTRIES = 5_000
-# What reading from a damaged, encrypted or exotic zip raises.
-UNREADABLE = (
-    OSError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, NotImplementedError,
-    EOFError, ValueError, struct.error,
-)  # fmt: skip
-MAX_DEPTH = 6
+MAX_NOTEBOOKS = 5  # that are looked into
 GIVEN_CODE = Path(__file__).resolve().parent.parent / "student_template" / "provided"
 
 
 class IntakeError(Exception):
-    """There is no submission at all: a wrong path or not a zip."""
+    """There is no submission at all: a wrong path, or no form that one can have."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +49,7 @@ class Submission:
     artifacts  contents of the artifact files that were there
     notes      what was found elsewhere, refused or ignored, for the student
     form       how it was handed in, in words: "a zip, the files in the folder work"
+    spans      for a code file made from a notebook, where its lines come from
     """
 
     folder: Path
@@ -64,17 +58,11 @@ class Submission:
     artifacts: dict[str, bytes]
     notes: list[str] = field(default_factory=list)
     form: str = "a folder"
-
-
-@dataclass(frozen=True)
-class _Entry:
-    path: PurePosixPath
-    size: int
-    regular: bool
+    spans: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
 
 
 def take(source: Path, into: Path) -> Submission:
-    """Copy a submission, a folder or zip, into a new folder. Raises IntakeError.
+    """Copy a submission, a folder, a zip or a notebook, into a new folder. Raises IntakeError.
 
     The copy is readable by every user; the folders above `into` are the caller's to open.
     """
@@ -82,31 +70,31 @@ def take(source: Path, into: Path) -> Submission:
         raise IntakeError(f"There is no submission at {source}")
     notes: list[str] = []
     if source.is_dir():
-        opened: _Folder | _Zip = _Folder(source)
+        opened: Opened = OpenFolder(source)
     elif zipfile.is_zipfile(source):
-        opened = _Zip(source)
+        opened = OpenZip(source)
         try:
             opened.entries([])
         except UNREADABLE:
             raise IntakeError(f"{source} is a damaged zip") from None
+    elif source.suffix == NOTEBOOK:
+        opened = OpenFolder(source.absolute().parent, only=source.name)
     else:
-        raise IntakeError(f"{source} is neither a folder nor a zip")
-    form = "a folder" if source.is_dir() else "a zip"
+        raise IntakeError(f"{source} is neither a folder nor a zip nor a notebook")
     entries = opened.entries(notes)
     inner = [e for e in entries if e.path.suffix == ".zip" and e.regular and e.size <= MAX_ZIP]
-    if not _finds_any(entries) and len(inner) == 1 and isinstance(opened, _Folder):
-        form = f"the zip {inner[0].path.name}"
+    if not _finds_any(entries) and len(inner) == 1 and isinstance(opened, OpenFolder):
         opened, entries = _inside(source / inner[0].path, opened, entries, notes)
     elif not _finds_any(entries) and len(inner) > 1:
         notes.append(f"There are {len(inner)} zips in the submission: hand in one.")
-    return _copy(opened, entries, into, notes, form)
+    return _copy(opened, entries, into, notes)
 
 
 def _inside(
-    file: Path, opened: _Folder, entries: list[_Entry], notes: list[str]
-) -> tuple[_Folder | _Zip, list[_Entry]]:
+    file: Path, opened: OpenFolder, entries: list[Entry], notes: list[str]
+) -> tuple[Opened, list[Entry]]:
     """What is in the one zip of a folder; the folder as it is where that can't be read."""
-    found = _Zip(file)
+    found = OpenZip(file, inside=True)
     try:
         inside = found.entries(notes)
     except UNREADABLE:
@@ -116,11 +104,9 @@ def _inside(
     return found, inside
 
 
-def _copy(
-    opened: _Folder | _Zip, entries: list[_Entry], into: Path, notes: list[str], form: str
-) -> Submission:
+def _copy(opened: Opened, entries: list[Entry], into: Path, notes: list[str]) -> Submission:
     root = _root(entries, notes)
-    form += f", the files in the folder {root}" if root != PurePosixPath(".") else ""
+    below = f", the files in the folder {root}" if root != PurePosixPath(".") else ""
     by_path = {entry.path: entry for entry in entries}
     read: dict[str, bytes] = {}
     for name, limit in wanted():
@@ -136,8 +122,8 @@ def _copy(
                 read[name] = opened.read(entry.path, limit)
             except UNREADABLE:
                 notes.append(f"{name} can't be read: not taken.")
-    chosen = _definitions(opened, entries, root, read, notes)
-    form += f", definitions from the notebook {chosen}" if chosen else ""
+    made = _from_notebook(opened, entries, root, read, notes)
+    read |= {name: extract.text.encode() for name, extract in made.items()}
     notes += _near_misses(entries, root, read)
     folder = into / "submission"
     shutil.copytree(GIVEN_CODE, folder / "provided", ignore=shutil.ignore_patterns("__pycache__"))
@@ -153,55 +139,47 @@ def _copy(
         if name.startswith("artifacts/")
     }
     answers = read[ANSWERS_FILE].decode("utf-8", errors="replace") if ANSWERS_FILE in read else None
-    return Submission(folder, code, answers, artifacts, notes, form)
+    spans = {name: extract.spans for name, extract in made.items()}
+    return Submission(folder, code, answers, artifacts, notes, opened.form() + below, spans)
 
 
-def _definitions(
-    opened: _Folder | _Zip,
-    entries: list[_Entry],
+def _from_notebook(
+    opened: Opened,
+    entries: list[Entry],
     root: PurePosixPath,
-    read: dict[str, bytes],
+    read: Mapping[str, bytes],
     notes: list[str],
-) -> str:
-    """Fill in missing files from the notebook that defines most of them; returns its name.
-
-    A file that is still the template's stub counts as missing.
-    """
+) -> Mapping[str, Extract]:
+    """Files that are missing, or stand as the template has them, and that a notebook holds."""
     missing = [
         name
-        for name in (*CODE_FILES, ANSWERS_FILE)
-        if name not in read
-        or (name in CODE_FILES and is_stub(read[name].decode("utf-8", errors="replace")))
+        for name in WRITABLE
+        if name not in read or is_untouched(read[name].decode("utf-8", errors="replace"))
     ]
-    best: dict[str, str] = {}
-    chosen, said = "", list[str]()
-    for entry in _notebooks(entries, root) if missing else ():
-        try:
-            notebook = read_notebook(opened.read(entry.path, MAX_NOTEBOOK_BYTES))
-        except (NotebookError, *UNREADABLE) as problem:
-            said.append(f"{entry.path.name} can't be used: {problem}.")
+    notebook = (
+        best_of(_notebooks(opened, entries, root, notes), missing, notes) if missing else None
+    )
+    if notebook is None:
+        return {}
+    too_long = {name for name, made in notebook.files.items() if len(made.text) > MAX_CODE_BYTES}
+    notes += [f"{name} would be too long: not taken." for name in sorted(too_long)]
+    return {name: made for name, made in notebook.files.items() if name not in too_long}
+
+
+def _notebooks(
+    opened: Opened, entries: list[Entry], root: PurePosixPath, notes: list[str]
+) -> Iterator[tuple[str, bytes]]:
+    """Names and contents of notebooks, those beside the other files first."""
+    found = [entry for entry in entries if entry.path.suffix == NOTEBOOK and entry.regular]
+    found.sort(key=lambda one: (one.path.parent != root, len(one.path.parts), str(one.path)))
+    for entry in found[:MAX_NOTEBOOKS]:
+        if entry.size > MAX_NOTEBOOK:
+            notes.append(f"{entry.path.name} has more than {MAX_NOTEBOOK >> 20} MB: not read.")
             continue
-        found = {name: text for name in missing if (text := notebook.file(name)) is not None}
-        if len(found) > len(best):
-            best, chosen = found, entry.path.name
-            cells = ", ".join(str(cell) for cell in notebook.unreadable[:10])
-            said += [f"{chosen}: left out cell {cells}, which is not Python."] if cells else []
-    if best or not read:
-        notes += said
-    if best:
-        notes.append(f"Taken from the definitions in {chosen}: {', '.join(best)}.")
-    read |= {name: text.encode()[:MAX_CODE_BYTES] for name, text in best.items()}
-    return chosen
-
-
-def _notebooks(entries: list[_Entry], root: PurePosixPath) -> list[_Entry]:
-    """The notebooks that are small enough to be read, those beside the other files first."""
-    found = [
-        entry
-        for entry in entries
-        if entry.path.suffix == ".ipynb" and entry.regular and entry.size <= MAX_NOTEBOOK_BYTES
-    ]
-    return sorted(found, key=lambda entry: entry.path.parent != root)[:MAX_NOTEBOOKS]
+        try:
+            yield entry.path.name, opened.read(entry.path, MAX_NOTEBOOK)
+        except UNREADABLE:
+            notes.append(f"{entry.path.name} can't be read: not taken.")
 
 
 def wanted() -> Iterable[tuple[str, int]]:
@@ -214,82 +192,21 @@ def wanted() -> Iterable[tuple[str, int]]:
         yield f"artifacts/{flat}", ARTIFACTS[name]
 
 
-class _Folder:
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def entries(self, notes: list[str]) -> list[_Entry]:
-        found: list[_Entry] = []
-        for current, folders, files in os.walk(self._folder, followlinks=False):
-            here = Path(current).relative_to(self._folder)
-            folders[:] = sorted(
-                name for name in folders if not _ignored(name) and len(here.parts) < MAX_DEPTH
-            )
-            for name in sorted(files):
-                if len(found) >= MAX_ENTRIES:
-                    notes.append(f"More than {MAX_ENTRIES:,} files: the rest was not looked at.")
-                    return found
-                status = (Path(current) / name).lstat()
-                path = PurePosixPath(*here.parts, name)
-                found.append(_Entry(path, status.st_size, stat.S_ISREG(status.st_mode)))
-        return found
-
-    def read(self, path: PurePosixPath, limit: int) -> bytes:
-        descriptor = os.open(self._folder / path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb") as file:
-            return file.read(limit)
-
-
-class _Zip:
-    def __init__(self, file: Path) -> None:
-        self._file = file
-
-    def entries(self, notes: list[str]) -> list[_Entry]:
-        with zipfile.ZipFile(self._file) as archive:
-            infos = archive.infolist()
-        if len(infos) > MAX_ENTRIES:
-            notes.append(f"More than {MAX_ENTRIES:,} files: the rest was not looked at.")
-        found = []
-        for info in infos[:MAX_ENTRIES]:
-            path = PurePosixPath(info.filename.replace("\\", "/"))
-            if info.is_dir() or path.is_absolute() or ".." in path.parts:
-                continue
-            if len(path.parts) > MAX_DEPTH + 1 or any(_ignored(part) for part in path.parts):
-                continue
-            mode = info.external_attr >> 16
-            regular = stat.S_IFMT(mode) in (0, stat.S_IFREG)  # 0: permissions alone, or nothing
-            found.append(_Entry(path, info.file_size, regular))
-        return found
-
-    def read(self, path: PurePosixPath, limit: int) -> bytes:
-        with zipfile.ZipFile(self._file) as archive:
-            for info in archive.infolist():
-                if PurePosixPath(info.filename.replace("\\", "/")) == path:
-                    with archive.open(info) as file:
-                        return file.read(limit)  # never more, whatever the archive claims
-        raise OSError(f"{path} is gone")
-
-
-def _ignored(name: str) -> bool:
-    return name in ("__MACOSX", "__pycache__", "node_modules", "data") or name.startswith(".")
-
-
-def _finds_any(entries: list[_Entry]) -> bool:
+def _finds_any(entries: list[Entry]) -> bool:
     return any(
-        entry.path.name in (*CODE_FILES, ANSWERS_FILE) or entry.path.suffix == ".ipynb"
+        entry.path.name in (*CODE_FILES, ANSWERS_FILE) or entry.path.suffix == NOTEBOOK
         for entry in entries
     )
 
 
-def _root(entries: list[_Entry], notes: list[str]) -> PurePosixPath:
-    """The folder that holds most of the wanted files, the shallowest of them."""
-    counts: dict[PurePosixPath, int] = {}
-    for entry in entries:
-        if entry.path.name in (*CODE_FILES, ANSWERS_FILE):
-            counts[entry.path.parent] = counts.get(entry.path.parent, 0) + 1
-    notebooks = _notebooks(entries, PurePosixPath("."))
-    if not counts and notebooks:
-        return min((one.path.parent for one in notebooks), key=lambda one: len(one.parts))
+def _root(entries: list[Entry], notes: list[str]) -> PurePosixPath:
+    """The folder that holds most of the wanted files, the shallowest of them.
+
+    Where there are none, the folder of a notebook.
+    """
+    found = [entry.path for entry in entries if entry.path.name in (*CODE_FILES, ANSWERS_FILE)]
+    found = found or [entry.path for entry in entries if entry.path.suffix == NOTEBOOK]
+    counts = Counter(path.parent for path in found)
     if not counts:
         names = ", ".join((*CODE_FILES, ANSWERS_FILE))
         notes.append(f"None of {names} was found in the submission.")
@@ -300,7 +217,7 @@ def _root(entries: list[_Entry], notes: list[str]) -> PurePosixPath:
     return root
 
 
-def _near_misses(entries: list[_Entry], root: PurePosixPath, read: dict[str, bytes]) -> list[str]:
+def _near_misses(entries: list[Entry], root: PurePosixPath, read: dict[str, bytes]) -> list[str]:
     """A sentence for each missing file that seems to be there under another name."""
     notes = []
     for name in (*CODE_FILES, ANSWERS_FILE):
@@ -313,7 +230,7 @@ def _near_misses(entries: list[_Entry], root: PurePosixPath, read: dict[str, byt
             if entry.path.parent == root
             and entry.path.stem.lower().startswith(stem[:5])
             and entry.path.name not in (*CODE_FILES, ANSWERS_FILE)
-            and entry.path.suffix.lower() in (f".{suffix}", ".yml", ".txt", ".ipynb")
+            and entry.path.suffix.lower() in (f".{suffix}", ".yml", ".txt", NOTEBOOK)
         ]
         found = f"; {similar[0]} is there: rename it to {name}" if similar else ""
         notes.append(f"{name} is missing{found}.")

@@ -1,8 +1,12 @@
-"""Definitions out of a notebook, for those who hand it in instead of the code files.
+"""A notebook in the place of code files: its definitions, read as text and never run here.
 
-Its code cells are read as text and never run: what the slots need is kept (functions,
-classes, constants, imports, each in its last version), experiments are left out. A cell that
-begins with `%%writefile NAME` is that file.
+What a notebook can hold, and what becomes of it:
+
+    a cell "%%writefile attention.py"   is that file
+    definitions of the slots            make up the file, with all that they name
+    everything else                     is left out: trainings, prints, plots, %magics, !commands
+    a cell that is no Python            is left out, with a note that names it
+    not a notebook, too big, malformed  a NotebookError with a sentence for the student
 """
 
 from __future__ import annotations
@@ -10,9 +14,26 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
 from typing import Any
+
+from autograder.definitions import (
+    UNPARSABLE,
+    Statement,
+    TooTangled,
+    needed,
+    read_statements,
+)
+
+MAX_BYTES = 20 << 20  # with pictures among its outputs
+MAX_PARTS = 2_000_000  # lists, dictionaries and values: some 100 bytes of memory each
+MAX_CODE = 400_000  # characters in all code cells together
+MAX_CELLS = 2_000
+MAX_NOTES = 3  # cells that are named one by one
+MAX_QUOTED = 40  # characters of a cell's first line
 
 SLOTS = {
     "models.py": (
@@ -21,223 +42,250 @@ SLOTS = {
     "attention.py": ("SingleHeadAttention",),
     "encoder.py": ("ViTLayer", "TransformerEncoderLayer"),
 }  # fmt: skip
-WRITABLE = frozenset({*SLOTS, "answers.yaml"})
-MAX_BYTES = 20 << 20  # outputs and pictures included
-MAX_CELLS = 2_000
-MAX_CODE = 400_000  # characters of all code cells together
-MAGIC = re.compile(r"^(\s*)(?:[%!?].*|[\w.]+\?{1,2})$")
-HARMLESS_MAGICS = frozenset({"%%time", "%%timeit", "%%capture", "%%prun"})
+# The encoder's heads are exchanged for correct ones where the student's are wrong.
+OTHER_SLOTS = {"encoder.py": {"SingleHeadAttention": "attention"}}
+WRITABLE = (*SLOTS, "answers.yaml")
+WRITES = ("%%writefile", "%%file")
+RUNS_PYTHON = ("%%time", "%%capture", "%%prun")
+
+COMMAND = re.compile(r"(\s*)(?:[\w, ]+=\s*)?(?:!(?!=)|%%?[A-Za-z])")
+HELP = re.compile(r"(\s*)(?:\?{1,2}\s*[%\w.*]+|[%\w.*]+\s*\?{1,2})\s*$")
 
 
 class NotebookError(Exception):
-    """The file is no notebook that can be read; says why."""
+    """A file that can't be read as a notebook; a sentence for the student."""
 
 
 @dataclass(frozen=True)
-class _Definition:
-    """A statement that binds names, where it stands, and the names that it needs."""
+class Span:
+    """Some lines of a file that stand one after the other in a cell.
 
-    order: int
+    first, count  lines of the file, counted from 1
+    cell, line    the cell, and the line in it, that `first` is
+    """
+
+    first: int
+    count: int
     cell: int
+    line: int
+
+
+@dataclass(frozen=True)
+class Extract:
+    """A file made from a notebook, and where its lines come from."""
+
     text: str
-    needs: frozenset[str]
-    imported: bool
+    spans: tuple[Span, ...]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Notebook:
-    """What a notebook offers: whole files, definitions by name, and what couldn't be read."""
+    """What a notebook holds of a submission: files by name, and notes for the student."""
 
-    written: dict[str, str] = field(default_factory=dict)
-    definitions: dict[str, _Definition] = field(default_factory=dict)
-    unreadable: list[int] = field(default_factory=list)
-
-    def file(self, name: str) -> str | None:
-        """The text of a code file: as it was written, or put together; None where it has none."""
-        if name in self.written:
-            return self.written[name]
-        slots = [slot for slot in SLOTS.get(name, ()) if self._defines(slot)]
-        if not slots:
-            return None
-        elsewhere = {
-            slot: f"from {file.removesuffix('.py')} import {slot}"
-            for file, names in SLOTS.items()
-            for slot in names
-            if file != name and self._defines(slot)
-        }
-        imported: list[str] = []
-        needed: dict[int, _Definition] = {}
-        stars = [one for one in self.definitions if one.startswith("*")]
-        waiting, seen = [*slots, *stars], set[str]()
-        while waiting:
-            one = waiting.pop()
-            if one in seen:
-                continue
-            seen.add(one)
-            if one in elsewhere:
-                imported.append(elsewhere[one])
-            elif one in self.definitions:
-                definition = self.definitions[one]
-                needed[definition.order] = definition
-                waiting += definition.needs
-        in_order = [one for _, one in sorted(needed.items())]
-        imports = dict.fromkeys([*sorted(imported), *(o.text for o in in_order if o.imported)])
-        texts = dict.fromkeys((one.cell, one.text) for one in in_order if not one.imported)
-        parts = ["\n".join(imports), *(f"# cell {cell}\n{text}" for cell, text in texts)]
-        return "\n\n\n".join(part for part in parts if part) + "\n"
-
-    def _defines(self, slot: str) -> bool:
-        return slot in self.definitions and not self.definitions[slot].imported
-
-    def add(self, name: str, new: _Definition) -> None:
-        """The latest definition of a name counts; `import a.b` doesn't undo `import a.c`."""
-        old = self.definitions.get(name)
-        if old is not None and old.text.startswith("import ") and new.text.startswith("import "):
-            both = "\n".join(dict.fromkeys([*old.text.splitlines(), new.text]))
-            new = replace(new, text=both)
-        self.definitions[name] = new
+    name: str
+    files: dict[str, Extract] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
-def read_notebook(content: bytes) -> Notebook:
-    """What the code cells of an .ipynb file define. Raises NotebookError."""
-    notebook = Notebook()
-    order = 0
-    for number, source in _code_cells(content):
-        first, _, rest = source.partition("\n")
-        if first.startswith("%%"):
-            words = first.split()
-            if words[0] == "%%writefile" and words[-1] in WRITABLE:
-                notebook.written[words[-1]] = rest
-                continue
-            if words[0] not in HARMLESS_MAGICS:
-                continue
-            source = rest
-        source = "\n".join(_without_magic(line) for line in source.split("\n"))
+@dataclass(frozen=True)
+class _Cell:
+    number: int
+    source: str
+
+
+def best_of(
+    candidates: Iterable[tuple[str, bytes]], missing: Collection[str], notes: list[str]
+) -> Notebook | None:
+    """Of several notebooks, each with its name, the one that holds most of the missing files.
+
+    It holds those files alone; None where there is no notebook. Says in notes what is wrong.
+    """
+    readable = []
+    for name, content in candidates:
         try:
-            tree = ast.parse(source)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            notebook.unreadable.append(number)
+            notebook = read_notebook(content, name)
+        except NotebookError as problem:
+            notes.append(str(problem))
             continue
-        lines = source.split("\n")
-        for node in tree.body:
-            imported = isinstance(node, ast.Import | ast.ImportFrom)
-            needs = frozenset[str]() if imported else _free(node)
-            for name, text in _bindings(node, lines):
-                order += 1
-                notebook.add(name, _Definition(order, number, text, needs, imported))
-    return notebook
+        files = {file: made for file, made in notebook.files.items() if file in missing}
+        readable.append(replace(notebook, files=files))
+    if not readable:
+        return None
+    best = max(readable, key=lambda notebook: len(notebook.files))
+    if best.files:
+        *most, last = sorted(best.files)
+        names = f"{', '.join(most)} and {last} were" if most else f"{last} was"
+        notes.append(f"{names} read from the notebook {best.name}.")
+    notes += best.notes
+    return best
 
 
-def is_stub(text: str) -> bool:
-    """Whether a code file is still as the template has it: every function only raises."""
+def read_notebook(content: bytes, name: str) -> Notebook:
+    """The files that a notebook holds. Raises NotebookError."""
+    cells = _code_cells(_json(content, name), name)
+    files = _written(cells)
+    statements: list[Statement] = []
+    unread = []
+    for cell in cells:
+        python = _python(cell.source)
+        try:
+            statements += read_statements(python, cell.number) if python else []
+        except UNPARSABLE as problem:
+            unread.append(_unread(cell, problem, name))
+    for file in SLOTS:
+        try:
+            extract = _extract(file, statements, name)
+        except TooTangled:
+            raise NotebookError(f"{name} holds too many definitions to be read.") from None
+        if extract is not None:
+            files.setdefault(file, extract)
+    if len(unread) > MAX_NOTES:
+        unread[MAX_NOTES:] = [f"{len(unread) - MAX_NOTES} more cells of {name} are no Python."]
+    return Notebook(name, files, tuple(unread))
+
+
+def is_untouched(source: str) -> bool:
+    """Whether a code file is the template's as it was: each function raises NotImplementedError."""
     try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        nodes = list(ast.walk(ast.parse(source)))
+    except UNPARSABLE:
         return False
-    functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
-    return bool(functions) and all(
-        isinstance(one.body[-1], ast.Raise)
-        and one.body[-1].exc is not None
-        and ast.unparse(one.body[-1].exc).startswith("NotImplementedError")
-        for one in functions
+    last = [node.body[-1] for node in nodes if isinstance(node, ast.FunctionDef)]
+    return bool(last) and all(
+        isinstance(one, ast.Raise) and "NotImplementedError" in ast.dump(one) for one in last
     )
 
 
-def _code_cells(content: bytes) -> Iterator[tuple[int, str]]:
-    """Number, from 1, and source of each code cell."""
+def located(text: str, spans: Mapping[str, Sequence[Span]]) -> str:
+    """A text in which each "attention.py, line 9" also names the notebook's cell and line."""
+
+    def with_cell(match: re.Match[str]) -> str:
+        line = int(match[2])
+        for span in spans.get(match[1], ()):
+            if span.first <= line < span.first + span.count:
+                place = span.line + line - span.first
+                return f"{match[0]} (line {place} of the notebook's cell {span.cell})"
+        return match[0]
+
+    return re.sub(r"\b(\w+\.py), line (\d{1,7})\b", with_cell, text) if spans else text
+
+
+def _json(content: bytes, name: str) -> Any:
+    if sum(content.count(mark) for mark in (b",", b"[", b"{")) > MAX_PARTS:
+        raise NotebookError(f"{name} is too big to be read: clear its outputs and save it.")
     try:
-        whole = json.loads(content)
-    except (ValueError, RecursionError, MemoryError) as problem:
-        raise NotebookError("it is not a notebook: no valid JSON") from problem
-    cells = whole.get("cells") if isinstance(whole, dict) else None
+        # Numbers mean nothing here; as floats they cost no time, however long they are.
+        return json.loads(content.decode("utf-8-sig"), parse_int=float)
+    except (ValueError, RecursionError):
+        raise NotebookError(f"{name} is not a readable notebook: save it again.") from None
+
+
+def _code_cells(content: Any, name: str) -> list[_Cell]:
+    """The code cells, numbered from 1 with the text cells between them."""
+    cells = content.get("cells") if isinstance(content, dict) else None
     if not isinstance(cells, list):
-        raise NotebookError("it is not a notebook: it has no cells")
-    total = 0
-    for number, cell in enumerate(cells[:MAX_CELLS], start=1):
-        source = _source_of(cell)
-        total += len(source)
-        if total > MAX_CODE:
-            raise NotebookError(f"its code has more than {MAX_CODE:,} characters")
-        if source:
-            yield number, source
+        raise NotebookError(f"{name} holds no cells: save it as a Jupyter notebook.")
+    if len(cells) > MAX_CELLS:
+        raise NotebookError(f"{name} has more than {MAX_CELLS:,} cells.")
+    found = [
+        _Cell(number, source)
+        for number, cell in enumerate(cells, start=1)
+        if isinstance(cell, dict) and cell.get("cell_type") == "code"
+        if (source := _source(cell.get("source"))) is not None
+    ]
+    if sum(len(cell.source) for cell in found) > MAX_CODE:
+        raise NotebookError(f"{name} holds more than {MAX_CODE:,} characters of code.")
+    return found
 
 
-def _source_of(cell: Any) -> str:
-    """The source of a code cell, empty for any other; as one text, however it is stored."""
-    if not isinstance(cell, dict) or cell.get("cell_type") != "code":
+def _source(value: object) -> str | None:
+    """A cell's text, which stands as one string or as a list of lines; None for anything else."""
+    if isinstance(value, list) and all(isinstance(line, str) for line in value):
+        value = "".join(value)
+    if not isinstance(value, str):
+        return None
+    text = value.encode("utf-8", errors="replace").decode("utf-8")  # halves of characters
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _written(cells: Sequence[_Cell]) -> dict[str, Extract]:
+    """The files that cells write as a whole; the last one wins."""
+    files: dict[str, Extract] = {}
+    for cell in cells:
+        name, appends = _target(cell.source)
+        if name not in WRITABLE:
+            continue
+        before = files.get(name, Extract("", ())) if appends else Extract("", ())
+        start, lines = _after_magic(cell.source)
+        first = before.text.count("\n") + 1
+        # The magic's line becomes a comment, so that lines count as they do in the cell.
+        text = "\n".join([f"# cell {cell.number}", *lines]).rstrip("\n") + "\n"
+        span = Span(first, text.count("\n"), cell.number, start)
+        files[name] = Extract(before.text + text, (*before.spans, span))
+    return files
+
+
+def _after_magic(source: str) -> tuple[int, list[str]]:
+    """The line of a cell's magic, counted from 1, and the lines after it."""
+    lines = source.split("\n")
+    start = next(place for place, line in enumerate(lines, start=1) if line.strip())
+    return start, lines[start:]
+
+
+def _target(source: str) -> tuple[str, bool]:
+    """The file that a cell writes, without its folder, and whether it adds to it."""
+    words = source.strip().partition("\n")[0].split()
+    if len(words) < 2 or words[0] not in WRITES:
+        return "", False
+    path = words[-1].strip("'\"").replace("\\", "/")
+    return PurePosixPath(path).name, "-a" in words or "--append" in words
+
+
+def _python(source: str) -> str:
+    """A cell's Python, line for line: what is only IPython's is blank or `pass`."""
+    first = source.strip().partition("\n")[0].split()
+    if not first:
         return ""
-    source = cell.get("source")
-    if isinstance(source, list) and all(isinstance(line, str) for line in source):
-        source = "".join(source)
-    return source if isinstance(source, str) else ""
+    if first[0].startswith("%%"):
+        if first[0] not in RUNS_PYTHON:
+            return ""
+        source = source.replace(first[0], f"#{first[0]}", 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(source)
+    except UNPARSABLE:
+        return "\n".join(_without_commands(source.split("\n")))
+    return source
 
 
-def _without_magic(line: str) -> str:
-    """The line, or `pass` where it is for the notebook and not for Python."""
-    match = MAGIC.match(line)
-    return f"{match[1]}pass" if match else line
+def _without_commands(lines: Sequence[str]) -> Iterator[str]:
+    goes_on = False
+    for line in lines:
+        command = COMMAND.match(line) or HELP.match(line)
+        yield "" if goes_on else f"{command[1]}pass" if command else line
+        goes_on = (goes_on or bool(command)) and line.rstrip().endswith("\\")
 
 
-def _bindings(node: ast.stmt, lines: list[str]) -> Iterator[tuple[str, str]]:
-    """Each name that a statement at the top of a cell defines, and the text that defines it."""
-    if isinstance(node, ast.Import):
-        for alias in node.names:
-            renamed = f" as {alias.asname}" if alias.asname else ""
-            yield alias.asname or alias.name.split(".")[0], f"import {alias.name}{renamed}"
-    elif isinstance(node, ast.ImportFrom):
-        module = "." * node.level + (node.module or "")
-        for alias in node.names:
-            renamed = f" as {alias.asname}" if alias.asname else ""
-            name = f"*{module}" if alias.name == "*" else alias.asname or alias.name
-            if module != "__future__":
-                yield name, f"from {module} import {alias.name}{renamed}"
-    elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        yield node.name, _text(node, lines)
-    elif isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-        names = [name.id for target in targets for name in _names(target)]
-        for name in names:
-            yield name, _text(node, lines)
+def _extract(file: str, statements: Sequence[Statement], name: str) -> Extract | None:
+    """A file made of the definitions that its slots need; None where no slot is defined."""
+    found = needed(statements, SLOTS[file], file.removesuffix(".py"), OTHER_SLOTS.get(file, {}))
+    lines = [f"# Definitions from {name}"]
+    spans = []
+    cell = 0
+    for statement in found:
+        if statement.cell != cell:
+            cell = statement.cell
+            lines += ["", f"# cell {cell}"]
+        own = statement.text.split("\n")
+        spans.append(Span(len(lines) + 1, len(own), cell, statement.line))
+        lines += own
+    return Extract("\n".join(lines) + "\n", tuple(spans)) if found else None
 
 
-def _names(target: ast.expr) -> Iterator[ast.Name]:
-    """The plain names of an assignment's target: of `a, b = …` both, of `a.b = …` none."""
-    if isinstance(target, ast.Name):
-        yield target
-    elif isinstance(target, ast.Tuple | ast.List):
-        for part in target.elts:
-            yield from _names(part)
-
-
-def _text(node: ast.stmt, lines: list[str]) -> str:
-    """A statement's source, decorators included."""
-    decorators: Iterable[ast.expr] = getattr(node, "decorator_list", [])
-    first = min([node.lineno, *(one.lineno for one in decorators)])
-    if isinstance(node, ast.Assign | ast.AnnAssign):
-        return ast.unparse(node)  # others may share its lines, as in `a = 1; train()`
-    return "\n".join(lines[first - 1 : node.end_lineno])
-
-
-def _free(node: ast.stmt) -> frozenset[str]:
-    """Names that a definition uses and doesn't bind itself."""
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-        used = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
-        bound = {n.arg for n in ast.walk(node) if isinstance(n, ast.arg)} | {
-            n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
-        }
-        outside = {
-            n.id
-            for part in (*node.decorator_list, *node.args.defaults, node.returns)
-            if part is not None
-            for n in ast.walk(part)
-            if isinstance(n, ast.Name)
-        }
-        return frozenset(used - bound | outside)
-    if isinstance(node, ast.ClassDef):
-        inside = [_free(one) for one in node.body]
-        outside_body = (*node.bases, *node.decorator_list, *(word.value for word in node.keywords))
-        named = {n.id for part in outside_body for n in ast.walk(part) if isinstance(n, ast.Name)}
-        return frozenset(named).union(*inside)
-    return frozenset(
-        n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)
-    )
+def _unread(cell: _Cell, problem: BaseException, name: str) -> str:
+    first = cell.source.strip().partition("\n")[0][:MAX_QUOTED]
+    why = ""
+    if isinstance(problem, SyntaxError) and problem.lineno:
+        why = f": {problem.msg}, line {problem.lineno}"
+    return f"Cell {cell.number} of {name} ({first}) is no Python and was left out{why}."

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import platform
 import resource
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from autograder.examination import Examination, Kept
 from autograder.gradescope import LeaderboardEntry, Metadata, Results
+from autograder.intake import Submission
+from autograder.notebook import located
 from autograder.plugin import GradingPlugin, RubricLine, assemble
 from autograder.training import TrainingResult
 
@@ -27,16 +30,11 @@ def summarise(
     metadata: Metadata | None,
 ) -> Results:
     """The results as they stand now."""
+    submission = examination.submission
     return assemble(
-        lines,
+        [_with_cells(line, submission) for line in lines],
         seconds=seconds,
-        output="\n".join(
-            [
-                WELCOME,
-                f"Recognised: {examination.submission.form}.",
-                *examination.submission.notes,
-            ]
-        ),
+        output="\n".join([WELCOME, f"Recognised: {submission.form}.", *submission.notes]),
         leaderboard=_leaderboard(examination),
         extra_data={
             "submission": metadata.id if metadata else None,
@@ -54,6 +52,15 @@ def summarise(
             "python": platform.python_version(),
             "torch": torch.__version__,
         },
+    )
+
+
+def _with_cells(line: RubricLine, submission: Submission) -> RubricLine:
+    """A line that names a notebook's cells beside lines of files that were made from them."""
+    if not submission.spans:
+        return line
+    return replace(
+        line, feedback=line.feedback.rewritten(lambda text: located(text, submission.spans))
     )
 
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from autograder.containers import MAX_ENTRIES
 from autograder.intake import (
     ARTIFACTS,
     CODE_FILES,
     GIVEN_CODE,
     MAX_CODE_BYTES,
-    MAX_ENTRIES,
     IntakeError,
     Submission,
     take,

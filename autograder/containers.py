@@ -1,0 +1,128 @@
+"""A folder or a zip that is looked through: what lies in it, and the contents of its files.
+
+Links are not followed, names that lead out of a zip are passed over, and no file is read
+further than the limit that is given, whatever an archive claims about its size.
+"""
+
+from __future__ import annotations
+
+import lzma
+import os
+import stat
+import struct
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+MAX_ENTRIES = 5_000
+MAX_DEPTH = 6
+GIT = ".git"  # .gitignore and the like begin with it, and tell a repository
+# What reading from a damaged, encrypted or exotic zip raises.
+UNREADABLE = (
+    OSError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, NotImplementedError,
+    EOFError, ValueError, struct.error,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Something in a folder or zip: where, how many bytes, whether it is an ordinary file."""
+
+    path: PurePosixPath
+    size: int
+    regular: bool
+
+
+class OpenFolder:
+    """A folder, its links left alone; or one file of it, as if there were no others."""
+
+    def __init__(self, folder: Path, only: str = "") -> None:
+        self._folder = folder
+        self._only = only
+
+    def entries(self, notes: list[str]) -> list[Entry]:
+        """Everything in it that isn't hidden; says in notes where that is too much."""
+        found: list[Entry] = []
+        for current, folders, files in os.walk(self._folder, followlinks=False):
+            here = Path(current).relative_to(self._folder)
+            folders[:] = sorted(
+                name for name in folders if not _ignored(name) and len(here.parts) < MAX_DEPTH
+            )
+            if self._only:
+                folders.clear()
+                files = [self._only]
+            for name in sorted(files):
+                if len(found) >= MAX_ENTRIES:
+                    notes.append(f"More than {MAX_ENTRIES:,} files: the rest was not looked at.")
+                    return found
+                status = (Path(current) / name).lstat()
+                path = PurePosixPath(*here.parts, name)
+                found.append(Entry(path, status.st_size, stat.S_ISREG(status.st_mode)))
+        return found
+
+    def form(self) -> str:
+        """What it is, in a student's words."""
+        if self._only:
+            return f"the notebook {self._only}"
+        here = [path for path in _names(self._folder) if not path.is_symlink()]
+        names = [path.name for folder in (self._folder, *here) for path in _names(folder)]
+        return "a repository" if any(name.startswith(GIT) for name in names) else "a folder"
+
+    def read(self, path: PurePosixPath, limit: int) -> bytes:
+        """A file's content, at most so many bytes of it."""
+        descriptor = os.open(self._folder / path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as file:
+            return file.read(limit)
+
+
+class OpenZip:
+    """A zip, read where it lies. Reading it may raise what stands in UNREADABLE."""
+
+    def __init__(self, file: Path, inside: bool = False) -> None:
+        self._file = file
+        self._inside = inside  # a folder, so that its name tells something
+
+    def entries(self, notes: list[str]) -> list[Entry]:
+        """Everything in it that isn't hidden; says in notes where that is too much."""
+        with zipfile.ZipFile(self._file) as archive:
+            infos = archive.infolist()
+        if len(infos) > MAX_ENTRIES:
+            notes.append(f"More than {MAX_ENTRIES:,} files: the rest was not looked at.")
+        found = []
+        for info in infos[:MAX_ENTRIES]:
+            path = PurePosixPath(info.filename.replace("\\", "/"))
+            if info.is_dir() or path.is_absolute() or ".." in path.parts:
+                continue
+            if len(path.parts) > MAX_DEPTH + 1 or any(_ignored(part) for part in path.parts):
+                continue
+            mode = info.external_attr >> 16
+            regular = stat.S_IFMT(mode) in (0, stat.S_IFREG)  # 0: permissions alone, or nothing
+            found.append(Entry(path, info.file_size, regular))
+        return found
+
+    def form(self) -> str:
+        """What it is, in a student's words."""
+        return f"the zip {self._file.name}" if self._inside else "a zip"
+
+    def read(self, path: PurePosixPath, limit: int) -> bytes:
+        """A file's content, at most so many bytes of it."""
+        with zipfile.ZipFile(self._file) as archive:
+            for info in archive.infolist():
+                if PurePosixPath(info.filename.replace("\\", "/")) == path:
+                    with archive.open(info) as file:
+                        return file.read(limit)  # never more, whatever the archive claims
+        raise OSError(f"{path} is gone")
+
+
+Opened = OpenFolder | OpenZip
+
+
+def _names(folder: Path) -> list[Path]:
+    """What lies in a folder; nothing where it is none or can't be listed."""
+    _, folders, files = next(os.walk(folder), ("", [], []))
+    return [folder / name for name in (*folders, *files)]
+
+
+def _ignored(name: str) -> bool:
+    return name in ("__MACOSX", "__pycache__", "node_modules", "data") or name.startswith(".")
