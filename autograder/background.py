@@ -17,20 +17,24 @@ from autograder.feedback import Feedback
 from autograder.machine import cores
 from autograder.plugin import GradingPlugin
 
+# Part, name, where it stands in the examination, and the most seconds; the longest first.
+JOBS: tuple[tuple[str, str, str, Callable[[Assignment], float]], ...] = (
+    ("2c", "CNN", "cnn_training", lambda a: a.cnn.training.seconds),
+    ("3c", "Vision Transformer", "transformer_training", lambda a: a.seconds.brief_training),
+    ("2b", "fully connected network", "fully_connected_training",
+     lambda a: a.fully_connected.training.seconds),
+    ("3c", "submitted weights", "transformer_weights", lambda a: a.seconds.predictions),
+)  # fmt: skip
+
 
 @contextlib.contextmanager
 def start_trainings(examination: Examination, only: frozenset[str]) -> Iterator[None]:
     """Start what takes long, the longest first, one for each core; ended with the block."""
-    jobs: list[tuple[str, Kept[Any]]] = [
-        ("2c", examination.cnn_training),
-        ("3c", examination.transformer_training),
-        ("2b", examination.fully_connected_training),
-        ("3c", examination.transformer_weights),
-    ]
     pool = ThreadPoolExecutor(max_workers=cores(), thread_name_prefix="training")
     try:
-        for part, job in jobs:
+        for part, _, name, _ in JOBS:
             if not only or part in only:
+                job: Kept[Any] = getattr(examination, name)
                 job.start(pool)
         yield
     finally:
@@ -38,19 +42,18 @@ def start_trainings(examination: Examination, only: frozenset[str]) -> Iterator[
         examination.stop()
 
 
-def plan(assignment: Assignment) -> str:
+def plan(assignment: Assignment, only: frozenset[str] = frozenset()) -> str:
     """What will be done in which time, for staff."""
-    parts = (
-        ("CNN", assignment.cnn.training.seconds),
-        ("Vision Transformer", assignment.seconds.brief_training),
-        ("fully connected network", assignment.fully_connected.training.seconds),
-        ("submitted weights", assignment.seconds.predictions),
+    listed = ", ".join(
+        f"{title} (at most {seconds(assignment):g} s)"
+        for part, title, _, seconds in JOBS
+        if not only or part in only
     )
-    listed = ", ".join(f"{name} (at most {seconds:g} s)" for name, seconds in parts)
     count = cores()
     return (
-        f"Plan: on {count} core{'s' * (count > 1)}, in the background {listed}; meanwhile the "
-        f"lines that need none of these; all of it within {assignment.seconds.total:g} s."
+        f"Plan: on {count} core{'s' * (count > 1)}, in the background {listed or 'nothing'}; "
+        f"meanwhile the lines that need none of these; all of it within "
+        f"{assignment.seconds.total:g} s."
     )
 
 

@@ -72,7 +72,7 @@ def grade(
         plugin = GradingPlugin(examination, only, save)
         try:
             with contextlib.suppress(OSError, SystemExit):  # nobody may be reading
-                console.print(plan(assignment), style="dim")
+                console.print(plan(assignment, only), style="dim")
             examination.start()
             sandbox.preflight(LABELS, results_file, unsafe=unsafe_local)
             with start_trainings(examination, only):

@@ -157,14 +157,14 @@ def is_untouched(source: str) -> bool:
 
 
 def located(text: str, spans: Mapping[str, Sequence[Span]]) -> str:
-    """A text in which each "attention.py, line 9" also names the notebook's cell and line."""
+    """A text in which each "attention.py, line 9" is the notebook's cell and line instead."""
 
     def with_cell(match: re.Match[str]) -> str:
         line = int(match[2])
         for span in spans.get(match[1], ()):
             if span.first <= line < span.first + span.count:
                 place = span.line + line - span.first
-                return f"{match[0]} (line {place} of the notebook's cell {span.cell})"
+                return f"the notebook's cell {span.cell}, line {place}"
         return match[0]
 
     return re.sub(r"\b(\w+\.py), line (\d{1,7})\b", with_cell, text) if spans else text

@@ -55,3 +55,10 @@ def test_the_plan_names_the_limits_and_the_cores(monkeypatch):
     assert "on 1 core," in text
     assert f"CNN (at most {SETTINGS['seconds']['one_core']['cnn']} s)" in text
     assert "540 s" in text
+
+
+def test_the_plan_of_a_part_names_what_that_part_needs():
+    settings = assignments.load()
+    assert "CNN" in background.plan(settings, frozenset({"2c"}))
+    assert "Vision Transformer" not in background.plan(settings, frozenset({"2c"}))
+    assert "in the background nothing;" in background.plan(settings, frozenset({"1a", "3a"}))

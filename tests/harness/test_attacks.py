@@ -121,8 +121,15 @@ def side_by_side(request, parameter: str, folders, run: Callable) -> Iterator[di
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_an_attack_gains_nothing_and_breaks_nothing(attack, runs):
     results, status, said = runs[attack].result()  # raises where it took more than SECONDS
-    attack = ATTACKS[attack]
     assert status == 0, said
+    check_what_holds(ATTACKS[attack], results, said)
+    users = {w["user"] for w in results["extra_data"].get("workers", []) if "user" in w}
+    assert users or os.geteuid() != 0
+    assert left_running(users) == []
+
+
+def check_what_holds(attack: Attack, results: dict, said: str) -> None:
+    """Lines lost and kept, nothing leaked, nothing left; `said` is all that was written."""
     assert results["extra_data"]["faults"] == {}
     numbers = [test["number"] for test in results["tests"]]
     assert len(numbers) == len(set(numbers)) > 0
@@ -137,9 +144,6 @@ def test_an_attack_gains_nothing_and_breaks_nothing(attack, runs):
     assert CANARY not in said
     assert SECRET_TEXT not in said
     assert max(map(len, texts.values())) < 20_000
-    users = {w["user"] for w in results["extra_data"].get("workers", []) if "user" in w}
-    assert users or os.geteuid() != 0
-    assert left_running(users) == []
     assert left_behind() == []
 
 
@@ -237,13 +241,8 @@ def runs_of_a_user(request, ordinary, tmp_path_factory):
 @pytest.mark.skipif(os.geteuid() != 0, reason="the whole corpus runs as an ordinary user already")
 def test_an_attack_gains_nothing_where_the_grader_is_an_ordinary_user(by_a_user, runs_of_a_user):
     results, said = runs_of_a_user[by_a_user].result()  # raises where it took more than SECONDS
-    attack = ATTACKS[by_a_user]
     assert results["extra_data"]["confinement"]["missing"] == ["user"]
-    lost = {t["number"] for t in results["tests"] if t["score"] < t["max_score"]}
-    assert attack.lost <= lost <= attack.lost | attack.may
-    assert ESCAPED not in said
-    assert CANARY not in said
-    assert left_behind() == []
+    check_what_holds(ATTACKS[by_a_user], results, said)
 
 
 def attacked_as_a_user(attack: Attack, folder: Path, copy: Path, user: int) -> tuple[dict, str]:

@@ -231,7 +231,7 @@ def test_where_a_mistake_stands_is_said_with_its_cell(grade, tmp_path):
         "        scores = torch.matmul(q, k) * self.scale  # (B, T, T)"
     )
     run = grade(with_notebook(tmp_path / "s", "print(1)", wrong), "--only", "3a")
-    assert f"(line {line} of the notebook's cell 2)" in run.text("3a.1")
+    assert f"(the notebook's cell 2, line {line})" in run.text("3a.1")
     assert "attention.py was read from the notebook hw5.ipynb." in run.results["output"]
 
 
@@ -242,7 +242,7 @@ def test_what_a_rule_forbids_counts_where_the_slot_names_it_alone(grade, tmp_pat
     assert run.lost() == set()
     run = grade(with_notebook(tmp_path / "wrong", beside, ready), "--only", "3a")
     line = 1 + next(place for place, text in enumerate(ready.split("\n")) if "GELU" in text)
-    assert f"(line {line} of the notebook's cell 2): torch.nn.GELU" in run.text("3a.2")
+    assert f"the notebook's cell 2, line {line}: torch.nn.GELU" in run.text("3a.2")
 
 
 def test_lines_of_a_written_file_are_those_of_its_cell():
@@ -250,7 +250,7 @@ def test_lines_of_a_written_file_are_those_of_its_cell():
     made = read_notebook(notebook_of("1", cell), "hw5.ipynb").files["attention.py"]
     assert made.text.split("\n")[3] == "x = 1 /"
     spans = {"attention.py": made.spans}
-    assert located("attention.py, line 4", spans).endswith("(line 4 of the notebook's cell 2)")
+    assert located("attention.py, line 4", spans) == "the notebook's cell 2, line 4"
     assert located("attention.py, line 40", spans) == "attention.py, line 40"
     assert located("attention.py: 4", spans) == "attention.py: 4"
     assert located("encoder.py, line 4", spans) == "encoder.py, line 4"
