@@ -26,7 +26,7 @@ from provided.training import Epoch
 
 KEY_FILE = Path(__file__).with_name("carry_over.key")
 KEY_BYTES = 32
-FINAL = ("reached", "missed", "diverged")  # a training that ran out of time is tried again
+FINAL = ("reached", "missed", "diverged", "dead")  # a training that ran out of time is tried again
 
 
 class CarryOver:

@@ -8,6 +8,7 @@ and tries further seeds after a near miss.
 What goes wrong, and what comes of it:
 
     a loss that is NaN or infinite   that seed ends; the history so far stands
+    no gradient can come any more    that seed ends (see `is_dead`)
     more work than time              fewer epochs or images, decided before the first step
     out of time                      the process is killed; the best epoch so far stands
     the process dies                 TrainerFault: not the student's fault
@@ -16,6 +17,7 @@ What goes wrong, and what comes of it:
 from __future__ import annotations
 
 import contextlib
+import copy
 import itertools
 import json
 import math
@@ -37,17 +39,20 @@ from typing import IO, Any
 import torch
 from pydantic import BaseModel, ConfigDict
 from torch import nn
+from torch.nn import functional
 
 from autograder import mnist
 from autograder.forking import ForkServer, ForkServerError
 from autograder.layers import Layer, LayerList
 from autograder.sandbox.confine import close_to_others, die_with_parent
 from autograder.sandbox.zygote import Zygote, warm_up
-from provided.mnist import Mnist
+from provided.mnist import Mnist, Split
 from provided.training import BATCH_SIZE, EPOCHS, Epoch, Training, evaluate, run_epochs
 
 MAX_STDERR_BYTES = 64 << 10
 TIMED_STEPS, TIMED_IMAGES = 10, 500  # from which the time of an epoch is estimated
+DEAD_FOR = 2048  # training images that a model must not tell apart to be dead
+DEAD_EPOCHS = 2  # at the end of so many epochs in a row; after one, Adam may still hold momentum
 TIME_TO_USE = 0.9  # share of the time allowed that a shortened training is planned for
 
 
@@ -74,7 +79,7 @@ class TrainingResult:
     """All trials of one model, why there were no more, and whether they had to be shortened."""
 
     trials: list[Trial]
-    ended: str  # "reached", "missed", "diverged" or "out of time"
+    ended: str  # "reached", "missed", "diverged", "dead" or "out of time"
     shortened: str = ""
     report: dict[str, Any] = field(default_factory=dict)  # of the process: memory, CPU time
     carried_over: bool = False  # taken from the previous submission, where nothing has changed
@@ -231,23 +236,26 @@ def events(job: TrainingJob, data: Mnist) -> Iterator[dict[str, Any]]:
     if why:
         yield {"shortened": why}
     best = 0.0
-    diverged = False
+    ended = "missed"
     for seed in job.seeds:
         accuracy = 0.0
-        diverged = False
-        for epoch, accuracy_now in _epochs(job, data, seed):
+        ended = "missed"
+        for epoch, accuracy_now, dead in _epochs(job, data, seed):
             if not (math.isfinite(epoch.train_loss) and math.isfinite(epoch.validation_loss)):
-                diverged = True
+                ended = "diverged"
                 break
             accuracy = max(accuracy, accuracy_now)
             yield {"seed": seed, "epoch": asdict(epoch), "test_accuracy": accuracy_now}
             if accuracy >= job.accuracy:
                 yield {"ended": "reached"}
                 return
+            if dead:
+                ended = "dead"
+                break
         best = max(best, accuracy)
         if best < job.accuracy - job.retry_margin:
             break
-    yield {"ended": "diverged" if diverged else "missed"}
+    yield {"ended": ended}
 
 
 def fitted(job: TrainingJob, data: Mnist) -> tuple[TrainingJob, str]:
@@ -293,14 +301,41 @@ def epoch_seconds(job: TrainingJob, data: Mnist) -> float:
     return steps * step + (len(data.validation) + len(data.test)) * image
 
 
-def _epochs(job: TrainingJob, data: Mnist, seed: int) -> Iterator[tuple[Epoch, float]]:
+def _epochs(job: TrainingJob, data: Mnist, seed: int) -> Iterator[tuple[Epoch, float, bool]]:
+    """Each epoch, the test accuracy after it, and whether the model can't learn any more."""
     torch.manual_seed(seed)
     model = rebuild(job.layer_list())
     settings = job.training(flattened=len(model) - len(job.layers))
     train_images = data.train.first(job.training_images)
+    decays = any([settings.weight_decay, *settings.layer_weight_decay.values()])
+    each_digit = data.test.labels.bincount().tolist()  # what one answer for all gets right
+    dead_epochs = 0
     for epoch in run_epochs(model, train_images, data.validation, settings, seed=seed):
         _, accuracy = evaluate(model, data.test)
-        yield epoch, accuracy
+        same_for_all = round(accuracy * len(data.test)) in each_digit and not decays
+        dead_epochs = dead_epochs + 1 if same_for_all and is_dead(model, train_images) else 0
+        yield epoch, accuracy, dead_epochs == DEAD_EPOCHS
+
+
+def is_dead(model: nn.Sequential, images: Split) -> bool:
+    """Whether no gradient comes to the model's first weights, and all images look alike to it.
+
+    This is so where the ReLUs of a layer are off for every image: what stands before them
+    stays as it is, and what stands behind them sees no image. Nothing changes that but a
+    weight decay, or the momentum that Adam holds for some hundred steps after.
+    """
+    model = copy.deepcopy(model).train()  # as it learns: batches have statistics of their own
+    for layer in model.modules():
+        if isinstance(layer, nn.Dropout):
+            layer.eval()
+    first = next(model.parameters())
+    for start in range(0, min(len(images), DEAD_FOR), BATCH_SIZE):
+        batch, labels = images.batch(slice(start, start + BATCH_SIZE))
+        logits = model(batch)
+        (gradient,) = torch.autograd.grad(functional.cross_entropy(logits, labels), first)
+        if (logits != logits[0]).any() or gradient.any():
+            return False
+    return True
 
 
 def rebuild(layers: LayerList) -> nn.Sequential:

@@ -168,6 +168,7 @@ def judge_training(
     points = points_of(trial.best, rules.partial)
     ended = {
         "diverged": " The loss became NaN or infinite afterwards.",
+        "dead": " Training was ended there: no image makes a difference to this network any more.",
         "out of time": f" Training was stopped after {rules.seconds:g} seconds.",
     }.get(result.ended, "")
     tries = f", best of {len(result.trials)} seeds" if len(result.trials) > 1 else ""
@@ -329,6 +330,12 @@ def _history_table(result: TrainingResult) -> Table:
 
 def _why_low(accuracy: float, result: TrainingResult) -> Named:
     """What the losses alone say."""
+    if result.ended == "dead":
+        return {
+            "likely": "a layer's ReLUs are off for every image, so that no gradient comes through",
+            "next_step": "Is there a ReLU behind the last Linear layer? If not: which learning "
+            "rate would move the weights less at each step?",
+        }
     if accuracy < 2 / CLASSES:
         return {
             "likely": "it doesn't learn at all, as with a learning rate that is far off",

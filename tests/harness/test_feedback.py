@@ -200,6 +200,18 @@ def test_a_training_is_told_epoch_by_epoch(accuracies, head):
     assert table[2][-3:] == ("0.5000", "0.2500", "96.00%")
 
 
+def test_a_dead_network_is_told_why_its_training_ended():
+    trial = Trial(0, [Epoch(n, 2.3, 2.3, 0.1, 0.1) for n in (1, 2)], [0.098, 0.098])
+    model = Model(LayerList((linear(0, 784, 10),)), Training(learning_rate=1e-3), "")
+    rules = assignments.load().model_copy(update={"pictures": False})
+    with pytest.raises(Rejected) as rejected:
+        verdicts.judge_training(
+            TrainingResult([trial], "dead"), rules.fully_connected.training, "It", rules, model
+        )
+    assert "no image makes a difference to this network any more" in str(rejected.value)
+    assert "ReLUs are off for every image" in rejected.value.feedback.likely
+
+
 def history(*rows):
     lines = ["epoch,train_loss,validation_loss", *(f"{n},{rest}" for n, rest in rows)]
     return "\n".join(lines).encode()

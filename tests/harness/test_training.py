@@ -9,16 +9,19 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import torch
 
 from autograder import mnist, training
 from autograder.layers import Layer, LayerList
 from autograder.training import (
+    DEAD_EPOCHS,
     TrainerFault,
     Trainers,
     TrainingJob,
     epoch_seconds,
     events,
     fitted,
+    is_dead,
     rebuild,
 )
 from provided.mnist import Mnist
@@ -100,6 +103,68 @@ def test_a_loss_that_is_no_number_ends_the_training(schedule):
     epochs, ended = run(job(settings=settings, accuracy=1.0))
     assert ended == "diverged"
     assert epochs == []
+
+
+HIDDEN = ("Linear", {"in_features": 784, "out_features": 20, "bias": True})
+LAST = ("Linear", {"in_features": 20, "out_features": 10, "bias": True})
+RELU = ("ReLU", {})
+NORM = ("BatchNorm1d", {"num_features": 20, "eps": 1e-5, "momentum": 0.1, "affine": True,
+                        "track_running_stats": True})  # fmt: skip
+
+
+DYING = (FLATTEN, HIDDEN, RELU, LAST, RELU)
+
+
+def with_hidden_bias(value: float, *kinds: tuple) -> torch.nn.Sequential:
+    """A model whose first hidden layer's outputs are moved by so much."""
+    torch.manual_seed(0)
+    model = rebuild(layers(FLATTEN, HIDDEN, *kinds, LAST))
+    model[1].bias.data.fill_(value)
+    return model
+
+
+def test_a_network_whose_relus_are_off_for_every_image_is_dead():
+    assert is_dead(with_hidden_bias(-100, RELU), data().train)
+    assert is_dead(with_hidden_bias(-100, RELU, ("Dropout", {"p": 0.5})), data().train)
+
+
+@pytest.mark.parametrize(
+    ("bias", "kinds"),
+    [
+        (0.0, [RELU]),
+        (-20.0, [("Sigmoid", {})]),  # logits all alike, gradients of 1e-9
+        (-100.0, [NORM, RELU]),  # normalised, whatever stood there
+        (-100.0, [("LeakyReLU", {"negative_slope": 0.01})]),
+    ],
+)
+def test_a_network_that_can_still_learn_is_not_dead(bias, kinds):
+    model = with_hidden_bias(bias, *kinds)
+    before = [value.clone() for value in model.state_dict().values()]
+    assert not is_dead(model, data().train)
+    after = model.state_dict().values()
+    assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
+
+
+def test_one_image_that_reaches_a_gradient_is_enough_to_live():
+    model = with_hidden_bias(-100, RELU)
+    model[1].weight.data.zero_()
+    model[1].weight.data[0] = data().train.images[50].flatten() / 255
+    most = float((data().train.images[50].float() / 255).square().sum())
+    model[1].bias.data[0] = 1e-3 - most
+    assert not is_dead(model, data().train)
+
+
+def test_a_dead_network_is_not_trained_to_the_end():
+    settings = Training(learning_rate=3.0)
+    epochs, ended = run(job(*DYING, settings=settings, accuracy=1.0))
+    assert ended == "dead"
+    assert DEAD_EPOCHS <= len(epochs) < 10
+
+
+def test_a_weight_decay_may_wake_a_dead_network():
+    settings = Training(learning_rate=3.0, weight_decay=1e-4)
+    epochs, ended = run(job(*DYING, settings=settings, accuracy=1.0))
+    assert (len(epochs), ended) == (10, "missed")
 
 
 def test_the_same_seed_gives_the_same_history():
