@@ -333,8 +333,7 @@ def _why_low(accuracy: float, result: TrainingResult) -> Named:
     if result.ended == "dead":
         return {
             "likely": "a layer's ReLUs are off for every image, so that no gradient comes through",
-            "next_step": "Is there a ReLU behind the last Linear layer? If not: which learning "
-            "rate would move the weights less at each step?",
+            "next_step": "Which learning rate would move the weights less at each step?",
         }
     if accuracy < 2 / CLASSES:
         return {

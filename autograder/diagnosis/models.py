@@ -67,6 +67,12 @@ SOFTMAX_BEFORE_LOSS = Mistake(
     "1.46, and the gradients are small",
     "Read in torch's documentation what nn.CrossEntropyLoss expects as its input.",
 )  # fmt: skip
+RELU_LAST = Mistake(
+    "relu-last", "2b.3",
+    "the model ends in a ReLU: a digit whose logit is below zero for every image gets no gradient "
+    "and is never learned",
+    "Which values may a logit have? Print the model's output for a few images.",
+)  # fmt: skip
 NO_NONLINEARITY = Mistake(
     "no-nonlinearity", "2b.3",
     "two layers with weights follow each other with nothing non-linear in between",
@@ -108,7 +114,7 @@ WEIGHTS_MISSING = Mistake(
 ALL: tuple[Mistake, ...] = (
     NOT_SEQUENTIAL, FORBIDDEN_LAYER, NOTHING_LEARNS, TOO_MANY_UNITS, TOO_MANY_PARAMETERS,
     NO_DROPOUT, NO_BATCH_NORM, MISSING_FLATTEN, SIZES_DONT_FIT, WRONG_OUTPUT_COUNT,
-    SOFTMAX_BEFORE_LOSS, NO_NONLINEARITY, RATE_TOO_LARGE, RATE_TOO_SMALL, TOO_FEW_EPOCHS,
+    SOFTMAX_BEFORE_LOSS, RELU_LAST, NO_NONLINEARITY, RATE_TOO_LARGE, RATE_TOO_SMALL, TOO_FEW_EPOCHS,
     TOO_MUCH_DROPOUT, TOO_SMALL, HISTORY_MISSING, HISTORY_INCOMPLETE, WEIGHTS_MISSING,
 )  # fmt: skip
 
@@ -135,6 +141,7 @@ def why_inaccurate(layers: LayerList, settings: Training, result: TrainingResult
     shares = [float(layer.arguments["p"]) for layer in layers.of_kind("Dropout")]
     narrowest = min(layers.hidden_units(), default=CLASSES)
     signs = (
+        (bool(kinds) and kinds[-1] == "ReLU", RELU_LAST),
         (settings.learning_rate > LARGE_RATE, RATE_TOO_LARGE),
         (settings.learning_rate < SMALL_RATE, RATE_TOO_SMALL),
         (bool(kinds) and kinds[-1] == "Softmax", SOFTMAX_BEFORE_LOSS),
