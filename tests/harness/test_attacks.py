@@ -202,7 +202,10 @@ def test_every_probe_tries_what_works_where_nothing_confines_it(tmp_path):
     names = list(probes)
     for place in ("/tmp", "/dev/shm"):
         Path(place, "hw5-left-behind").unlink(missing_ok=True)
-    assert sorted(names[n] for n in worked) == sorted(n for n in names if not probes[n].always)
+    expected = {name for name in names if not probes[name].always}
+    if not (grader_root / "solutions").is_dir():
+        expected.discard("read_secrets: the reference solution")  # the package comes without
+    assert {names[n] for n in worked} == expected
 
 
 def test_nothing_is_run_where_nothing_guards_the_secrets(tmp_path):
