@@ -59,10 +59,15 @@ def check_history(content: bytes | None, model: str) -> Feedback:
         )
     first, last = rows[0], rows[-1]
     shorter = f" (fewer than {EPOCHS} are fine)" if len(rows) < EPOCHS else ""
+    training, validation = (
+        f"{float(last[loss]):.3f}"
+        if len(rows) == 1
+        else f"from {float(first[loss]):.3f} to {float(last[loss]):.3f}"
+        for loss in ("train_loss", "validation_loss")
+    )
     return Feedback(
-        f"Right: {counted(len(rows), 'epoch')}{shorter}; the training loss goes from "
-        f"{float(first['train_loss']):.3f} to {float(last['train_loss']):.3f}, the validation loss "
-        f"from {float(first['validation_loss']):.3f} to {float(last['validation_loss']):.3f}."
+        f"Right: {counted(len(rows), 'epoch')}{shorter}; training loss {training}, "
+        f"validation loss {validation}."
     )
 
 

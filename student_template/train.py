@@ -5,7 +5,8 @@
     python train.py vit             the Vision Transformer of question 3c
     python train.py compare         what you have tried so far, as a table and a picture
 
-Ctrl-C stops; what the finished epochs gave is kept, and --resume goes on from there.
+Ctrl-C stops; what the finished epochs gave is kept, and --resume goes on from there. Within the
+first epoch what was learned so far is kept, unless an earlier run is there.
 Everything lands in artifacts/.
 """
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import statistics
 import sys
 import time
 import warnings
@@ -58,12 +60,16 @@ class TrainingProblem(Exception):
 
 @dataclass(frozen=True)
 class Result:
-    """A training's end: the model, each epoch, and the accuracy on the test images."""
+    """A training's end: the model, each epoch, and the accuracy on the test images.
+
+    `first_steps` counts the steps of a training that ended within its first epoch, else None.
+    """
 
     model: nn.Module
     epochs: list[Epoch]
     test_accuracy: float
     device: str
+    first_steps: int | None = None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -92,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"Still to do before this can train: {slot}.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nStopped before anything was learned.", file=sys.stderr)
+        print("\nStopped before the first epoch ended: nothing is changed.", file=sys.stderr)
         return 1
     print(f"Test accuracy {result.test_accuracy:.2%}; see {ARTIFACTS / options.model}")
     return 0
@@ -151,17 +157,19 @@ def train_model(
         print(f"{len(history)} epochs are done already.")
         return Result(model, history, evaluate(model, sets.test, device=device)[1], device)
     started = time.monotonic()
+    first_steps: list[Step] = []
     try:
-        learn(run, folder, model, optimizer, sets, history, before, last, device)
+        learn(run, folder, model, optimizer, sets, history, before, last, device, first_steps)
     except KeyboardInterrupt:
         if not history:
-            raise
-        history, _ = folder.load_epoch(run, model, optimizer)
-        folder.save_results(model, history)
-        print(f"\nStopped; epoch {len(history)} was the last finished one. --resume goes on.")
+            history = [keep_first_steps(folder, model, sets, first_steps, device)]
+        else:
+            history, _ = folder.load_epoch(run, model, optimizer)
+            folder.save_results(model, history)
+            print(f"\nStopped; epoch {len(history)} was the last finished one. --resume goes on.")
     seconds = before + time.monotonic() - started
     _, accuracy = evaluate(model, sets.test, device=device)
-    result = Result(model, history, accuracy, device)
+    result = Result(model, history, accuracy, device, len(first_steps) or None)
     write_up(run, folder, result, sets.validation, seconds)
     return result
 
@@ -176,8 +184,18 @@ def learn(
     before: float,
     last: int,
     device: str,
+    first_steps: list[Step],
 ) -> None:
-    """Train up to the `last` epoch; each finished one is kept on disk and added to `history`."""
+    """Train up to the `last` epoch; each finished one is kept on disk and added to `history`.
+
+    Until the first one is finished, its steps are added to `first_steps`.
+    """
+
+    def on_step(step: Step) -> None:
+        if not history:
+            first_steps.append(step)
+        bar.show(step)
+
     started = time.monotonic()
     first = len(history) + 1
     steps = math.ceil(len(sets.train) / run.settings.batch_size)
@@ -191,21 +209,51 @@ def learn(
             device=device,
             first_epoch=first,
             optimizer=optimizer,
-            on_step=bar.show,
+            on_step=on_step,
         ):
-            if not math.isfinite(epoch.train_loss):
-                raise TrainingProblem(
-                    f"The loss became {epoch.train_loss} in epoch {epoch.epoch}: "
-                    "try a smaller learning rate."
-                )
+            check_finite(epoch)
             if not history:
                 folder.set_aside()
-            history.append(epoch)
             seconds = before + time.monotonic() - started
-            folder.save_epoch(run, model, optimizer, history, seconds)
+            folder.save_epoch(run, model, optimizer, [*history, epoch], seconds)
+            history.append(epoch)
+            first_steps.clear()
             bar.write(describe(epoch))
             if epoch.epoch >= last:
                 break
+
+
+def keep_first_steps(
+    folder: Folder, model: nn.Module, sets: mnist.Mnist, steps: Sequence[Step], device: str
+) -> Epoch:
+    """What was learned until the first epoch was stopped, as an epoch of its own.
+
+    Raises KeyboardInterrupt where that is nothing, or an earlier run is there to be kept.
+    """
+    if not steps or folder.history.exists():
+        raise KeyboardInterrupt
+    print(
+        f"\nStopped after {len(steps)} steps of the first epoch. Measuring what was learned; "
+        "Ctrl-C once more leaves without it."
+    )
+    loss, accuracy = evaluate(model, sets.validation, device=device)
+    train_loss = statistics.fmean(step.loss for step in steps)
+    train_accuracy = statistics.fmean(step.accuracy for step in steps)
+    epoch = Epoch(1, train_loss, loss, train_accuracy, accuracy)
+    check_finite(epoch)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    folder.save_results(model, [epoch])
+    print(describe(epoch))
+    return epoch
+
+
+def check_finite(epoch: Epoch) -> None:
+    """Raises TrainingProblem where the loss became NaN or infinite."""
+    if not math.isfinite(epoch.train_loss):
+        raise TrainingProblem(
+            f"The loss became {epoch.train_loss} in epoch {epoch.epoch}: "
+            "try a smaller learning rate."
+        )
 
 
 class Bar:
@@ -297,6 +345,7 @@ def write_up(
         device=result.device,
         seconds=seconds,
         test_accuracy=result.test_accuracy,
+        first_steps=result.first_steps,
     )
     end = result.epochs[-1]
     add_experiment(
@@ -305,7 +354,7 @@ def write_up(
             "finished": datetime.now().isoformat(sep=" ", timespec="minutes"),
             "model": run.name,
             "seed": run.seed,
-            "epochs": len(result.epochs),
+            "epochs": len(result.epochs) if result.first_steps is None else 0,
             "images": run.images,
             "learning_rate": run.settings.learning_rate,
             "schedule": run.settings.schedule,

@@ -159,14 +159,19 @@ class Folder:
         device: str,
         seconds: float,
         test_accuracy: float,
+        first_steps: int | None = None,
     ) -> None:
-        """How the run was made: architecture, every setting, versions, result."""
+        """How the run was made: architecture, every setting, versions, result.
+
+        first_steps: how many steps were done where the training ended within its first epoch
+        """
         best = min(epochs, key=lambda epoch: epoch.validation_loss)
         content = {
             **run.as_plain(),
             "optimizer": "Adam",
             "loss": "cross entropy",
-            "epochs_done": len(epochs),
+            "epochs_done": len(epochs) if first_steps is None else 0,
+            **({} if first_steps is None else {"steps_done": first_steps}),
             "best_epoch": best.epoch,
             "best_validation_loss": round(best.validation_loss, 5),
             "validation_accuracy": round(epochs[-1].validation_accuracy, 5),

@@ -219,7 +219,14 @@ def history(*rows):
 
 def test_one_epoch_is_told_in_the_singular():
     text = loss_history.check_history(history((1, "0.5,0.25")), "fc").text()
-    assert text.startswith("Right: 1 epoch (fewer than 10 are fine); the training loss goes from")
+    assert text == (
+        "Right: 1 epoch (fewer than 10 are fine); training loss 0.500, validation loss 0.250."
+    )
+
+
+def test_a_history_is_told_from_its_first_to_its_last_epoch():
+    text = loss_history.check_history(history((1, "0.5,0.25"), (2, "0.4,0.2")), "fc").text()
+    assert "training loss from 0.500 to 0.400, validation loss from 0.250 to 0.200." in text
 
 
 @pytest.mark.parametrize(

@@ -103,11 +103,33 @@ def test_a_run_stopped_by_ctrl_c_and_resumed_ends_exactly_as_an_unbroken_one(tem
     assert kept(other) == kept(template)
 
 
+@pytest.mark.parametrize("model", ["fc", "vit"])
+def test_a_run_stopped_in_its_first_epoch_leaves_what_it_learned(template, model):
+    stopped = run(template, "interrupted.py", "2", model, "--images", "96")
+    assert stopped.status == 0, stopped.output
+    assert "Stopped after 2 steps of the first epoch" in stopped.output
+    artifacts = template / "artifacts" / model
+    (row,) = rows(artifacts / "history.csv")
+    assert row["epoch"] == "1"
+    assert 0 < float(row["train_loss"]) < 4
+    assert 0 < float(row["validation_loss"]) < 4
+    noted = yaml.safe_load((artifacts / "run.yaml").read_text())
+    assert (noted["epochs_done"], noted["steps_done"]) == (0, 2)
+    assert rows(template / "artifacts/experiments.csv")[0]["epochs"] == "0"
+    assert load_file(artifacts / "weights.safetensors")
+    again = run(template, "train.py", model, "--images", "96", "--resume")
+    assert (again.status, "no run to go on with" in again.output) == (1, True)
+    train(template, model, "--images", "96", "--epochs", "1")
+    assert "steps_done" not in yaml.safe_load((artifacts / "run.yaml").read_text())
+    assert (artifacts / "previous" / "history.csv").exists()
+
+
 def test_a_run_stopped_before_its_first_epoch_leaves_the_earlier_one_alone(template):
     train(template, "fc", "--images", "96", "--epochs", "1")
     before = kept(template)
     stopped = run(template, "interrupted.py", "2", "fc", "--images", "96", "--seed", "1")
     assert stopped.status == 1
+    assert "nothing is changed" in stopped.output
     assert "Traceback" not in stopped.output
     assert kept(template) == before
 
