@@ -51,9 +51,11 @@ class TransformerRun:
 
 @dataclass(frozen=True)
 class Judgement:
-    """The submitted weights: accuracy on the test images as they are and with noise, maps."""
+    """The submitted weights: accuracy on all test images, on some of them and on the same with
+    noise (0 to 1), and attention maps."""
 
     accuracy: float
+    plain_accuracy: float
     perturbed_accuracy: float
     attention: Tensor | WorkerError
     heads: str
@@ -95,7 +97,7 @@ def train_briefly(
                 next_step="Start with the lines of 3a and 3b; then print the largest number behind "
                 "each step of your layer.",
             )
-        accuracy = _accuracy(worker, assignment, data.test.first(brief.test_images), None)
+        accuracy = _share(_right(worker, assignment, data.test.first(brief.test_images), None))
         attention = _last_attention(worker, assignment, data)
     say("vit", f"learned: {accuracy:.3f}")
     return TransformerRun([float(loss) for loss in losses], accuracy, attention, heads)
@@ -167,15 +169,16 @@ def _judge(
             heads=heads,
         )
         say("vit weights", "judging")
-        accuracy = _accuracy(worker, assignment, data.test, generator)
+        right = _right(worker, assignment, data.test, generator)
         count = assignment.transformer.perturbed_images
         rows = torch.randperm(len(data.test), generator=generator)[:count]
         some = data.test.part(rows)
         noisy = Split.of(perturbed(some.images, assignment, generator), some.labels)
-        perturbed_accuracy = _accuracy(worker, assignment, noisy, generator)
+        still_right = _right(worker, assignment, noisy, generator)
         attention = _last_attention(worker, assignment, data)
+    accuracy, plain, with_noise = (_share(one) for one in (right, right[rows], still_right))
     say("vit weights", f"{accuracy:.4f}")
-    return Judgement(accuracy, perturbed_accuracy, attention, heads)
+    return Judgement(accuracy, plain, with_noise, attention, heads)
 
 
 def perturbed(images: Tensor, assignment: Assignment, generator: torch.Generator) -> Tensor:
@@ -185,12 +188,12 @@ def perturbed(images: Tensor, assignment: Assignment, generator: torch.Generator
     return (images.long() + noise).clamp_(0, 255).to(torch.uint8)
 
 
-def _accuracy(
+def _right(
     worker: Worker, assignment: Assignment, images: Split, generator: torch.Generator | None
-) -> float:
-    """Share of images (0 to 1) for which the worker's highest logit is the label."""
+) -> Tensor:
+    """For which images (N,) the worker's highest logit is the label. They are sent shuffled."""
     order = torch.randperm(len(images), generator=generator)
-    correct = 0
+    right = torch.zeros(len(images), dtype=torch.bool)
     for rows in order.split(REQUEST_IMAGES):
         part = images.part(rows)
         _, tensors = worker.ask(
@@ -206,8 +209,12 @@ def _accuracy(
             raise worker.refuse(
                 f"the tensor of logits {problem.text}", "running the Vision Transformer"
             )
-        correct += int((logits.argmax(dim=1) == part.labels.long()).sum())
-    return correct / len(images)
+        right[rows] = logits.argmax(dim=1) == part.labels.long()
+    return right
+
+
+def _share(right: Tensor) -> float:
+    return int(right.sum()) / len(right)
 
 
 def _last_attention(worker: Worker, assignment: Assignment, data: Mnist) -> Tensor | WorkerError:

@@ -214,21 +214,28 @@ def judge_brief_training(run: TransformerRun, assignment: Assignment) -> Feedbac
 def judge_weights(judgement: Judgement, assignment: Assignment) -> Feedback:
     """Accuracy of the submitted weights, with and without noise on the images."""
     rules = assignment.transformer
-    if judgement.perturbed_accuracy < judgement.accuracy - rules.max_perturbed_loss:
+    reached = judgement.accuracy >= rules.accuracy
+    points = points_of(judgement.accuracy, rules.partial)
+    lost = judgement.plain_accuracy - judgement.perturbed_accuracy
+    if (reached or points > 0) and lost > rules.max_perturbed_loss:
         raise reject(
             "The predictions fall apart under noise that no eye sees.",
-            got=f"{judgement.accuracy:.2%} on the test images, {judgement.perturbed_accuracy:.2%} "
-            f"with {rules.perturbation} of 255 gray levels of noise",
+            got=f"{judgement.plain_accuracy:.2%} on {rules.perturbed_images:,} test images, "
+            f"{judgement.perturbed_accuracy:.2%} on the same with {rules.perturbation} of 255 gray "
+            "levels of noise",
             expected="about the same on both, as a trained network gives",
             likely="the predictions hang on exact pixel values, as with a table of stored answers",
             next_step="Train the given Vision Transformer on the training images: "
             "python train.py vit.",
         )
     text = f"Test accuracy {judgement.accuracy:.2%}"
-    if judgement.accuracy >= rules.accuracy:
+    if reached:
         return Feedback(
             f"{text}: the {rules.accuracy:.1%} are reached.",
-            notes=(f"With faint noise on the images: {judgement.perturbed_accuracy:.2%}.",),
+            notes=(
+                f"On {rules.perturbed_images:,} of them {judgement.plain_accuracy:.2%}, with faint "
+                f"noise {judgement.perturbed_accuracy:.2%}.",
+            ),
         )
     near = judgement.accuracy > 0.5
     raise Rejected(
@@ -239,7 +246,7 @@ def judge_weights(judgement: Judgement, assignment: Assignment) -> Feedback:
             if near
             else "Run python train.py vit with the code as it is now, and submit both together.",
         ),
-        points_of(judgement.accuracy, rules.partial),
+        points,
     )
 
 

@@ -158,13 +158,19 @@ def test_a_transformer_that_learns_nothing_in_the_brief_training_is_rejected():
 
 
 @pytest.mark.parametrize(
-    ("accuracy", "perturbed", "points"),
-    [(0.5, 0.5, 0), (0.96, 0.96, 1), (0.99, 0.5, 0)],
-    ids=["untrained", "nearly", "looked up"],
+    ("accuracy", "perturbed", "points", "said"),
+    [
+        (0.5, 0.5, 0, "below the 97.5% asked for"),
+        (0.68, 0.6, 0, "below the 97.5% asked for"),
+        (0.96, 0.96, 1, "below the 97.5% asked for"),
+        (0.96, 0.92, 0, "fall apart"),
+        (0.99, 0.5, 0, "fall apart"),
+    ],
+    ids=["untrained", "hardly trained", "nearly", "nearly looked up", "looked up"],
 )
-def test_weights_that_miss_the_bar_or_only_remember_are_rejected(accuracy, perturbed, points):
-    judged = Judgement(accuracy, perturbed, torch.zeros(1), "student")
-    with pytest.raises(Rejected) as rejected:
+def test_weights_that_miss_the_bar_or_only_remember_are_rejected(accuracy, perturbed, points, said):
+    judged = Judgement(accuracy, accuracy, perturbed, torch.zeros(1), "student")
+    with pytest.raises(Rejected, match=said) as rejected:
         verdicts.judge_weights(judged, assignment.load())
     assert rejected.value.points == points
 

@@ -140,7 +140,7 @@ def test_maps_of_the_vision_transformer_with_wrong_rows_are_shown(pictures):
     rules = assignments.load().model_copy(update={"pictures": pictures})
     maps = torch.rand(1, verdicts.HEADS, verdicts.TOKENS, verdicts.TOKENS)
     with pytest.raises(Rejected, match="don't sum to one") as rejected:
-        verdicts.check_attention_maps(Judgement(0.99, 0.99, maps, "student"), rules)
+        verdicts.check_attention_maps(Judgement(0.99, 0.99, 0.99, maps, "student"), rules)
     assert len(rejected.value.feedback.pictures) == pictures
 
 
