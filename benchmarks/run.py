@@ -6,6 +6,7 @@
     python benchmarks/run.py starting   what starting costs: imports, zygote, workers
     python benchmarks/run.py confining  what confinement costs: with every layer, with none
     python benchmarks/run.py failing    submissions that never learn, or never return
+    python benchmarks/run.py again      a resubmission in which only the head has changed
     python benchmarks/run.py report     docs/performance.md from all of these
 
 Timings on shared machines wander, so what is compared is measured in turn, pair by pair,
@@ -14,6 +15,7 @@ and medians of the ratios are quoted.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -45,6 +47,18 @@ PAGE = ROOT / "docs" / "performance.md"
 CGROUPS = Path("/sys/fs/cgroup")
 SMALL_CPU, SMALL_MIB = 0.5, 768
 
+# File of the reference, what stands there, and what takes its place.
+FAILING = {
+    "never learns (learning rate 10)": ("models.py", "learning_rate=3e-3", "learning_rate=10"),
+    "never returns (endless loop in the head)": (
+        "attention.py",
+        "q, k, v =",
+        "while True: pass\n        q, k, v =",
+    ),
+}
+WRONG_HEAD = ("attention.py", "nn.Softmax(dim=-1)", "nn.Softmax(dim=-2)")
+OTHER_TEXT = ("attention.py", "q, k, v =", "# Another comment.\n        q, k, v =")
+
 
 def main() -> None:
     """Run the named benchmark and record its figures."""
@@ -55,6 +69,7 @@ def main() -> None:
         "starting": starting,
         "confining": confining,
         "failing": failing,
+        "again": again,
     }
     wanted = sys.argv[1] if len(sys.argv) == 2 else ""
     if wanted != "report" and wanted not in names:
@@ -170,13 +185,17 @@ def graded(submission: Path, *options: str) -> dict[str, Any]:
         "first_line": first or seconds,
         "cheap_parts": cheap or seconds,
         "score": content["score"],
+        "results": content,
         "workers": content["extra_data"].get("workers", []),
         "trainings": content["extra_data"].get("trainings", {}),
     }
 
 
 def small_container() -> dict[str, Any]:
-    """The whole grade under half a processor and 768 MiB, by cgroup (version 1 or 2)."""
+    """The whole grade under half a processor and 768 MiB, of the reference and of a wrong head.
+
+    By cgroup, version 1 or 2. A wrong head is where memory peaks: more is asked, drawn and kept.
+    """
     groups = [CGROUPS / "cpu" / "hw5", CGROUPS / "memory" / "hw5"]
     if not (CGROUPS / "memory").is_dir():
         groups = [CGROUPS / "hw5"]
@@ -187,25 +206,32 @@ def small_container() -> dict[str, Any]:
         (groups[0] / "cpu.cfs_quota_us").write_text(str(int(100_000 * SMALL_CPU)))
         (groups[1] / "memory.limit_in_bytes").write_text(str(limit))
         peak = groups[1] / "memory.max_usage_in_bytes"
-        peak.write_text("0")
     else:
         (groups[0] / "cpu.max").write_text(f"{int(100_000 * SMALL_CPU)} 100000")
         (groups[0] / "memory.max").write_text(str(limit))
         peak = groups[0] / "memory.peak"
     own = [group.parent / "cgroup.procs" for group in groups]
-    try:
-        for group in groups:
-            (group / "cgroup.procs").write_text(str(os.getpid()))
-        run = graded(ROOT / "solutions" / "reference")
-    finally:
-        for procs in own:
-            procs.write_text(str(os.getpid()))
-    return {
-        "seconds": run["seconds"],
-        "cheap_parts": run["cheap_parts"],
-        "score": run["score"],
-        "peak_mib": int(peak.read_text()) / (1 << 20),
-    }
+
+    def measured(submission: Path) -> dict[str, Any]:
+        if len(groups) == 2:
+            peak.write_text("0")
+        try:
+            for group in groups:
+                (group / "cgroup.procs").write_text(str(os.getpid()))
+            run = graded(submission)
+        finally:
+            for procs in own:
+                procs.write_text(str(os.getpid()))
+        mib = int(peak.read_text()) / (1 << 20)
+        return {
+            **{name: run[name] for name in ("seconds", "cheap_parts", "score")},
+            "peak_mib": mib,
+        }
+
+    found = measured(ROOT / "solutions" / "reference")
+    with changed(*WRONG_HEAD) as submission:
+        found["wrong_head"] = measured(submission)
+    return found
 
 
 def starting() -> dict[str, float]:
@@ -253,24 +279,42 @@ def confining() -> dict[str, float]:
 
 def failing() -> dict[str, float]:
     """Seconds that submissions take which never learn, or whose code never returns."""
-    reference = ROOT / "solutions" / "reference"
-    changes = {
-        "never learns (learning rate 10)": ("models.py", "learning_rate=3e-3", "learning_rate=10"),
-        "never returns (endless loop in the head)": (
-            "attention.py",
-            "q, k, v =",
-            "while True: pass\n        q, k, v =",
-        ),
-    }
     found = {}
-    for name, (file, old, new) in changes.items():
-        with tempfile.TemporaryDirectory() as folder:
-            copy = Path(folder) / "submission"
-            shutil.copytree(reference, copy)
-            (copy / file).write_text((copy / file).read_text().replace(old, new))
-            found[name] = graded(copy)["seconds"]
+    for name, change in FAILING.items():
+        with changed(*change) as submission:
+            found[name] = graded(submission)["seconds"]
         print(name, found[name], flush=True)
     return found
+
+
+def again() -> dict[str, Any]:
+    """A resubmission whose head has another text: seconds, and the lines that were carried over."""
+    reference = ROOT / "solutions" / "reference"
+    with tempfile.TemporaryDirectory() as folder, changed(*OTHER_TEXT) as submission:
+        metadata = Path(folder) / "submission_metadata.json"
+        earlier = graded(reference)["results"]
+        metadata.write_text(json.dumps({"previous_submissions": [{"results": earlier}]}))
+        runs = [graded(submission, "--metadata", str(metadata)) for _ in range(PAIRS)]
+    lines = runs[0]["results"]["tests"]
+    return {
+        "seconds": statistics.median(run["seconds"] for run in runs),
+        "slowest": max(run["seconds"] for run in runs),
+        "score": runs[0]["score"],
+        "carried_over": [line["number"] for line in lines if "Carried over" in line["output"]],
+    }
+
+
+@contextlib.contextmanager
+def changed(file: str, old: str, new: str) -> Iterator[Path]:
+    """The reference with a piece of one file replaced wherever it stands."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "submission"
+        shutil.copytree(ROOT / "solutions" / "reference", copy)
+        text = (copy / file).read_text()
+        if old not in text:
+            raise ValueError(f"{file} has no {old!r}")
+        (copy / file).write_text(text.replace(old, new))
+        yield copy
 
 
 def page(record: dict[str, Any]) -> Iterator[str]:
@@ -292,7 +336,9 @@ def page(record: dict[str, Any]) -> Iterator[str]:
         yield (
             f"{small['score']:g} points in {small['seconds']:.0f} s, the cheap parts after "
             f"{small['cheap_parts']:.0f} s; at most {small['peak_mib']:.0f} MiB, mapped files included "
-            "(`python benchmarks/run.py small`)."
+            "(`python benchmarks/run.py small`). A submission whose head is wrong, which is asked more "
+            f"and gets more pictures: {small['wrong_head']['score']:g} points in "
+            f"{small['wrong_head']['seconds']:.0f} s, at most {small['wrong_head']['peak_mib']:.0f} MiB."
         )
     if "trainer" in record:
         yield from _trainer_section(record["trainer"])
@@ -316,6 +362,16 @@ def page(record: dict[str, Any]) -> Iterator[str]:
             f"{found['seconds_free']:.1f} s with none, {found['more_seconds']:+.2f} s in the median of "
             f"{found['pairs']} pairs; the Vision Transformer's training takes {found['training_ratio']:.3f} "
             "times the processor time."
+        )
+    if "again" in record:
+        found = record["again"]
+        yield ""
+        yield "## A resubmission (`python benchmarks/run.py again`)"
+        yield ""
+        yield (
+            f"Where only `attention.py` has changed, {found['score']:g} points stand after "
+            f"**{found['seconds']:.1f} s** (slowest {found['slowest']:.1f} s); carried over: "
+            f"{', '.join(found['carried_over'])}."
         )
     if "failing" in record:
         yield ""
