@@ -47,7 +47,15 @@ from autograder.layers import Layer, LayerList
 from autograder.sandbox.confine import close_to_others, die_with_parent
 from autograder.sandbox.zygote import Zygote, warm_up
 from provided.mnist import Mnist, Split
-from provided.training import BATCH_SIZE, EPOCHS, Epoch, Training, evaluate, run_epochs
+from provided.training import (
+    BATCH_SIZE,
+    EPOCHS,
+    Epoch,
+    Training,
+    evaluate,
+    flush_denormals,
+    run_epochs,
+)
 
 MAX_STDERR_BYTES = 64 << 10
 TIMED_STEPS, TIMED_IMAGES = 10, 500  # from which the time of an epoch is estimated
@@ -357,6 +365,7 @@ def serve(request: dict[str, Any], descriptors: list[int]) -> None:
         os.dup2(descriptor, standard)
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     torch.set_num_threads(1)
+    flush_denormals()
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     warnings.simplefilter("ignore")  # torch warns of a Softmax without dim, per batch

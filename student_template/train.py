@@ -37,7 +37,15 @@ from provided.artifacts import (
 )
 from provided.experiments import add_experiment, in_short, read_experiments, table
 from provided.slots import still_to_write
-from provided.training import Epoch, Step, Training, evaluate, make_optimizer, run_epochs
+from provided.training import (
+    Epoch,
+    Step,
+    Training,
+    evaluate,
+    flush_denormals,
+    make_optimizer,
+    run_epochs,
+)
 
 with warnings.catch_warnings():  # without ipywidgets the bar is one of text: fine
     warnings.simplefilter("ignore", TqdmWarning)
@@ -143,6 +151,7 @@ def train_model(
     Raises TrainingProblem or CannotResume.
     """
     device = device_of(device)
+    flush_denormals()
     torch.manual_seed(seed)
     model, settings = make_model(name)
     sets = load_data(data, images)

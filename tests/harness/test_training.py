@@ -25,7 +25,7 @@ from autograder.training import (
     rebuild,
 )
 from provided.mnist import Mnist
-from provided.training import Training
+from provided.training import Training, make_optimizer, run_epochs
 
 FLATTEN = ("Flatten", {"start_dim": 1, "end_dim": -1})
 LINEAR = ("Linear", {"in_features": 784, "out_features": 10, "bias": True})
@@ -171,6 +171,26 @@ def test_the_same_seed_gives_the_same_history():
     given = job(FLATTEN, LINEAR, ("Dropout", {"p": 0.2}), accuracy=1.0, seeds=[3])
     assert run(given) == run(given)
     assert run(given) != run(given.model_copy(update={"seeds": [4]}))
+
+
+def test_no_result_hangs_on_denormal_numbers():
+    """In an epoch Adam's means for pixels that are nearly always black become such numbers."""
+    whole = mnist.load()
+    settings = Training(learning_rate=3e-3, epochs=1)
+    found = []
+    for flush in (False, True):
+        torch.manual_seed(0)
+        model = rebuild(layers(FLATTEN, LINEAR))
+        optimizer = make_optimizer(model, settings)
+        torch.set_flush_denormal(flush)
+        part = whole.validation.first(500)
+        epochs = list(run_epochs(model, whole.train, part, settings, optimizer=optimizer))
+        torch.set_flush_denormal(False)
+        means = optimizer.state[model[1].weight]["exp_avg"]
+        found.append((epochs, int(((means != 0) & (means.abs() < 1.2e-38)).sum())))
+    (plain, denormal), (flushed, none) = found
+    assert (denormal > 0, none) == (True, 0)
+    assert flushed == plain
 
 
 def test_at_most_ten_epochs_and_batches_of_32_whatever_is_asked_for():
