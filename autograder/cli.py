@@ -37,7 +37,7 @@ def _callback() -> None:
 @app.command()
 def grade(
     submission: Annotated[
-        Path | None, typer.Argument(help="A folder or zip; on Gradescope nothing.")
+        Path | None, typer.Argument(help="A folder, zip or notebook; on Gradescope nothing.")
     ] = None,
     results: Annotated[
         Path | None, typer.Option(help="Where to write; results/results.json if not given.")

@@ -48,7 +48,7 @@ def grade(
     without: frozenset[str] = frozenset(),
     unsafe_local: bool = False,
 ) -> tuple[Results, bool]:
-    """Grade a submission, a folder or zip; returns the results and whether all went well.
+    """Grade a submission, a folder, zip or notebook; returns the results and whether all went well.
 
     results.json stands from the first second and is complete after every line. Raises
     IntakeError for a submission that isn't there, AssignmentError for a wrong assignment.yaml.

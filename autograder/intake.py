@@ -1,4 +1,4 @@
-"""From what a person submits, a folder or a zip, to a clean copy of what is graded.
+"""From what a person submits, a folder, a zip or a notebook, to a clean copy of what is graded.
 
 Only the files that a submission consists of are taken, from wherever they lie (one folder
 deeper is fine); links, devices and anything too big are refused, each with a sentence. Code
