@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -17,14 +17,30 @@ from autograder.feedback import Feedback
 from autograder.machine import cores
 from autograder.plugin import GradingPlugin
 
-# Part, name, where it stands in the examination, and the most seconds; the longest first.
-JOBS: tuple[tuple[str, str, str, Callable[[Assignment], float]], ...] = (
-    ("2c", "CNN", "cnn_training", lambda a: a.cnn.training.seconds),
-    ("3c", "Vision Transformer", "transformer_training", lambda a: a.seconds.brief_training),
-    ("2b", "fully connected network", "fully_connected_training",
-     lambda a: a.fully_connected.training.seconds),
-    ("3c", "submitted weights", "transformer_weights", lambda a: a.seconds.predictions),
+
+class Job(NamedTuple):
+    """A part's work in the background: its name, where its result is kept, the most seconds."""
+
+    part: str
+    name: str
+    kept: Callable[[Examination], Kept[Any]]
+    seconds: Callable[[Assignment], float]
+
+
+JOBS = (  # the longest first
+    Job("2c", "CNN", lambda e: e.cnn_training, lambda a: a.cnn.training.seconds),
+    Job("3c", "Vision Transformer", lambda e: e.transformer_training,
+        lambda a: a.seconds.brief_training),
+    Job("2b", "fully connected network", lambda e: e.fully_connected_training,
+        lambda a: a.fully_connected.training.seconds),
+    Job("3c", "submitted weights", lambda e: e.transformer_weights,
+        lambda a: a.seconds.predictions),
 )  # fmt: skip
+
+
+def needed(only: frozenset[str]) -> Iterator[Job]:
+    """The jobs that the parts to be graded need; all of them where none are named."""
+    return (job for job in JOBS if not only or job.part in only)
 
 
 @contextlib.contextmanager
@@ -32,10 +48,8 @@ def start_trainings(examination: Examination, only: frozenset[str]) -> Iterator[
     """Start what takes long, the longest first, one for each core; ended with the block."""
     pool = ThreadPoolExecutor(max_workers=cores(), thread_name_prefix="training")
     try:
-        for part, _, name, _ in JOBS:
-            if not only or part in only:
-                job: Kept[Any] = getattr(examination, name)
-                job.start(pool)
+        for job in needed(only):
+            job.kept(examination).start(pool)
         yield
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
@@ -45,9 +59,7 @@ def start_trainings(examination: Examination, only: frozenset[str]) -> Iterator[
 def plan(assignment: Assignment, only: frozenset[str] = frozenset()) -> str:
     """What will be done in which time, for staff."""
     listed = ", ".join(
-        f"{title} (at most {seconds(assignment):g} s)"
-        for part, title, _, seconds in JOBS
-        if not only or part in only
+        f"{job.name} (at most {job.seconds(assignment):g} s)" for job in needed(only)
     )
     count = cores()
     return (

@@ -79,6 +79,11 @@ class Result:
     device: str
     first_steps: int | None = None
 
+    @property
+    def epochs_done(self) -> int:
+        """How many epochs were trained to their end."""
+        return len(self.epochs) if self.first_steps is None else 0
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
@@ -354,6 +359,7 @@ def write_up(
         device=result.device,
         seconds=seconds,
         test_accuracy=result.test_accuracy,
+        epochs_done=result.epochs_done,
         first_steps=result.first_steps,
     )
     end = result.epochs[-1]
@@ -363,7 +369,7 @@ def write_up(
             "finished": datetime.now().isoformat(sep=" ", timespec="minutes"),
             "model": run.name,
             "seed": run.seed,
-            "epochs": len(result.epochs) if result.first_steps is None else 0,
+            "epochs": result.epochs_done,
             "images": run.images,
             "learning_rate": run.settings.learning_rate,
             "schedule": run.settings.schedule,

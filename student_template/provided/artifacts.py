@@ -159,7 +159,8 @@ class Folder:
         device: str,
         seconds: float,
         test_accuracy: float,
-        first_steps: int | None = None,
+        epochs_done: int,
+        first_steps: int | None,
     ) -> None:
         """How the run was made: architecture, every setting, versions, result.
 
@@ -170,7 +171,7 @@ class Folder:
             **run.as_plain(),
             "optimizer": "Adam",
             "loss": "cross entropy",
-            "epochs_done": len(epochs) if first_steps is None else 0,
+            "epochs_done": epochs_done,
             **({} if first_steps is None else {"steps_done": first_steps}),
             "best_epoch": best.epoch,
             "best_validation_loss": round(best.validation_loss, 5),

@@ -110,8 +110,6 @@ LAST = ("Linear", {"in_features": 20, "out_features": 10, "bias": True})
 RELU = ("ReLU", {})
 NORM = ("BatchNorm1d", {"num_features": 20, "eps": 1e-5, "momentum": 0.1, "affine": True,
                         "track_running_stats": True})  # fmt: skip
-
-
 DYING = (FLATTEN, HIDDEN, RELU, LAST, RELU)
 
 
