@@ -43,6 +43,7 @@ from torch.nn import functional
 
 from autograder import mnist
 from autograder.forking import ForkServer, ForkServerError
+from autograder.gradient_steps import train
 from autograder.layers import Layer, LayerList
 from autograder.sandbox.confine import close_to_others, die_with_parent
 from autograder.sandbox.zygote import Zygote, warm_up
@@ -54,7 +55,6 @@ from provided.training import (
     Training,
     evaluate,
     flush_denormals,
-    run_epochs,
 )
 
 MAX_STDERR_BYTES = 64 << 10
@@ -300,7 +300,7 @@ def epoch_seconds(job: TrainingJob, data: Mnist) -> float:
     probe = data.train.first(TIMED_STEPS * BATCH_SIZE)
     none = data.validation.first(1)
     once = replace(settings, epochs=1)
-    next(run_epochs(model, probe, none, once, on_step=lambda _: times.append(time.monotonic())))
+    next(train(model, probe, none, once, on_step=lambda _: times.append(time.monotonic())))
     step = statistics.median(after - before for before, after in itertools.pairwise(times))
     started = time.monotonic()
     evaluate(model, data.test.first(TIMED_IMAGES))
@@ -318,7 +318,7 @@ def _epochs(job: TrainingJob, data: Mnist, seed: int) -> Iterator[tuple[Epoch, f
     decays = any([settings.weight_decay, *settings.layer_weight_decay.values()])
     each_digit = data.test.labels.bincount().tolist()  # what one answer for all gets right
     dead_epochs = 0
-    for epoch in run_epochs(model, train_images, data.validation, settings, seed=seed):
+    for epoch in train(model, train_images, data.validation, settings, seed=seed):
         _, accuracy = evaluate(model, data.test)
         same_for_all = round(accuracy * len(data.test)) in each_digit and not decays
         dead_epochs = dead_epochs + 1 if same_for_all and is_dead(model, train_images) else 0

@@ -62,7 +62,8 @@ class Split:
     def batch(self, rows: Tensor | slice) -> tuple[Tensor, Tensor]:
         """Images (B, 1, 28, 28) float32 in [0, 1] and labels (B,) int64 of the given rows."""
         chosen = self.rows[rows]
-        return scale(self.all_images[chosen]), self.all_labels[chosen].long()
+        images = self.all_images.index_select(0, chosen)  # copies whole images, unlike [chosen]
+        return scale(images), self.all_labels[chosen].long()
 
     def part(self, rows: Tensor | slice) -> Split:
         """The given rows alone, as a set of its own."""

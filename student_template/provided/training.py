@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +15,12 @@ from provided.mnist import Split
 
 BATCH_SIZE = 32
 EPOCHS = 10
-READ_AT_ONCE = 64  # batches
+READ_AT_ONCE = 16  # batches
 EVALUATION_BATCH = 500  # images; large batches are faster where nothing is learned
 WARM_UP = 0.25  # share of the steps in which a one-cycle rate rises
 SCHEDULES = ("constant", "one_cycle")
+LearnBatch = Callable[[Tensor, Tensor], Tensor]
+"""Learns from images (B, 1, 28, 28) and digits (B,); the logits (B, 10) that it had for them."""
 
 
 @dataclass(frozen=True)
@@ -75,13 +78,16 @@ def run_epochs(
     first_epoch: int = 1,
     optimizer: torch.optim.Optimizer | None = None,
     on_step: Callable[[Step], None] | None = None,
+    learn: LearnBatch | None = None,
 ) -> Iterator[Epoch]:
     """Train `model` in place; yields after each epoch, so a caller can stop when content.
 
     The order of the images depends on `seed` and the number of the epoch alone. Give
-    `first_epoch` and the `optimizer` of an earlier run to continue it.
+    `first_epoch` and the `optimizer` of an earlier run to continue it. `learn` may take a
+    step in another way than `learn_batch`, which is the usual one.
     """
     optimizer = optimizer or make_optimizer(model, settings)
+    learn = learn or partial(learn_batch, model, optimizer)
     steps_per_epoch = math.ceil(len(train) / settings.batch_size)
     total = steps_per_epoch * settings.epochs
     for epoch in range(first_epoch, settings.epochs + 1):
@@ -89,30 +95,42 @@ def run_epochs(
         order = torch.randperm(
             len(train), generator=torch.Generator().manual_seed(seed * 1000 + epoch)
         )
-        loss_sum = torch.zeros((), device=device)
-        correct = torch.zeros((), device=device)
+        seen: list[tuple[Tensor, Tensor]] = []
         step = (epoch - 1) * steps_per_epoch
         for images, labels in batches(train, order, settings.batch_size, device):
             set_learning_rate(optimizer, settings, step / total)
             step += 1
-            logits = logits_of(model, images)  # (B, 10)
-            loss = functional.cross_entropy(logits, labels)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            hits = (logits.detach().argmax(dim=1) == labels).sum()
-            loss_sum += loss.detach() * len(labels)
-            correct += hits
+            seen.append((learn(images, labels), labels))
             if on_step is not None:
-                on_step(Step(step, total, float(loss.detach()), int(hits) / len(labels)))
+                on_step(Step(step, total, *loss_and_accuracy(*seen[-1])))
+        logits, labels = map(torch.cat, zip(*seen, strict=True))
+        train_loss, train_accuracy = loss_and_accuracy(logits, labels)
         validation_loss, validation_accuracy = evaluate(model, validation, device=device)
         yield Epoch(
             epoch=epoch,
-            train_loss=float(loss_sum) / len(train),
+            train_loss=train_loss,
             validation_loss=validation_loss,
-            train_accuracy=float(correct) / len(train),
+            train_accuracy=train_accuracy,
             validation_accuracy=validation_accuracy,
         )
+
+
+def learn_batch(
+    model: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor, labels: Tensor
+) -> Tensor:
+    """One step down the gradient of the batch's mean cross entropy; the logits (B, 10) before."""
+    logits = logits_of(model, images)
+    loss = functional.cross_entropy(logits, labels)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
+    return logits.detach()
+
+
+def loss_and_accuracy(logits: Tensor, labels: Tensor) -> tuple[float, float]:
+    """Mean cross entropy and accuracy (0 to 1) of logits (N, 10) for digits (N,)."""
+    hits = (logits.argmax(dim=1) == labels).sum()
+    return float(functional.cross_entropy(logits, labels)), int(hits) / len(labels)
 
 
 def flush_denormals() -> None:
