@@ -25,12 +25,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
+from memory import run_mib
 from models import MODELS, ROOT, least_seconds_per_step, peak_multiplications_per_second
 from plain import plain_evaluation_seconds, plain_steps
 
@@ -45,6 +46,7 @@ RECORD = ROOT / "benchmarks" / "results.json"
 PAGE = ROOT / "docs" / "performance.md"
 CGROUPS = Path("/sys/fs/cgroup")
 SMALL_CPU, SMALL_MIB = 0.5, 768
+SAMPLE_SECONDS = 0.2  # between looks at memory, which keep the processes from working
 
 # File of the reference, what stands there, and what takes its place.
 FAILING = {
@@ -165,8 +167,16 @@ def course_seconds() -> dict[str, float]:
     return result
 
 
-def graded(submission: Path, *options: str) -> dict[str, Any]:
-    """One run of the grader: seconds in all, to the first line, to all cheap lines, the score."""
+def graded(submission: Path, *options: str, groups: Sequence[Path] = ()) -> dict[str, Any]:
+    """One run of the grader: seconds in all, to the first line, to all cheap lines, the score.
+
+    In the given control groups, if any; then its memory is sampled.
+    """
+
+    def join() -> None:
+        for group in groups:
+            (group / "cgroup.procs").write_text(str(os.getpid()))
+
     with tempfile.TemporaryDirectory() as folder:
         results = Path(folder) / "results.json"
         started = time.perf_counter()
@@ -174,10 +184,14 @@ def graded(submission: Path, *options: str) -> dict[str, Any]:
             [ROOT / "run_autograder", submission, "--results", results, *options],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            preexec_fn=join if groups else None,
         )
         first = cheap = None
+        mib = [0.0]
         while process.poll() is None:
-            time.sleep(0.02)
+            time.sleep(SAMPLE_SECONDS if groups else 0.02)
+            if groups:
+                mib.append(run_mib(process.pid))
             if cheap is None and results.exists():
                 score = json.loads(results.read_text())["score"]
                 now = time.perf_counter() - started
@@ -190,6 +204,7 @@ def graded(submission: Path, *options: str) -> dict[str, Any]:
         "first_line": first or seconds,
         "cheap_parts": cheap or seconds,
         "score": content["score"],
+        "peak_mib": max(mib),
         "results": content,
         "workers": content["extra_data"].get("workers", []),
         "trainings": content["extra_data"].get("trainings", {}),
@@ -210,28 +225,13 @@ def small_container() -> dict[str, Any]:
     if len(groups) == 2:
         (groups[0] / "cpu.cfs_quota_us").write_text(str(int(100_000 * SMALL_CPU)))
         (groups[1] / "memory.limit_in_bytes").write_text(str(limit))
-        peak = groups[1] / "memory.max_usage_in_bytes"
     else:
         (groups[0] / "cpu.max").write_text(f"{int(100_000 * SMALL_CPU)} 100000")
         (groups[0] / "memory.max").write_text(str(limit))
-        peak = groups[0] / "memory.peak"
-    own = [group.parent / "cgroup.procs" for group in groups]
 
     def measured(submission: Path) -> dict[str, Any]:
-        if len(groups) == 2:
-            peak.write_text("0")
-        try:
-            for group in groups:
-                (group / "cgroup.procs").write_text(str(os.getpid()))
-            run = graded(submission)
-        finally:
-            for procs in own:
-                procs.write_text(str(os.getpid()))
-        mib = int(peak.read_text()) / (1 << 20)
-        return {
-            **{name: run[name] for name in ("seconds", "cheap_parts", "score")},
-            "peak_mib": mib,
-        }
+        run = graded(submission, groups=groups)
+        return {name: run[name] for name in ("seconds", "cheap_parts", "score", "peak_mib")}
 
     found = measured(ROOT / "solutions" / "reference")
     with changed(*WRONG_HEAD) as submission:
@@ -340,7 +340,7 @@ def page(record: dict[str, Any]) -> Iterator[str]:
         yield ""
         yield (
             f"{small['score']:g} points in {small['seconds']:.0f} s, the cheap parts after "
-            f"{small['cheap_parts']:.0f} s; at most {small['peak_mib']:.0f} MiB, mapped files included "
+            f"{small['cheap_parts']:.0f} s; at most {small['peak_mib']:.0f} MiB in all processes together "
             "(`python benchmarks/run.py small`). A submission whose head is wrong, which is asked more "
             f"and gets more pictures: {small['wrong_head']['score']:g} points in "
             f"{small['wrong_head']['seconds']:.0f} s, at most {small['wrong_head']['peak_mib']:.0f} MiB."
