@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from autograder import assignment as assignments
+from autograder.assignment import Assignment
 from autograder.machine import cores
 from autograder.plugin import rubric_line, run_suites
 from autograder.solutions import PARTS_OF, SOLUTIONS, Solution
@@ -73,11 +74,10 @@ class Graded:
 _grader: Grader | None = None
 
 
-def start(trainings: Path) -> None:
-    """Begin a process of the pool: a grader whose trainings take a moment."""
+def start(trainings: Path, assignment: Assignment) -> None:
+    """Begin a process of the pool: a grader that all processes share their trainings with."""
     global _grader
-    quick = write_assignment(trainings, QUICK, {"seconds": {"question": 5}})
-    _grader = Grader(trainings, assignments.load(quick))
+    _grader = Grader(trainings, assignment)
     atexit.register(_grader.close)
 
 
@@ -109,11 +109,12 @@ def refuse(constant: str) -> None:
 def test_a_mutant_costs_points_at_most(tmp_path):
     trainings = tmp_path / "trainings"
     trainings.mkdir()
+    quick = assignments.load(write_assignment(tmp_path, QUICK, {"seconds": {"question": 5}}))
     pool = ProcessPoolExecutor(
         cores(),
         mp_context=multiprocessing.get_context("spawn"),
         initializer=start,
-        initargs=(trainings,),
+        initargs=(trainings, quick),
     )
     with pool:
         numbers = range(MUTANTS)
