@@ -118,12 +118,14 @@ def reject(
     likely: str = "",
     next_step: str = "",
     table: Table = (),
+    notes: tuple[str, ...] = (),
     points: float = 0.0,
     diagnosis: str = "",
 ) -> Rejected:
     """A Rejected to raise, from its parts."""
     return Rejected(
-        Feedback(headline, got, expected, likely, next_step, table, diagnosis=diagnosis), points
+        Feedback(headline, got, expected, likely, next_step, table, notes, diagnosis=diagnosis),
+        points,
     )
 
 

@@ -136,6 +136,10 @@ def judge_training(
     trial, notes = result.best, model.notes
     assert model.settings is not None
     finding = known.why_inaccurate(model.layers, model.settings, result)
+    if result.shortened:
+        notes = (result.shortened, *notes)
+    if result.carried_over:
+        notes = ("Carried over from your previous submission: this model is unchanged.", *notes)
     if not trial.epochs:
         reason = {
             "diverged": "The loss became NaN or infinite in the first epoch.",
@@ -143,6 +147,7 @@ def judge_training(
         }.get(result.ended, "No epoch was trained.")
         raise reject(
             f"{title}: no result. {reason}",
+            notes=notes,
             **(
                 named(finding)
                 or Named(
@@ -154,10 +159,6 @@ def judge_training(
         )
     best_epoch = trial.test_accuracy.index(trial.best) + 1
     headline = f"Test accuracy {trial.best:.2%} after epoch {best_epoch}"
-    if result.shortened:
-        notes = (result.shortened, *notes)
-    if result.carried_over:
-        notes = ("Carried over from your previous submission: this model is unchanged.", *notes)
     pictures: tuple[Picture, ...] = ()
     if assignment.pictures:
         pictures = (loss_picture(trial.epochs, f"{title}, trained by the grader"),)

@@ -7,7 +7,8 @@ import os
 import shutil
 import subprocess
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from typing import Any
 import pytest
 import torch
 import yaml
+
+from autograder.carry_over import KEY_FILE, make_key
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "solutions" / "reference"
@@ -125,6 +128,19 @@ def run_grader(
     )
     content = json.loads(results.read_text(), parse_constant=pytest.fail)
     return Run(content, ended.returncode, ended.stdout + ended.stderr)
+
+
+@contextmanager
+def key_in(root: Path) -> Iterator[Path]:
+    """The key that signs carried-over verdicts, as a package has it; drawn where there is none."""
+    key = root / "autograder" / KEY_FILE.name
+    drawn = not key.exists()
+    make_key(key)
+    try:
+        yield key
+    finally:
+        if drawn:
+            key.unlink()
 
 
 def write_assignment(folder: Path, *changes: Mapping[str, Any]) -> Path:

@@ -18,11 +18,12 @@ from pathlib import Path
 
 import pytest
 
+from autograder.carry_over import KEY_FILE, make_key
 from autograder.machine import cores
 
 from . import attacks
 from .attacks.attack import ESCAPED, REFERENCE, Attack, all_at_once
-from .conftest import QUICK, ROOT, run_grader, write_assignment
+from .conftest import QUICK, ROOT, key_in, run_grader, write_assignment
 
 FAMILIES = sorted(m.name for m in pkgutil.iter_modules(attacks.__path__) if m.name != "attack")
 ATTACKS = {
@@ -61,7 +62,8 @@ def _grader(pytestconfig):
     grader_root = pytestconfig.getoption("grader").resolve()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HW5_CANARY", CANARY)
-        yield
+        with key_in(grader_root):
+            yield
 
 
 def graded(
@@ -288,6 +290,7 @@ def ordinary(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ordinary")
     for name in ("autograder", "tests/grading", "student_template/provided", "data"):
         shutil.copytree(ROOT / name, folder / name)
+    make_key(folder / "autograder" / KEY_FILE.name)
     for path in (folder, *folder.rglob("*")):
         os.chown(path, user, user)
     for parent in (folder, *folder.parents[:2]):

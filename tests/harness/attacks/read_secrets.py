@@ -28,6 +28,12 @@ ATTACKS = {
         from pathlib import Path
         (Path(module.__file__).parent.parent / 'reference.py').read_text()
     """),
+    "the key that signs carried-over verdicts": probe("""
+        import sys
+        from pathlib import Path
+        module = [m for n, m in sys.modules.items() if n.endswith('sandbox.wire')][0]
+        (Path(module.__file__).parents[1] / 'carry_over.key').read_bytes()
+    """),
     "the grading suites": probe("""
         import sys
         from pathlib import Path
