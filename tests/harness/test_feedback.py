@@ -212,6 +212,18 @@ def test_a_dead_network_is_told_why_its_training_ended():
     assert "ReLUs are off for every image" in rejected.value.feedback.likely
 
 
+def test_without_one_epoch_the_notes_are_told_all_the_same():
+    model = Model(LayerList((linear(0, 784, 10),)), Training(learning_rate=9.0), "", ("Noted.",))
+    rules = assignments.load().fully_connected.training
+    nothing = TrainingResult([], "diverged", carried_over=True)
+    with pytest.raises(Rejected, match="in the first epoch") as rejected:
+        verdicts.judge_training(nothing, rules, "It", assignments.load(), model)
+    assert rejected.value.feedback.notes == (
+        "Carried over from your previous submission: this model is unchanged.",
+        "Noted.",
+    )
+
+
 def history(*rows):
     lines = ["epoch,train_loss,validation_loss", *(f"{n},{rest}" for n, rest in rows)]
     return "\n".join(lines).encode()
