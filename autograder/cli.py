@@ -214,8 +214,4 @@ def _usage(message: str) -> typer.Exit:
 
 def main() -> None:
     """Entry point."""
-    app()
-
-
-if __name__ == "__main__":
-    main()
+    app(prog_name="autograder")
