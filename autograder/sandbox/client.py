@@ -124,7 +124,12 @@ class Sandbox:
         os.set_blocking(output, False)
         pipes = Pipes(questions, replies, output)
         worker = Worker(self, pid, user, pipes, scratch, self._limits.scratch_mib)
-        self.confinement = replace(self.confinement, layers=worker.wait_until_ready())
+        try:
+            layers = worker.wait_until_ready()
+        except BaseException:  # the whole run may be told to stop here
+            worker.close()
+            raise
+        self.confinement = replace(self.confinement, layers=layers)
         return worker
 
     def end(self, worker: Worker, grace: bool) -> dict[str, Any]:
@@ -224,7 +229,6 @@ class Worker:
         message = self._read(READY_SECONDS, "starting")
         layers = message.content.get("ready")
         if not isinstance(layers, list):
-            self.close()
             raise SandboxFault(f"a worker could not be confined: {message.content}")
         return [str(layer) for layer in layers]
 
