@@ -130,6 +130,16 @@ def run_grader(
     return Run(content, ended.returncode, ended.stdout + ended.stderr)
 
 
+@pytest.fixture
+def temporary(tmp_path: Path) -> Path:
+    """An empty folder for temporary files, which a worker's user can enter."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    for each in (folder, *folder.parents[:3]):
+        each.chmod(0o755)
+    return folder
+
+
 @contextmanager
 def key_in(root: Path) -> Iterator[Path]:
     """The key that signs carried-over verdicts, as a package has it; drawn where there is none."""

@@ -180,12 +180,15 @@ def test_the_time_for_the_whole_run_ends_it_with_lines_that_say_so(grade, submis
     assert "Not reached: the time for grading (10 seconds) was up" in run.text("3b.5")
 
 
-def test_a_stopped_grader_leaves_valid_results_at_once(tmp_path, submission):
+def test_a_stopped_grader_leaves_valid_results_at_once_and_nothing_else(
+    tmp_path, submission, temporary
+):
     folder = submission(attention="while True: pass\n")
     results = tmp_path / "results.json"
     process = subprocess.Popen(
         [ROOT / "run_autograder", folder, "--results", results, *CHEAP],
         stdout=subprocess.DEVNULL,
+        env={**os.environ, "TMPDIR": str(temporary)},
     )
     wait_until(lambda: results.exists() and json.loads(results.read_text())["score"] >= 8)
     process.send_signal(signal.SIGTERM)
@@ -196,6 +199,7 @@ def test_a_stopped_grader_leaves_valid_results_at_once(tmp_path, submission):
     assert content["score"] == 8
     reasons = {t["output"] for t in content["tests"] if t["number"].startswith("3")}
     assert reasons == {"Not reached: the grader was told to stop before this line."}
+    assert list(temporary.glob("autograder-*")) == []  # torch keeps a cache of its own there
 
 
 @pytest.mark.parametrize("part", ["3a", "3b", "3c"])

@@ -16,38 +16,31 @@ from autograder.sandbox.wire import Message
 
 
 @pytest.fixture
-def sandbox(tmp_path, monkeypatch) -> Iterator[Sandbox]:
-    """A sandbox for an empty submission; scratch folders are made below tmp_path."""
-    (tmp_path / "scratch").mkdir()
+def sandbox(temporary, tmp_path, monkeypatch) -> Iterator[Sandbox]:
+    """A sandbox for an empty submission, with a temporary folder of its own."""
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     (tmp_path / "submission").mkdir()
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
     sandbox = Sandbox(tmp_path / "submission", Limits(**assignments.load().worker.model_dump()), {})
     yield sandbox
     sandbox.close()
-
-
-def scratch_folders() -> list[Path]:
-    return list(Path(tempfile.gettempdir()).iterdir())
 
 
 def is_running(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
-def test_a_worker_is_gone_after_its_block(sandbox):
+def test_a_worker_is_gone_after_its_block(sandbox, temporary):
     with sandbox.worker() as worker:
         assert is_running(worker.pid)
-        assert scratch_folders() == [worker.scratch]
+        assert list(temporary.iterdir()) == [worker.scratch]
     assert not is_running(worker.pid)
-    assert scratch_folders() == []
+    assert list(temporary.iterdir()) == []
     assert len(sandbox.endings) == 1
 
 
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, pytest.exit.Exception])
 def test_a_run_that_is_told_to_stop_while_a_worker_starts_leaves_none(
-    sandbox, interruption, monkeypatch
+    sandbox, temporary, interruption, monkeypatch
 ):
     started = []
 
@@ -60,10 +53,12 @@ def test_a_run_that_is_told_to_stop_while_a_worker_starts_leaves_none(
         pass
     assert len(started) == 1
     assert not is_running(started[0])
-    assert scratch_folders() == []
+    assert list(temporary.iterdir()) == []
 
 
-def test_a_worker_that_cant_be_confined_is_a_fault_and_leaves_nothing(sandbox, monkeypatch):
+def test_a_worker_that_cant_be_confined_is_a_fault_and_leaves_nothing(
+    sandbox, temporary, monkeypatch
+):
     def unready(worker: Worker, seconds: float, doing: str) -> Message:
         return Message({"error": "no Landlock"})
 
@@ -71,10 +66,12 @@ def test_a_worker_that_cant_be_confined_is_a_fault_and_leaves_nothing(sandbox, m
     with pytest.raises(SandboxFault, match="no Landlock"), sandbox.worker():
         pass
     assert len(sandbox.endings) == 1
-    assert scratch_folders() == []
+    assert list(temporary.iterdir()) == []
 
 
-def test_a_worker_that_died_while_starting_is_told_of_and_leaves_nothing(sandbox, monkeypatch):
+def test_a_worker_that_died_while_starting_is_told_of_and_leaves_nothing(
+    sandbox, temporary, monkeypatch
+):
     def died(worker: Worker) -> list[str]:
         raise worker._died("starting")
 
@@ -82,4 +79,4 @@ def test_a_worker_that_died_while_starting_is_told_of_and_leaves_nothing(sandbox
     with pytest.raises(WorkerDied), sandbox.worker():
         pass
     assert len(sandbox.endings) == 1
-    assert scratch_folders() == []
+    assert list(temporary.iterdir()) == []
