@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import torch
 import yaml
@@ -25,6 +26,10 @@ TEMPLATE = ROOT / "student_template"
 SECONDS = 120
 
 torch.set_num_threads(1)
+hypothesis.settings.register_profile(  # how fast the machine is decides nothing
+    "harness", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("harness")
 
 # Trainings and predictions cut down to a moment; what they decide is tested elsewhere.
 QUICK = {

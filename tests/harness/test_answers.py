@@ -185,7 +185,7 @@ def test_free_text_is_cut_and_never_fails():
         assert read_answers(text).free_text("q") == ""
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.one_of(
         st.text(max_size=60),

@@ -301,7 +301,7 @@ def outcome_of(content: bytes) -> None:
     assert all(tensor.layout == torch.strided for tensor in message.tensors.values())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.binary(max_size=300))
 @example(frame(b"{}", blob({"__metadata__": 3})))
 def test_any_bytes_are_a_message_or_a_wire_error(content):
@@ -323,7 +323,7 @@ ENTRIES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.dictionaries(st.text(max_size=5), ENTRIES, max_size=4), st.binary(max_size=32))
 def test_any_description_of_tensors_is_a_message_or_a_wire_error(header, data):
     outcome_of(frame(b"{}", blob(header, data)))
