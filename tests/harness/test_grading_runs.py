@@ -14,23 +14,54 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import REFERENCE, ROOT, TEMPLATE, run_grader
+from .conftest import REFERENCE, ROOT, TEMPLATE, Run, run_grader
 
 CHEAP = ("--only", "1a,1b,1c,2a,3a,3b")
 
 NO_SCALE = (REFERENCE / "attention.py").read_text().replace(" * self.scale", "")
 
 
-def test_the_reference_gets_every_point_on_real_mnist(tmp_path):
-    run = run_grader(REFERENCE, tmp_path, seconds=400)
-    assert run.status == 0
-    assert run.score == 48
-    assert run.lost() == set()
-    assert run.faults == {}
+@pytest.fixture(scope="module")
+def reference_run(tmp_path_factory) -> Run:
+    """One whole run of the reference: every training, on all of MNIST."""
+    return run_grader(REFERENCE, tmp_path_factory.mktemp("reference"), seconds=400)
+
+
+def test_the_reference_gets_every_point_on_real_mnist(reference_run):
+    assert reference_run.status == 0
+    assert reference_run.score == 48
+    assert reference_run.lost() == set()
+    assert reference_run.faults == {}
     with_pictures = {
-        t["number"] for t in run.results["tests"] if "data:image/png;base64," in t["output"]
+        t["number"]
+        for t in reference_run.results["tests"]
+        if "data:image/png;base64," in t["output"]
     }
     assert with_pictures == {"2b.3", "2c.4", "3c.1", "3c.4"}
+
+
+def test_staff_see_what_every_process_took(reference_run):
+    extra = reference_run.results["extra_data"]
+    trained = [extra["trainings"][model]["process"] for model in ("fc", "cnn")]
+    assert len(extra["workers"]) >= 8  # for the models, the head, the layer, the transformer
+    for process in (extra["grader"], *trained, *extra["workers"]):
+        assert 50 < process["peak_mib"] < 768
+        assert process["cpu_seconds"] >= 0
+    assert all(process["cpu_seconds"] > 1 for process in trained)
+
+
+def test_the_leaderboard_holds_what_the_lines_say(reference_run):
+    entries = {one["name"]: one for one in reference_run.results["leaderboard"]}
+    trainings = reference_run.results["extra_data"]["trainings"]
+    for name, model, line in (("Fully connected", "fc", "2b.3"), ("CNN", "cnn", "2c.4")):
+        entry = entries.pop(f"{name}: test accuracy")
+        best = max(max(t["test_accuracy"]) for t in trainings[model]["trials"])
+        assert entry["value"] == round(best, 4)
+        assert f"{entry['value']:.2%}" in reference_run.text(line)
+        assert entry["order"] == "desc"
+    assert entries == {
+        "CNN: parameters": {"name": "CNN: parameters", "value": 9642.0, "order": "asc"}
+    }
 
 
 def test_the_untouched_template_gets_nothing_and_a_kind_sentence_on_every_line(grade):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from functools import cache
 from pathlib import Path
@@ -251,6 +253,16 @@ def test_a_job_is_trained_in_a_process_of_its_own(trainers):
 def slow_job() -> TrainingJob:
     return job(settings=Training(1e-5), accuracy=1.0, training_images=9600, seeds=list(range(50)),
                retry_margin=1.0)  # fmt: skip
+
+
+def test_nothing_heavy_is_in_memory_where_models_are_trained():
+    script = (
+        "import sys\nfrom autograder import training\n"
+        "from autograder.sandbox import worker, zygote\nzygote.warm_up()\n"
+        "heavy = {'torchvision', 'matplotlib', 'pandas', 'PIL', 'rich', 'pytest'}\n"
+        "found = heavy & sys.modules.keys()\nassert 'torch' in sys.modules and not found, found"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def test_out_of_time_keeps_the_epochs_that_were_finished(trainers):
