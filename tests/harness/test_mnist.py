@@ -1,4 +1,4 @@
-"""The data set's files: fetched from whoever has them right, and never kept otherwise."""
+"""The data set: fetched from whoever has it right, never kept otherwise, and read as it is."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import stat
+import sys
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
@@ -14,9 +15,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import torch
 
 from autograder import mnist
 from autograder.mnist import DataError, fetch, load, raw_folder
+from provided import mnist as given
 from provided.mnist import CHECKSUMS
 
 FILES = {name: name.encode() * 1000 for name in CHECKSUMS}
@@ -216,3 +219,71 @@ def test_data_that_cannot_be_read_are_named_with_what_to_do(tmp_path):
         (raw / name).write_bytes(content)
     with pytest.raises(DataError, match=r"(?s)train-images-idx3-ubyte.*run \./setup\.sh again"):
         load(tmp_path)
+
+
+def idx(values: torch.Tensor) -> bytes:
+    """A tensor of bytes as an IDX file."""
+    sizes = b"".join(size.to_bytes(4, "big") for size in values.shape)
+    return bytes([0, 0, 8, values.dim()]) + sizes + bytes(values.flatten().tolist())
+
+
+@pytest.mark.parametrize("shape", [(7,), (3, 4, 5)])
+def test_an_idx_file_is_read_as_it_was_written(shape, tmp_path):
+    values = torch.randint(256, shape, dtype=torch.uint8)
+    file = tmp_path / "values"
+    file.write_bytes(idx(values))
+    assert torch.equal(given.read_idx(file), values)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "not an IDX file"),
+        (b"\x1f\x8b\x08\x00" * 9, "not an IDX file"),  # still gzipped
+        (idx(torch.zeros(9, dtype=torch.uint8))[:-1], r"cut short or too long .* \[9\]"),
+        (idx(torch.zeros(9, dtype=torch.uint8)) + b"x", r"cut short or too long .* \[9\]"),
+    ],
+    ids=["empty", "gzipped", "cut short", "too long"],
+)
+def test_a_damaged_idx_file_is_named(content, said, tmp_path):
+    file = tmp_path / "values"
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"{file}.*{said}"):
+        given.read_idx(file)
+
+
+def test_a_student_is_told_which_file_is_damaged(tmp_path):
+    raw = raw_folder(tmp_path)
+    raw.mkdir(parents=True)
+    for name in CHECKSUMS:
+        (raw / name).write_bytes(b"damaged")
+    with pytest.raises(ValueError, match=r"train-images-idx3-ubyte is damaged: delete it"):
+        given.load(tmp_path)
+
+
+def test_a_student_without_torchvision_is_told_what_downloads_the_data(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    monkeypatch.setitem(sys.modules, "torchvision.datasets", None)
+    with pytest.raises(RuntimeError, match="pip install torchvision") as told:
+        given.load(tmp_path)
+    assert str(raw_folder(tmp_path)) in str(told.value)
+
+
+def test_the_split_is_fixed_and_no_image_is_on_both_sides():
+    train, validation = given.split_rows()
+    assert (len(train), len(validation)) == (48_000, 12_000)
+    assert sorted([*train.tolist(), *validation.tolist()]) == list(range(60_000))
+    again = given.split_rows()
+    assert torch.equal(train, again[0])
+    assert torch.equal(validation, again[1])
+
+
+def test_a_batch_holds_the_images_of_its_rows_between_zero_and_one():
+    images = torch.randint(256, (6, 28, 28), dtype=torch.uint8)
+    digits = torch.tensor([5, 0, 4, 1, 9, 2], dtype=torch.uint8)
+    some = given.Split.of(images, digits).part(torch.tensor([4, 1, 3]))
+    x, y = some.batch(torch.tensor([2, 0]))
+    assert torch.equal(x, images[[3, 4]].unsqueeze(1) / 255)
+    assert y.tolist() == [1, 9]
+    assert (len(some), some.labels.tolist()) == (3, [9, 0, 1])
+    assert torch.equal(some.images, images[[4, 1, 3]])
