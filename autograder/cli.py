@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import time
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 ON_GRADESCOPE = Path("/autograder/submission")
 GRADESCOPE_RESULTS = Path("/autograder/results/results.json")
 GRADESCOPE_METADATA = Path("/autograder/submission_metadata.json")
+
+CUT_SHORT = (
+    "Grading was cut short, through a fault of the grader and not of yours. Every line below that "
+    "was reached counts; the course staff can see what happened."
+)
 
 app = typer.Typer(
     add_completion=False,
@@ -166,6 +172,7 @@ def _grade(source: Path, results: Path, console: Console, options: dict[str, Any
     from autograder.assignment import AssignmentError
     from autograder.intake import IntakeError
 
+    before = time.time()
     try:
         from autograder.grade import grade as grade_submission
 
@@ -180,12 +187,26 @@ def _grade(source: Path, results: Path, console: Console, options: dict[str, Any
     except Exception:  # the boundary of the grader: the platform must find valid results
         trace = traceback.format_exc()
         typer.echo(trace, err=True)
-        _could_not_grade(trace).write(results)
+        _ended_by(trace, results, before).write(results)
         return 3
     for place, fault in outcome.extra_data["faults"].items():
         typer.echo(f"\nFault of the grader at {place}:\n{fault}", err=True)
     console.print(f"Results: {results}")
     return 0 if well else 3
+
+
+def _ended_by(fault: str, file: Path, before: float) -> Results:
+    """What stands once a fault of the grader has ended a run: whatever it had graded by then."""
+    try:
+        results = Results.read(file)
+        old = file.stat().st_mtime < before
+    except (OSError, ValueError):
+        return _could_not_grade(fault)
+    if old or not results.tests:
+        return _could_not_grade(fault)
+    results.output = f"{CUT_SHORT}\n{results.output}"
+    results.extra_data["faults"] = {**results.extra_data.get("faults", {}), "grader": fault}
+    return results
 
 
 def _could_not_grade(fault: str) -> Results:
