@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from autograder.assignment import Assignment
 from autograder.diagnosis.errors import of_error
@@ -102,7 +103,7 @@ class GradingPlugin:
         kept.sort(key=lambda item: (_waits(item), rubric_line(item).number))
         items[:] = kept
         self.lines = dict(sorted(self.lines.items()))
-        self.save(list(self.lines.values()))
+        self._save()
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A suite that can't be collected is a fault of the grader."""
@@ -124,8 +125,21 @@ class GradingPlugin:
                 line.say("Right.")
         if call.when == "call" or call.excinfo is not None:
             line.reached = True
-            self.save(list(self.lines.values()))
+            try:
+                line.result()
+            except ValidationError as problem:  # a text that the platform would refuse
+                self._failed(line, problem)
+            self._save()
         return (yield)
+
+    def _save(self) -> None:
+        """Save the lines; where that fails, the grading goes on and the next time may do."""
+        try:
+            self.save(list(self.lines.values()))
+        except pytest.exit.Exception:  # the run is told to stop
+            raise
+        except Exception:
+            self.faults["saving"] = traceback.format_exc()
 
     def _failed(self, line: RubricLine, problem: BaseException) -> None:
         line.earned = 0.0

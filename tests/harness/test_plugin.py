@@ -143,12 +143,17 @@ class Recorder:
         return reached
 
 
-def run(folder: Path, only: frozenset[str] = frozenset(), **suites: str) -> Recorder:
+def run(
+    folder: Path,
+    only: frozenset[str] = frozenset(),
+    recorder: Recorder | None = None,
+    **suites: str,
+) -> Recorder:
     folder.mkdir()
     for name, text in suites.items():
         sys.modules.pop(f"test_{name}", None)  # another suite of that name, imported before
         (folder / f"test_{name}.py").write_text(HEAD + textwrap.dedent(text))
-    recorder = Recorder(only)
+    recorder = recorder or Recorder(only)
     run_suites(recorder.plugin, folder)
     return recorder
 
@@ -248,6 +253,52 @@ def test_a_suite_that_cant_be_read_costs_no_line_of_the_others(tmp_path):
     )
     assert "no_such_module" in str(recorder.plugin.faults)
     assert recorder.lines["1a.1"].result().score == 1
+
+
+def test_a_line_that_the_platform_would_refuse_costs_no_other(tmp_path):
+    long = LINE.format(number="1a.2").replace("test_a()", "test_b(line)")
+    long += "    line.say('x' * 3_000_000)\n"
+    recorder = run(tmp_path / "s", good=LINE.format(number="1b.1"), long=long)
+    assert recorder.lines["1b.1"].result().score == 1
+    assert (
+        "through a fault of the grader and not of yours" in recorder.lines["1a.2"].result().output
+    )
+    assert recorder.plugin.faults.keys() == {"1a.2"}
+
+
+class Unlucky(Recorder):
+    """Can't save at some times, counted from 0."""
+
+    def __init__(self, *times: int, problem: Exception) -> None:
+        super().__init__()
+        self.calls = 0
+        self._times, self._problem = times, problem
+
+    def save(self, lines: list[RubricLine]) -> None:
+        self.calls += 1
+        if self.calls - 1 in self._times:
+            raise self._problem
+        super().save(lines)
+
+
+THREE = {name: LINE.format(number=f"1{name}.1") for name in "abc"}
+
+
+@pytest.mark.parametrize("times", [(0,), (1,), (2, 3), (0, 1, 2, 3)])
+def test_a_save_that_fails_costs_no_line(tmp_path, times):
+    recorder = Unlucky(*times, problem=OSError("no space left on device"))
+    run(tmp_path / "s", recorder=recorder, **THREE)
+    assert [line.result().score for line in recorder.lines.values()] == [1, 1, 1]
+    assert recorder.plugin.faults.keys() == {"saving"}
+    assert "no space left on device" in recorder.plugin.faults["saving"]
+    assert recorder.calls == 4
+
+
+def test_a_run_that_is_told_to_stop_while_it_saves_stops(tmp_path):
+    recorder = Unlucky(2, problem=pytest.exit.Exception("stop"))
+    run(tmp_path / "s", recorder=recorder, **THREE)
+    assert [line.reached for line in recorder.lines.values()] == [True, True, False]
+    assert recorder.calls == 3
 
 
 def test_an_empty_folder_is_a_fault(tmp_path):
