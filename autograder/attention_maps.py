@@ -39,13 +39,17 @@ class MapPair:
     @property
     def largest(self) -> float:
         """The largest difference."""
-        return float((self.got - self.expected).abs().max())
+        return float(self._differences().max())
 
     def most_different(self) -> tuple[Tensor, Tensor]:
         """The one map of each (T, T) in which they differ most."""
         got, expected = (one.flatten(0, -3) for one in (self.got, self.expected))
-        place = int((got - expected).abs().amax(dim=(-2, -1)).argmax())
+        place = int(self._differences().flatten(0, -3).amax(dim=(-2, -1)).argmax())
         return got[place], expected[place]
+
+    def _differences(self) -> Tensor:
+        """Of any dtype, also of truth values."""
+        return (self.got.double() - self.expected.double()).abs()
 
 
 def head_maps(probe: HeadProbe) -> MapPair | None:

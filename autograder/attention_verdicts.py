@@ -304,5 +304,5 @@ def _need_candidates(probe: HeadProbe) -> None:
 
 def _why(problem: WorkerError) -> str:
     if isinstance(problem, StudentCodeRaised):
-        return f"your code raised {problem.type}: {problem.message.splitlines()[0][:200]}"
+        return f"your code raised {problem.summary}"
     return f"your code could not be run ({torch.float64})"

@@ -285,7 +285,7 @@ class LayerList:
                     _check_width(module, x)
                     x = module(x)
                 except (RuntimeError, ValueError, IndexError, NotImplementedError) as problem:
-                    reason = str(problem).splitlines()[0][:200]
+                    reason = str(problem).partition("\n")[0][:200]
                     raise ModelProblem(
                         f"{layer} can't take its input of shape {batch_shape(before)}: {reason}"
                     ) from None

@@ -30,7 +30,7 @@ from .describing import (
 from .harness_head import HarnessHead
 from .observing import Observed
 from .preflight import attempts
-from .wire import Message
+from .wire import DTYPES, Message
 
 LAYER_NAMES = ("ViTLayer", "TransformerEncoderLayer")
 PREDICTION_BATCH = 250  # images; the fastest measured for the Vision Transformer
@@ -255,9 +255,14 @@ def as_outputs(result: Any) -> list[Tensor]:
         parts.pop()
     for part in parts:
         if not isinstance(part, Tensor):
-            raise Refusal(
-                f"forward returned {article(type(part).__name__)} where a tensor is expected"
-            )
+            what = article(type(part).__name__)
+            raise Refusal(f"forward returned {what} where a tensor is expected")
+        if part.layout != torch.strided or part.is_meta:
+            what = "without data" if part.is_meta else f"of layout {str(part.layout)[6:]}"
+            raise Refusal(f"forward returned a tensor {what} where a plain one is expected")
+        if part.dtype not in DTYPES.values():
+            dtype = str(part.dtype)[6:]
+            raise Refusal(f"forward returned a tensor of dtype {dtype}, expected real numbers")
     return parts[:4]
 
 

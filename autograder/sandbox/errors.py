@@ -31,6 +31,12 @@ class StudentCodeRaised(WorkerError):
     file: str | None
     line: int | None
 
+    @property
+    def summary(self) -> str:
+        """The type, and the first line of the message where there is one."""
+        first = self.message.strip().partition("\n")[0][:200]
+        return f"{self.type}: {first}" if first else self.type
+
 
 @dataclass
 class TookTooLong(WorkerError):

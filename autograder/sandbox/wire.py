@@ -68,7 +68,7 @@ def encode(message: Message) -> bytes:
     try:
         text = json.dumps(message.content, allow_nan=False).encode()
         blob = encode_tensors(message.tensors)
-    except (ValueError, TypeError, KeyError) as problem:
+    except (ValueError, TypeError, KeyError, RuntimeError) as problem:  # a sparse tensor, say
         raise WireError(f"it can't be written: {problem}") from problem
     if len(text) > MAX_JSON_BYTES or len(blob) > MAX_TENSOR_BYTES:
         raise WireError(f"a message of {len(text)} + {len(blob)} bytes is too long to send")

@@ -127,15 +127,19 @@ def _text_of(problem: BaseException) -> str:
         return f"(its message can't be shown: {type(other).__name__})"
 
 
-def _send(descriptor: int, message: wire.Message) -> None:
+def frame_of(message: wire.Message) -> bytes:
+    """What is sent for a message; for one that can't be sent, an error that says why."""
     try:
-        frame = wire.encode(message)
+        return wire.encode(message)
     except wire.WireError as problem:  # NaN in JSON, an odd dtype, too long
         text = f"its answer can't be sent: {problem}"[:MAX_TEXT]
         error = {"type": "Unsendable", "message": text, "file": None, "line": None}
-        frame = wire.encode(wire.Message({"error": error}))
+        return wire.encode(wire.Message({"error": error}))
+
+
+def _send(descriptor: int, message: wire.Message) -> None:
     try:
-        wire.write(descriptor, frame)
+        wire.write(descriptor, frame_of(message))
     except wire.WireClosed:
         os._exit(0)
 

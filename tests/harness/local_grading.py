@@ -30,7 +30,7 @@ from autograder.intake import take
 from autograder.plugin import RubricLine
 from autograder.sandbox import answerer, wire
 from autograder.sandbox.errors import InvalidReply, StudentCodeRaised, WorkerError
-from autograder.sandbox.worker import SubmissionFinder, describe_exception
+from autograder.sandbox.worker import SubmissionFinder, describe_exception, frame_of
 from autograder.solutions import Solution, load_solutions
 from autograder.training import TrainingJob, TrainingResult, Trial
 from autograder.transformer import DATA_FILES
@@ -74,11 +74,17 @@ class LocalWorker:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # a worker has no filter that makes errors of them
-                reply = self._answerer.answer(message)
+                answer = self._answerer.answer(message)
         except BaseException as problem:
-            error = StudentCodeRaised(**describe_exception(problem, self._folder))
+            answer = wire.Message({"error": describe_exception(problem, self._folder)})
+        try:
+            reply = received(frame_of(answer))
+        except wire.WireError as problem:
+            raise self.refuse(str(problem), doing) from None
+        if set(reply.content) == {"error"}:
+            error = StudentCodeRaised(**reply.content["error"])
             error.doing = doing
-            raise error from None
+            raise error
         return schema.model_validate(reply.content), reply.tensors
 
     def refuse(self, problem: str, doing: str) -> WorkerError:
@@ -89,6 +95,14 @@ class LocalWorker:
     def close(self) -> None:
         while self._files:
             os.close(self._files.popitem()[1])
+
+
+def received(frame: bytes) -> wire.Message:
+    """A frame as it arrives on the other side."""
+    json_bytes, _ = wire.LENGTHS.unpack(frame[: wire.LENGTHS.size])
+    start = wire.LENGTHS.size + json_bytes
+    text, tensors = frame[wire.LENGTHS.size : start], frame[start:]
+    return wire.Message(wire.decode_json(text), wire.decode_tensors(tensors))
 
 
 class LocalSandbox:
