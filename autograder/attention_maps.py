@@ -39,17 +39,18 @@ class MapPair:
     @property
     def largest(self) -> float:
         """The largest difference."""
-        return float(self._differences().max())
+        got, expected = self._numbers()
+        return float((got - expected).abs().max())
 
     def most_different(self) -> tuple[Tensor, Tensor]:
         """The one map of each (T, T) in which they differ most."""
-        got, expected = (one.flatten(0, -3) for one in (self.got, self.expected))
-        place = int(self._differences().flatten(0, -3).amax(dim=(-2, -1)).argmax())
+        got, expected = (one.flatten(0, -3) for one in self._numbers())
+        place = int((got - expected).abs().amax(dim=(-2, -1)).argmax())
         return got[place], expected[place]
 
-    def _differences(self) -> Tensor:
-        """Of any dtype, also of truth values."""
-        return (self.got.double() - self.expected.double()).abs()
+    def _numbers(self) -> tuple[Tensor, Tensor]:
+        """Both as float64: a student's may be of any dtype, also truth values."""
+        return self.got.double(), self.expected.double()
 
 
 def head_maps(probe: HeadProbe) -> MapPair | None:

@@ -59,11 +59,11 @@ WAYS = {
     "a number": "return out.sum(), attention.sum()",
     "a parameter": "return next(self.parameters()), attention",
     "the input itself": "return x, attention",
-    "a changed input": "x.data.zero_()\n        return out, attention",
+    "a changed input": "x.data.zero_(); return out, attention",
     "a subclass": "return nn.Parameter(out.detach()), attention",
-    "changed weights": "next(self.parameters()).data.zero_()\n        return out, attention",
-    "another mode": "self.train(not self.training)\n        return out, attention",
-    "no parts any more": "self._modules.clear()\n        return out, attention",
+    "changed weights": "next(self.parameters()).data.zero_(); return out, attention",
+    "another mode": "self.train(not self.training); return out, attention",
+    "no parts any more": "self._modules.clear(); return out, attention",
 }
 START = """
 import itertools
@@ -91,7 +91,6 @@ def changed(name: str, time: str, way: str) -> str:
         )
     last = "        return out, attention\n"
     assert text.endswith(last)
-    way = way.replace("\n        ", "\n            ")
     docstring, _, rest = text.removesuffix(last).partition('"""\n\n')
     return f'{docstring}"""\n{START}{rest}        if {time}:\n            {way}\n{last}'
 
@@ -140,3 +139,14 @@ def test_an_exception_without_a_message_is_named_by_its_type(tmp_path):
         outcome = judge_line("3a.6", suite_tests()["3a.6"], exam)
     assert outcome.earned == 0
     assert "your code raised AssertionError" in outcome.text
+
+
+@pytest.mark.parametrize("line", ["3a.3", "3a.4"])
+def test_a_map_of_truth_values_is_drawn_too(line, tmp_path):
+    code = changed("attention.py", TIMES["always"], WAYS["truth values"])
+    (tmp_path / "attention.py").write_text(code)
+    with examine(Solution("mistakes", "truth values", tmp_path, ("attention.py",))) as exam:
+        exam.assignment = exam.assignment.model_copy(update={"pictures": True})
+        outcome = judge_line(line, suite_tests()[line], exam)
+    assert outcome.earned == 0
+    assert "Your attention weights differ from the expected ones by up to" in outcome.text
