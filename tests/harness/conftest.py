@@ -140,9 +140,15 @@ def temporary(tmp_path: Path) -> Path:
     """An empty folder for temporary files, which a worker's user can enter."""
     folder = tmp_path / "temporary"
     folder.mkdir()
-    for each in (folder, *folder.parents[:3]):
-        each.chmod(0o755)
+    folder.chmod(0o755)
+    let_others_enter(tmp_path)
     return folder
+
+
+def let_others_enter(folder: Path) -> None:
+    """Let other users into a test's folder, and into pytest's two above it."""
+    for each in (folder, *folder.parents[:2]):
+        each.chmod(0o755)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from autograder.machine import cores
 
 from . import attacks
 from .attacks.attack import ESCAPED, REFERENCE, Attack, all_at_once
-from .conftest import QUICK, ROOT, key_in, run_grader, write_assignment
+from .conftest import QUICK, ROOT, key_in, let_others_enter, run_grader, write_assignment
 
 FAMILIES = sorted(m.name for m in pkgutil.iter_modules(attacks.__path__) if m.name != "attack")
 ATTACKS = {
@@ -254,8 +254,7 @@ def attacked_as_a_user(attack: Attack, folder: Path, copy: Path, user: int) -> t
     """Grade an attack as that user with the grader's copy: the results, and all that was said."""
     source = submission(attack, folder / "submission")
     assignment_in(folder)
-    for parent in (folder, *folder.parents[:2]):
-        parent.chmod(0o755)
+    let_others_enter(folder)
     for path in (folder, *folder.rglob("*")):
         os.chown(path, user, user, follow_symlinks=False)
     packages = sysconfig.get_paths()["purelib"]
@@ -293,6 +292,5 @@ def ordinary(tmp_path_factory):
     make_key(folder / "autograder" / KEY_FILE.name)
     for path in (folder, *folder.rglob("*")):
         os.chown(path, user, user)
-    for parent in (folder, *folder.parents[:2]):
-        parent.chmod(0o755)
+    let_others_enter(folder)
     return folder, user

@@ -23,7 +23,7 @@ from autograder.sandbox.replies import ModelReply, ModuleReply, OutputsReply
 from autograder.solutions import load_solutions
 
 from . import local_grading
-from .local_grading import LocalWorker, examine, judge_line, suite_tests
+from .local_grading import LocalWorker, examine, judge_line, received, suite_tests
 
 LYING_RUNS = 400
 FRAMES = 10_000
@@ -121,13 +121,6 @@ class LyingWorker(LocalWorker):
             return schema.model_validate(arrived.content), arrived.tensors
         except (wire.WireError, ValidationError) as problem:
             raise self.refuse(str(problem)[:500], doing) from None
-
-
-def received(frame: bytes) -> wire.Message:
-    """What the other side makes of a frame."""
-    json_bytes, _ = wire.LENGTHS.unpack(frame[: wire.LENGTHS.size])
-    rest = frame[wire.LENGTHS.size :]
-    return wire.Message(wire.decode_json(rest[:json_bytes]), wire.decode_tensors(rest[json_bytes:]))
 
 
 @pytest.mark.parametrize("part", range(8))
