@@ -23,7 +23,7 @@ main() {
     install_system_packages
     make_environment
     install_packages "$extra"
-    .venv/bin/python -I -m autograder.mnist || fail "MNIST is not complete; see above."
+    .venv/bin/python -I -m autograder.hw5.mnist || fail "MNIST is not complete; see above."
     close_secrets
     say "Ready. Grade a submission: ./run_autograder FOLDER_OR_ZIP"
 }

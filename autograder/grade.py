@@ -17,23 +17,24 @@ from pathlib import Path
 
 from rich.console import Console
 
-from autograder import assignment as assignments
-from autograder import mnist
-from autograder.background import plan, run_limited, start_trainings
-from autograder.carry_over import CarryOver
-from autograder.examination import Examination
-from autograder.gradescope import Metadata, Results
-from autograder.intake import take
-from autograder.machine import cores
-from autograder.plugin import GradingPlugin, RubricLine, run_suites
-from autograder.report import Progress, results_table
+from autograder.confined.confine import Limits, close_to_others
+from autograder.homework import STUDENT_MODULES, SUITES, VALUES_FILE
+from autograder.hw5 import assignment as assignments
+from autograder.hw5.examination import Examination
+from autograder.hw5.figures import figures, leaderboard
+from autograder.hw5.jobs import plan, start_trainings
+from autograder.hw5.mistakes.raised import of_error
+from autograder.hw5.mnist import TRAINING_FILES
+from autograder.hw5.secrets import SECRETS
+from autograder.intake.submission import take
+from autograder.rubric.deadline import run_limited
+from autograder.rubric.gradescope import Metadata, Results
+from autograder.rubric.plugin import GradingPlugin, RubricLine, run_suites
+from autograder.rubric.summary import summarise
+from autograder.rubric.terminal import Progress, results_table
 from autograder.sandbox.client import Sandbox
-from autograder.sandbox.confine import Limits, close_to_others
-from autograder.summary import summarise
-from autograder.transformer import DATA_FILES
-
-LABELS = mnist.raw_folder() / mnist.TEST_LABELS
-SUITES = Path(__file__).resolve().parent.parent / "tests" / "grading"
+from autograder.training.carry_over import CarryOver
+from autograder.training.machine import cores
 
 
 def grade(
@@ -43,6 +44,7 @@ def grade(
     console: Console,
     only: frozenset[str] = frozenset(),
     assignment_file: Path = assignments.FILE,
+    homework_file: Path = VALUES_FILE,
     metadata: Metadata | None = None,
     seed: int | None = None,
     without: frozenset[str] = frozenset(),
@@ -51,30 +53,40 @@ def grade(
     """Grade a submission, a folder, zip or notebook; returns the results and whether all went well.
 
     results.json stands from the first second and is complete after every line. Raises
-    IntakeError for a submission that isn't there, AssignmentError for a wrong assignment.yaml.
+    IntakeError for a submission that isn't there, AssignmentError for wrong settings.
     """
     started = time.monotonic()
     close_to_others()
-    assignment = assignments.load(assignment_file).on(cores())
+    assignment = assignments.load(assignment_file, homework_file).on(cores())
     with tempfile.TemporaryDirectory(prefix="autograder-") as folder, Progress(console) as progress:
         submission = take(source, Path(folder))
         limits = Limits(**assignment.worker.model_dump())
-        sandbox = Sandbox(submission.folder, limits, DATA_FILES, without)
+        sandbox = Sandbox(submission.folder, STUDENT_MODULES, limits, TRAINING_FILES, without)
         earlier = CarryOver.from_metadata(metadata.previous_submissions if metadata else [])
         examination = Examination(
             submission, assignment, sandbox, say=progress.say, seed=seed, carry_over=earlier
         )
 
-        def save(lines: list[RubricLine]) -> None:
-            results = summarise(examination, plugin, lines, time.monotonic() - started, metadata)
-            results.write(results_file)
+        def results_of(lines: list[RubricLine]) -> Results:
+            return summarise(
+                submission,
+                lines,
+                sandbox=sandbox,
+                seconds=time.monotonic() - started,
+                metadata=metadata,
+                leaderboard=leaderboard(examination),
+                figures=figures(examination),
+                faults=plugin.faults,
+            )
 
-        plugin = GradingPlugin(examination, only, save)
+        plugin = GradingPlugin(
+            examination, only, lambda lines: results_of(lines).write(results_file), of_error
+        )
         try:
             with contextlib.suppress(OSError, SystemExit):  # nobody may be reading
                 console.print(plan(assignment, only), style="dim")
             examination.start()
-            sandbox.preflight(LABELS, results_file, unsafe=unsafe_local)
+            sandbox.preflight(SECRETS, results_file, unsafe=unsafe_local)
             with start_trainings(examination, only):
                 run_limited(
                     lambda: run_suites(plugin, SUITES),
@@ -85,7 +97,7 @@ def grade(
         finally:
             sandbox.close()
     lines = list(plugin.lines.values())
-    results = summarise(examination, plugin, lines, time.monotonic() - started, metadata)
+    results = results_of(lines)
     results.write(results_file)
     console.print(results_table(results, lines))
     return results, not plugin.faults

@@ -7,6 +7,7 @@ smallest container needs, and none but the first waits for the import.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 import signal
@@ -15,20 +16,29 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from autograder.sandbox import worker, zygote
+from autograder import HOMEWORK
+from autograder.confined import worker, zygote
 
 # Commands that grade; the others don't need what takes long to start.
 GRADING_COMMANDS = ("grade",)
 
 
 def main() -> None:
-    """Fork the zygotes where the command will need them, then run the command line."""
+    """Fork the zygotes where the command will need them, then run the command line.
+
+    Called as `trainer DESCRIPTOR`, be the zygote of trainings: programs that import the
+    grader start one so.
+    """
+    if sys.argv[1:2] == ["trainer"]:
+        zygote.warm_up()
+        serve_trainings(socket.socket(fileno=int(sys.argv[2])))
+        return
     control: dict[str, tuple[int, socket.socket]] = {}
     if sys.argv[1:2] and sys.argv[1] in GRADING_COMMANDS and "--help" not in sys.argv:
         zygote.warm_up()
         control["worker"] = fork_zygote(serve_workers)
         control["trainer"] = fork_zygote(serve_trainings)
-    forking = importlib.import_module("autograder.forking")
+    forking = importlib.import_module("autograder.sandbox.fork_server")
     for kind, (pid, theirs) in control.items():
         forking.offer(kind, pid, theirs)
     importlib.import_module("autograder.cli").main()
@@ -53,7 +63,9 @@ def fork_zygote(serve: Callable[[socket.socket], None]) -> tuple[int, socket.soc
 
 def serve_workers(control: socket.socket) -> None:
     """Be the zygote of confined workers: no way to import the grader is left."""
-    sys.modules["autograder"].__path__ = []
+    questions = importlib.import_module(f"autograder.{HOMEWORK}.confined.questions")
+    for package in ("autograder", f"autograder.{HOMEWORK}"):
+        sys.modules[package].__path__ = []
     sys.meta_path[:] = [
         finder for finder in sys.meta_path if "editable" not in getattr(finder, "__module__", "")
     ]
@@ -62,13 +74,16 @@ def serve_workers(control: socket.socket) -> None:
         for folder in sys.path
         if "__editable__" not in folder and not (Path(folder) / "autograder").exists()
     ]
-    zygote.Zygote(control, worker.serve).run()
+    serve = functools.partial(worker.serve, answerer=questions.Questions)
+    zygote.Zygote(control, serve).run()
 
 
 def serve_trainings(control: socket.socket) -> None:
     """Be the zygote of the grader's own trainings."""
-    training = importlib.import_module("autograder.training")
-    zygote.Zygote(control, training.serve).run()
+    trainer = importlib.import_module("autograder.training.trainer")
+    data = importlib.import_module(f"autograder.{HOMEWORK}.mnist")
+    serve = functools.partial(trainer.serve, load=data.load)
+    zygote.Zygote(control, serve).run()
 
 
 def _forget_surroundings(kept: int) -> None:

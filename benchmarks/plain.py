@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from autograder import mnist
+from autograder.hw5 import mnist
 from provided.mnist import Split
 
 BATCH_SIZE = 32

@@ -1,1 +1,4 @@
-"""The boundary: student code runs on the far side of what this package holds."""
+"""The trusted side of the process boundary: starts workers, asks questions, believes nothing.
+
+Probes and grade.py import it. It starts `confined`, and never imports student code.
+"""

@@ -16,11 +16,11 @@ from typing import Any, Protocol
 from pydantic import ValidationError
 from torch import Tensor
 
-from autograder.forking import ForkServer, ForkServerError
+from autograder.confined import wire
+from autograder.confined.confine import Limits, throwaway_user
+from autograder.confined.preflight import STOPPED_BY, reading
 
-from . import wire
-from .confine import Limits, throwaway_user
-from .confinement import Confinement, folder_mib, make_scratch
+from .confinement import WRITE_RESULTS, Confinement, folder_mib, make_scratch
 from .errors import (
     InvalidReply,
     SandboxFault,
@@ -29,6 +29,7 @@ from .errors import (
     WorkerDied,
     WorkerError,
 )
+from .fork_server import ForkServer, ForkServerError
 from .replies import ErrorReply, PreflightReply
 
 OUTPUT_BYTES_KEPT = 16 << 10
@@ -52,21 +53,24 @@ class Sandbox:
     """Starts workers for one submission, each a fresh confined process.
 
     submission: the staged folder, readable by every user
+    modules:    names of the modules in it that student code may import
     limits:     what each worker may use
     files:      data files that a worker may be given, by name
-    without:    optional layers of confinement to leave out
+    without:    optional walls of confinement to leave out
     zygote:     what forks the workers, where several submissions share one; else its own
     """
 
     def __init__(
         self,
         submission: Path,
+        modules: Collection[str],
         limits: Limits,
         files: Mapping[str, Path],
         without: Collection[str] = (),
         zygote: ForkServer | None = None,
     ) -> None:
         self._submission = submission
+        self._modules = sorted(modules)
         self._limits = limits
         self._files = dict(files)
         self._without = frozenset(without)
@@ -103,6 +107,7 @@ class Sandbox:
         request = {
             "do": "start",
             "submission": str(self._submission),
+            "modules": self._modules,
             "scratch": str(scratch),
             "limits": asdict(self._limits),
             "user": user,
@@ -125,11 +130,11 @@ class Sandbox:
         pipes = Pipes(questions, replies, output)
         worker = Worker(self, pid, user, pipes, scratch, self._limits.scratch_mib)
         try:
-            layers = worker.wait_until_ready()
+            walls = worker.wait_until_ready()
         except BaseException:  # the whole run may be told to stop here
             worker.close()
             raise
-        self.confinement = replace(self.confinement, layers=layers)
+        self.confinement = replace(self.confinement, walls=walls)
         return worker
 
     def end(self, worker: Worker, grace: bool) -> dict[str, Any]:
@@ -144,15 +149,22 @@ class Sandbox:
         self.endings.append(ending)
         return ending
 
-    def preflight(self, labels: Path, results: Path, unsafe: bool = False) -> None:
+    def preflight(self, secrets: Mapping[str, Path], results: Path, unsafe: bool = False) -> None:
         """Prove the confinement before any student code runs. Raises SandboxFault.
 
-        labels, results: what a worker must not read, and must not write
-        unsafe:          go on although a submission could read the grader's secrets
+        secrets: what a worker must not read, name -> file; one that isn't there proves
+                 nothing, so it is a fault
+        results: what a worker must not write
+        unsafe:  go on although a submission could read the grader's secrets
         """
+        absent = [f"{name} ({file})" for name, file in secrets.items() if not file.is_file()]
+        if absent:
+            raise SandboxFault(
+                f"the confinement can't be proven: there is no {'; no '.join(absent)}"
+            )
         places = {
-            "labels": str(labels),
-            "code": str(Path(__file__).resolve().parent.parent / "reference.py"),
+            "secrets": {name: str(file) for name, file in secrets.items()},
+            "code": str(Path(__file__).resolve()),
             "results": str(results.resolve()),
             "submission": str(self._submission),
             "library": sysconfig.get_paths()["purelib"],
@@ -173,7 +185,12 @@ class Sandbox:
                 )
             except WorkerError as problem:
                 raise SandboxFault(f"the confinement could not be tried: {problem}") from None
-        self.confinement = replace(self.confinement, worked=reply.worked)
+        tried = {*STOPPED_BY, *map(reading, secrets)}
+        if set(reply.worked) != tried:
+            missing = ", ".join(sorted(tried ^ set(reply.worked)))
+            raise SandboxFault(f"the confinement was not tried as asked: {missing}")
+        guarded = frozenset({WRITE_RESULTS, *map(reading, secrets)})
+        self.confinement = replace(self.confinement, worked=reply.worked, guarded=guarded)
         broken = self.confinement.broken()
         if broken:
             raise SandboxFault(f"the confinement does not hold: a worker can {'; '.join(broken)}")
@@ -225,12 +242,12 @@ class Worker:
         return text + ("\n… (cut: your code prints too much)" if cut else "")
 
     def wait_until_ready(self) -> list[str]:
-        """The confinement layers in force, as the worker reports them."""
+        """The confinement's walls in force, as the worker reports them."""
         message = self._read(READY_SECONDS, "starting")
-        layers = message.content.get("ready")
-        if not isinstance(layers, list):
+        walls = message.content.get("ready")
+        if not isinstance(walls, list):
             raise SandboxFault(f"a worker could not be confined: {message.content}")
-        return [str(layer) for layer in layers]
+        return [str(wall) for wall in walls]
 
     def ask(
         self,

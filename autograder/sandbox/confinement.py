@@ -1,4 +1,4 @@
-"""What holds a worker, as the trusted side sees it: layers in force, and a folder to write in."""
+"""What holds a worker, as the trusted side sees it: walls in force, and a folder to write in."""
 
 from __future__ import annotations
 
@@ -9,36 +9,40 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .confine import OPTIONAL_LAYERS
-from .preflight import STOPPED_BY
+from autograder.confined.confine import OPTIONAL_WALLS
+from autograder.confined.preflight import stopped_by
 
-SECRETS = ("read the test labels", "read the grader's code", "write the results")
+WRITE_RESULTS = "write the results"
 
 
 @dataclass(frozen=True)
 class Confinement:
-    """What holds a worker: the layers it reports, and what the preflight found to work."""
+    """What holds a worker: the walls it reports, and what the preflight found to work.
 
-    layers: list[str] = field(default_factory=list)
+    guarded: the attempts that reach for what a submission must never get
+    """
+
+    walls: list[str] = field(default_factory=list)
     worked: dict[str, bool] = field(default_factory=dict)
+    guarded: frozenset[str] = frozenset({WRITE_RESULTS})
 
     def broken(self) -> list[str]:
-        """Attempts that worked although a layer that stops them is in force."""
+        """Attempts that worked although a wall that stops them is in force."""
         return [
             attempt
             for attempt, worked in self.worked.items()
-            if worked and STOPPED_BY[attempt] & set(self.layers)
+            if worked and stopped_by(attempt) & set(self.walls)
         ]
 
     def guards_secrets(self) -> bool:
         """Whether a worker is kept from the grader's files."""
-        return not any(self.worked.get(name, True) for name in SECRETS)
+        return not any(self.worked.get(name, True) for name in self.guarded)
 
     def report(self) -> dict[str, Any]:
         """For staff: what is in force, what is missing, what a worker could do."""
         return {
-            "layers": self.layers,
-            "missing": [layer for layer in OPTIONAL_LAYERS if layer not in self.layers],
+            "walls": self.walls,
+            "missing": [wall for wall in OPTIONAL_WALLS if wall not in self.walls],
             "possible": [attempt for attempt, worked in self.worked.items() if worked],
         }
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-HEAD_LAYERS = ("Linear", "Softmax", "Dropout")
-HEAD_FUNCTIONS = ("linear", "softmax", "dropout")
+from provided.homework import values
+
+HEAD_LAYERS: tuple[str, ...] = tuple(values()["head"]["allowed_layers"])
+HEAD_FUNCTIONS = tuple(name.lower() for name in HEAD_LAYERS)
 CONTAINERS = (
     "Module", "ModuleList", "ModuleDict", "Sequential", "Identity", "Parameter", "ParameterList",
     "ParameterDict", "functional", "init", "parameter",

@@ -1,4 +1,4 @@
-"""The training loop: Adam and cross entropy in batches of 32, for at most 10 epochs."""
+"""The training loop: Adam and cross entropy, in the batches and epochs that homework.yaml says."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from provided.homework import values
 from provided.mnist import Split
 
-BATCH_SIZE = 32
-EPOCHS = 10
+BATCH_SIZE: int = values()["training"]["batch_size"]
+EPOCHS: int = values()["training"]["epochs"]
 READ_AT_ONCE = 16  # batches
 EVALUATION_BATCH = 500  # images; large batches are faster where nothing is learned
 WARM_UP = 0.25  # share of the steps in which a one-cycle rate rises
@@ -25,7 +26,7 @@ LearnBatch = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Training:
-    """How a model is trained. Adam, batches of 32 and 10 epochs are fixed by the homework.
+    """How a model is trained. Adam, batch size and epochs are fixed by the homework.
 
     learning_rate       the constant rate, or the highest one of a one-cycle schedule
     schedule            "constant", or "one_cycle": a linear rise over the first quarter

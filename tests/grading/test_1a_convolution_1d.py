@@ -2,9 +2,9 @@
 
 from gradescope_utils.autograder_utils.decorators import number, weight
 
-from autograder.diagnosis import answers
-from autograder.diagnosis.mistake import named
-from autograder.feedback import Named, reject
+from autograder.hw5.mistakes import answers
+from autograder.rubric.feedback import Named, reject
+from autograder.rubric.mistake import named
 
 HINT_COUNT = Named(
     next_step="Count the weights of one filter, its bias, and how many filters there are."

@@ -2,9 +2,9 @@
 
 from gradescope_utils.autograder_utils.decorators import number, weight
 
-from autograder.diagnosis import answers
-from autograder.diagnosis.mistake import named
-from autograder.feedback import Named, reject
+from autograder.hw5.mistakes import answers
+from autograder.rubric.feedback import Named, reject
+from autograder.rubric.mistake import named
 
 HINT_COUNT = Named(next_step="A filter covers every channel of the input, and has one bias.")
 HINT_PLACES = Named(

@@ -2,9 +2,9 @@
 
 from gradescope_utils.autograder_utils.decorators import number, weight
 
-from autograder.diagnosis import answers
-from autograder.diagnosis.mistake import named
-from autograder.feedback import Named, reject
+from autograder.hw5.mistakes import answers
+from autograder.rubric.feedback import Named, reject
+from autograder.rubric.mistake import named
 
 
 def check(exam, pooling, name, matrix, average):

@@ -3,8 +3,8 @@
 import torch
 from gradescope_utils.autograder_utils.decorators import number, weight
 
-from autograder import attention_verdicts as verdicts
-from autograder.feedback import Feedback
+from autograder.hw5.verdicts import head as verdicts
+from autograder.rubric.feedback import Feedback
 
 
 @number("3a.1")
@@ -21,7 +21,7 @@ def test_shapes(exam, line):
 @number("3a.2")
 @weight(1)
 def test_rules(exam, submission):
-    """Attention head: no biases, only Linear, Softmax and Dropout from torch.nn."""
+    """Attention head: no biases, only {head.listed} from torch.nn."""
     verdicts.check_head_source(submission.code.get("attention.py"))
     verdicts.check_head_calls(exam.head.get())
     parts = exam.head.get().parts

@@ -2,8 +2,8 @@
 
 from gradescope_utils.autograder_utils.decorators import number, weight
 
-from autograder import encoder_verdicts as verdicts
-from autograder.feedback import Feedback
+from autograder.hw5.verdicts import layer as verdicts
+from autograder.rubric.feedback import Feedback
 
 
 @number("3b.1")

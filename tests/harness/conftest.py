@@ -18,7 +18,10 @@ import pytest
 import torch
 import yaml
 
-from autograder.carry_over import KEY_FILE, make_key
+from autograder.homework import VALUES_FILE
+from autograder.hw5 import assignment as assignments
+from autograder.hw5.assignment import Assignment
+from autograder.training.carry_over import KEY_FILE, make_key
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "solutions" / "reference"
@@ -112,8 +115,7 @@ def grade(tmp_path: Path) -> Callable[..., Run]:
     """Runs ./run_autograder on a folder or zip, as a person would, trainings cut short."""
 
     def run(source: Path, *options: str, changes: Mapping[str, Any] | None = None) -> Run:
-        assignment = write_assignment(tmp_path, QUICK, changes or {})
-        return run_grader(source, tmp_path, "--assignment", str(assignment), *options)
+        return run_grader(source, tmp_path, *settings_in(tmp_path, QUICK, changes or {}), *options)
 
     return run
 
@@ -164,20 +166,36 @@ def key_in(root: Path) -> Iterator[Path]:
             key.unlink()
 
 
-def write_assignment(folder: Path, *changes: Mapping[str, Any]) -> Path:
-    """An assignment.yaml in the folder: the grader's own, with the changes."""
-    settings = yaml.safe_load((ROOT / "autograder" / "assignment.yaml").read_text())
-    for change in changes:
-        merge(settings, change)
-    file = folder / "assignment.yaml"
-    file.write_text(yaml.safe_dump(settings))
-    return file
+def settings_in(folder: Path, *changes: Mapping[str, Any]) -> list[str]:
+    """Options for the grader's own settings with changes, each made where its value stands."""
+    options = []
+    given = yaml.safe_load(VALUES_FILE.read_text())
+    for option, file in (("--assignment", assignments.FILE), ("--homework", VALUES_FILE)):
+        settings = yaml.safe_load(file.read_text())
+        for change in changes:
+            merge(settings, change, elsewhere=None if file == VALUES_FILE else given)
+        copy = folder / file.name
+        copy.write_text(yaml.safe_dump(settings))
+        options += [option, str(copy)]
+    return options
 
 
-def merge(settings: dict[str, Any], change: Mapping[str, Any]) -> None:
-    """Change nested settings in place."""
+def settings_with(folder: Path, *changes: Mapping[str, Any]) -> Assignment:
+    """The grader's own settings with changes, loaded from files in the folder."""
+    _, assignment, _, homework = settings_in(folder, *changes)
+    return assignments.load(Path(assignment), Path(homework))
+
+
+def merge(
+    settings: dict[str, Any], change: Mapping[str, Any], elsewhere: Mapping[str, Any] | None
+) -> None:
+    """Change nested settings in place, but for values that stand elsewhere.
+
+    Of the file that is `elsewhere` to the other (None), nothing but its own values change.
+    """
     for name, value in change.items():
-        if isinstance(value, Mapping):
-            merge(settings[name], value)
-        else:
+        if isinstance(value, Mapping) and isinstance(settings.get(name), Mapping):
+            theirs = None if elsewhere is None else elsewhere.get(name, {})
+            merge(settings[name], value, theirs)
+        elif name in settings or (elsewhere is not None and name not in elsewhere):
             settings[name] = value

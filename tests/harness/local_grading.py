@@ -21,20 +21,22 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from autograder import assignment as assignments
-from autograder.diagnosis.encoder import MAPS_NOT_RETURNED
-from autograder.diagnosis.errors import of_error
-from autograder.examination import Examination
-from autograder.feedback import Rejected
-from autograder.intake import take
-from autograder.plugin import RubricLine
-from autograder.sandbox import answerer, wire
+from autograder.confined import wire
+from autograder.confined.worker import SubmissionFinder, describe_exception, frame_of
+from autograder.homework import STUDENT_MODULES, SUITES
+from autograder.hw5 import assignment as assignments
+from autograder.hw5.confined.questions import Questions
+from autograder.hw5.examination import Examination
+from autograder.hw5.mistakes.layer import MAPS_NOT_RETURNED
+from autograder.hw5.mistakes.raised import of_error
+from autograder.hw5.mnist import TRAINING_FILES
+from autograder.intake.submission import take
+from autograder.rubric.feedback import Rejected
+from autograder.rubric.plugin import RubricLine
 from autograder.sandbox.errors import InvalidReply, StudentCodeRaised, WorkerError
-from autograder.sandbox.worker import SubmissionFinder, describe_exception, frame_of
-from autograder.solutions import Solution, load_solutions
-from autograder.training import TrainingJob, TrainingResult, Trial
-from autograder.transformer import DATA_FILES
-from autograder.validation import SUITES, WEIGHTS_LINE, LineOutcome, Outcome
+from autograder.staff.solutions import Solution, load_solutions
+from autograder.staff.validation import WEIGHTS_LINE, LineOutcome, Outcome
+from autograder.training.job import Ending, TrainingJob, TrainingResult, Trial
 from provided.training import Epoch
 
 TRAINED_LINES = {"3c.1", "3c.4"}  # what they come to shows only after a real training
@@ -54,9 +56,9 @@ class LocalWorker:
 
     def __init__(self, folder: Path, names: tuple[str, ...]) -> None:
         self._folder = folder
-        files = {name: os.open(DATA_FILES[name], os.O_RDONLY) for name in names}
+        files = {name: os.open(TRAINING_FILES[name], os.O_RDONLY) for name in names}
         self._files = files
-        self._answerer = answerer.Answerer(files, progress=lambda content: None)
+        self._answerer = Questions(files, progress=lambda content: None)
 
     def ask(
         self,
@@ -113,7 +115,7 @@ class LocalSandbox:
 
     @contextlib.contextmanager
     def worker(self, *files: str) -> Iterator[LocalWorker]:
-        finder = SubmissionFinder(self._folder)
+        finder = SubmissionFinder(self._folder, STUDENT_MODULES)
         forget_student_modules()
         sys.meta_path.insert(0, finder)
         worker = LocalWorker(self._folder, files)
@@ -145,7 +147,7 @@ class LocalTrainers:
         accuracy = bars.get(points, 0.5 if points < 99 else job.accuracy)
         epochs = [Epoch(n, 0.3, 0.3, 0.9, 0.9) for n in range(1, job.settings["epochs"] + 1)]
         trial = Trial(0, epochs, [accuracy] * len(epochs))
-        return TrainingResult([trial], "reached" if accuracy >= job.accuracy else "missed")
+        return TrainingResult([trial], Ending.REACHED if accuracy >= job.accuracy else "missed")
 
 
 @contextlib.contextmanager

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autograder.answers import MAX_BYTES, Answers, read_answers
-from autograder.feedback import Rejected
+from autograder.rubric.answers import MAX_BYTES, Answers, read_answers
+from autograder.rubric.feedback import Rejected
 
 
 @contextlib.contextmanager

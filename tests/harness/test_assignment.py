@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from autograder import assignment as assignments
-from autograder import background
-from autograder.assignment import AssignmentError
+from autograder.hw5 import assignment as assignments
+from autograder.hw5 import jobs as background
+from autograder.hw5.assignment import AssignmentError
 
-from .conftest import write_assignment
+from .conftest import settings_with
 
 SETTINGS = yaml.safe_load(assignments.FILE.read_text())
 
@@ -29,12 +29,12 @@ SETTINGS = yaml.safe_load(assignments.FILE.read_text())
 )
 def test_a_wrong_value_is_named(change, named, tmp_path):
     with pytest.raises(AssignmentError, match=named):
-        assignments.load(write_assignment(tmp_path, change))
+        settings_with(tmp_path, change)
 
 
 def test_on_one_core_every_limit_is_the_shorter_one(tmp_path):
     change = {"seconds": {"predictions": 10}}
-    whole = assignments.load(write_assignment(tmp_path, change))
+    whole = settings_with(tmp_path, change)
     alone = whole.on(1)
     assert whole.on(2) == whole
     assert alone.cnn.training.seconds == SETTINGS["seconds"]["one_core"]["cnn"]

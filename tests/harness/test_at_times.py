@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from autograder.solutions import Solution
+from autograder.staff.solutions import Solution
 
 from .conftest import REFERENCE
 from .local_grading import examine, judge_line, suite_tests

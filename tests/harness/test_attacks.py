@@ -18,12 +18,12 @@ from pathlib import Path
 
 import pytest
 
-from autograder.carry_over import KEY_FILE, make_key
-from autograder.machine import cores
+from autograder.training.carry_over import KEY_FILE, make_key
+from autograder.training.machine import cores
 
 from . import attacks
 from .attacks.attack import ESCAPED, REFERENCE, Attack, all_at_once
-from .conftest import QUICK, ROOT, key_in, let_others_enter, run_grader, write_assignment
+from .conftest import QUICK, ROOT, key_in, let_others_enter, run_grader, settings_in
 
 FAMILIES = sorted(m.name for m in pkgutil.iter_modules(attacks.__path__) if m.name != "attack")
 ATTACKS = {
@@ -51,8 +51,8 @@ def submission(attack: Attack, folder: Path) -> Path:
     return attack.change(folder) if attack.change else folder
 
 
-def assignment_in(folder: Path, seconds: float = QUESTION_SECONDS) -> Path:
-    return write_assignment(folder, QUICK, LIMITS, {"seconds": {"question": seconds}})
+def quick_settings(folder: Path, seconds: float = QUESTION_SECONDS) -> list[str]:
+    return settings_in(folder, QUICK, LIMITS, {"seconds": {"question": seconds}})
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -69,7 +69,7 @@ def _grader(pytestconfig):
 def graded(
     folder: Path, source: Path, only: str, *options: str, seconds: float = QUESTION_SECONDS
 ) -> tuple[dict, int, str]:
-    options = ("--only", only, "--assignment", str(assignment_in(folder, seconds)), *options)
+    options = ("--only", only, *quick_settings(folder, seconds), *options)
     run = run_grader(source, folder, *options, seconds=SECONDS, root=grader_root)
     return run.results, run.status, run.output + json.dumps(run.results, ensure_ascii=False)
 
@@ -160,12 +160,12 @@ def test_the_page_about_security_counts_the_corpus_as_it_is():
     assert f"{sum(counts.values())} hostile or broken submissions" in page
 
 
-@pytest.mark.parametrize("layer", ["user", "landlock", "seccomp"])
-def test_without_one_layer_all_is_graded_and_the_report_says_so(layer, tmp_path):
-    results, status, said = graded(tmp_path, REFERENCE, "3a,3b", "--without", layer)
+@pytest.mark.parametrize("wall", ["user", "landlock", "seccomp"])
+def test_without_one_wall_all_is_graded_and_the_report_says_so(wall, tmp_path):
+    results, status, said = graded(tmp_path, REFERENCE, "3a,3b", "--without", wall)
     assert status == 0, said
     assert results["score"] == 14
-    assert layer in results["extra_data"]["confinement"]["missing"]
+    assert wall in results["extra_data"]["confinement"]["missing"]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a wall falls only where it stood: needs root")
@@ -253,7 +253,7 @@ def test_an_attack_gains_nothing_where_the_grader_is_an_ordinary_user(by_a_user,
 def attacked_as_a_user(attack: Attack, folder: Path, copy: Path, user: int) -> tuple[dict, str]:
     """Grade an attack as that user with the grader's copy: the results, and all that was said."""
     source = submission(attack, folder / "submission")
-    assignment_in(folder)
+    settings = quick_settings(folder)
     let_others_enter(folder)
     for path in (folder, *folder.rglob("*")):
         os.chown(path, user, user, follow_symlinks=False)
@@ -262,7 +262,7 @@ def attacked_as_a_user(attack: Attack, folder: Path, copy: Path, user: int) -> t
         f"import sys; sys.path[:0] = [{str(copy)!r}, {str(copy / 'student_template')!r}]; "
         f"sys.path.append({packages!r}); sys.argv = ['autograder', 'grade', {str(source)!r}, "
         f"'--results', {str(folder / 'results.json')!r}, '--only', {attack.only!r}, "
-        f"'--assignment', {str(folder / 'assignment.yaml')!r}]; "
+        f"*{settings!r}]; "
         "from autograder.launch import main; main()"
     )
     ended = subprocess.run(

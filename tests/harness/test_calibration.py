@@ -7,12 +7,12 @@ import statistics
 
 import pytest
 
-from autograder import assignment as assignments
-from autograder import calibration, calibration_report
-from autograder.calibration import CalibrationRun, calibrate, read_record
-from autograder.solutions import load_solutions
+from autograder.hw5 import assignment as assignments
+from autograder.staff import calibration, calibration_report
+from autograder.staff.calibration import CalibrationRun, calibrate, read_record
+from autograder.staff.solutions import load_solutions
 
-from .conftest import QUICK, write_assignment
+from .conftest import QUICK, settings_with
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def test_a_second_run_agrees_or_not(rules, second, agrees):
 
 
 def test_a_calibration_trains_what_is_missing_and_nothing_twice(tmp_path):
-    quick = assignments.load(write_assignment(tmp_path, QUICK))
+    quick = settings_with(tmp_path, QUICK)
     chosen = load_solutions(["reference", "no-nonlinearity"])
     record, said = tmp_path / "calibration.jsonl", []
     for seeds in (range(1), range(2)):

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import torch
 
-from autograder import carry_over
-from autograder.carry_over import KEY_BYTES, CarryOver, fingerprint, make_key
-from autograder.gradescope import Metadata, Results
-from autograder.layers import Layer, LayerList
-from autograder.training import TrainingJob, TrainingResult, Trial
+from autograder.rubric.gradescope import Metadata, Results
+from autograder.training import carry_over
+from autograder.training.carry_over import KEY_BYTES, CarryOver, fingerprint, make_key
+from autograder.training.job import Ending, TrainingJob, TrainingResult, Trial
+from autograder.training.layer_list import Layer, LayerList
 from provided.training import Epoch, Training
 
 from .conftest import REFERENCE, ROOT, key_in
@@ -38,7 +38,7 @@ def job(settings: Training = SETTINGS, features: int = 10, **changes: Any) -> Tr
     return TrainingJob.of(LayerList(layers), settings, **{**REST, **changes})
 
 
-def result(ended: str = "reached", **changes: Any) -> TrainingResult:
+def result(ended: Ending = Ending.REACHED, **changes: Any) -> TrainingResult:
     epochs = [Epoch(1, 0.25, 0.2, 0.93, 0.94), Epoch(2, 0.1, 0.15, 0.97, 0.96)]
     return TrainingResult([Trial(0, epochs, [0.9406, 0.9817])], ended, **changes)
 
@@ -62,13 +62,13 @@ def next_run(tmp_path, monkeypatch) -> Callable[[CarryOver], CarryOver]:
     return lambda signed: CarryOver.from_metadata(handed_back(signed, tmp_path))
 
 
-def signed(ended: str = "reached", topic: str = "fc", key: bytes | None = KEY) -> CarryOver:
+def signed(ended: Ending = Ending.REACHED, topic: str = "fc", key: bytes | None = KEY) -> CarryOver:
     first = CarryOver(None, key)
     first.keep(topic, job(), result(ended))
     return first
 
 
-@pytest.mark.parametrize("ended", carry_over.FINAL)
+@pytest.mark.parametrize("ended", sorted(carry_over.FINAL))
 def test_a_verdict_is_taken_over_again_and_again(ended, next_run):
     run = signed(ended)
     for _ in range(3):
@@ -79,12 +79,14 @@ def test_a_verdict_is_taken_over_again_and_again(ended, next_run):
 
 def test_a_training_that_ended_before_an_epoch_is_taken_over_too(next_run):
     first = CarryOver(None, KEY)
-    first.keep("fc", job(), TrainingResult([], "diverged"))
+    first.keep("fc", job(), TrainingResult([], Ending.DIVERGED))
     found = next_run(first).find("fc", job())
-    assert found == TrainingResult([], "diverged", carried_over=True)
+    assert found == TrainingResult([], Ending.DIVERGED, carried_over=True)
 
 
-@pytest.mark.parametrize("unsure", [result("out of time"), result(shortened="two epochs of ten")])
+@pytest.mark.parametrize(
+    "unsure", [result(Ending.OUT_OF_TIME), result(shortened="two epochs of ten")]
+)
 def test_what_the_machines_speed_decided_is_tried_again(unsure):
     first = CarryOver(None, KEY)
     first.keep("fc", job(), unsure)
@@ -149,7 +151,7 @@ def test_any_changed_line_of_the_graders_code_is_another_grader(place, tmp_path,
     for file in ("grader/carry_over.py", "grader/sandbox/worker.py", "given/__init__.py", place):
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).write_text("before = 1\n")
-    monkeypatch.setattr(carry_over, "__file__", str(tmp_path / "grader" / "carry_over.py"))
+    monkeypatch.setattr(carry_over.autograder, "__file__", str(tmp_path / "grader" / "__init__.py"))
     monkeypatch.setattr(carry_over.provided, "__file__", str(tmp_path / "given" / "__init__.py"))
     sources = carry_over._sources.__wrapped__
     before = sources()
@@ -160,7 +162,7 @@ def test_any_changed_line_of_the_graders_code_is_another_grader(place, tmp_path,
 
 def forgeries() -> dict[str, Any]:
     """Entries that nobody with the key has signed, by what was done to them."""
-    right = signed("missed").entries["fc"]
+    right = signed(Ending.MISSED).entries["fc"]
 
     def changed(*path: str | int, to: Any) -> dict[str, Any]:
         entry = copy.deepcopy(right)

@@ -6,7 +6,9 @@ or one entry of the catalogue, taken away.
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import pkgutil
 from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
@@ -15,32 +17,23 @@ from typing import Any
 import pytest
 import torch
 
-from autograder import (
-    assignment,
-    attention_verdicts,
-    encoder_verdicts,
-    loss_history,
-    transformer,
-    verdicts,
-)
-from autograder.diagnosis import (
-    answers,
-    attention,
-    attention_search,
-    encoder,
-    encoder_search,
-    errors,
-    models,
-)
-from autograder.diagnosis.catalogue import CATALOGUE
-from autograder.diagnosis.mistake import Mistake
-from autograder.feedback import Feedback, Rejected
-from autograder.transformer import Judgement, TransformerRun
+from autograder.hw5 import assignment, verdicts
+from autograder.hw5.mistakes import answers, head, head_search, layer, layer_search, models, raised
+from autograder.hw5.mistakes.catalogue import CATALOGUE
+from autograder.hw5.probes.asker import Heads
+from autograder.hw5.probes.vit import SIZES, Judgement, TransformerRun
+from autograder.hw5.verdicts import vit
+from autograder.rubric.feedback import Feedback, Rejected
+from autograder.rubric.mistake import Mistake
 
 from .local_grading import Recorded, recorded_mistakes
 
-VERDICTS = (attention_verdicts, encoder_verdicts, loss_history, verdicts)
-CATALOGUES = (answers, attention, encoder, models, encoder_verdicts, transformer)
+VERDICTS = tuple(
+    importlib.import_module(f"{verdicts.__name__}.{module.name}")
+    for module in pkgutil.iter_modules(verdicts.__path__)
+    if module.name != "map_panels"  # a program
+)
+CATALOGUES = (answers, head, layer, models, *VERDICTS)
 MOST_TRIED = 4  # mistakes that are judged again without a check
 
 CHECKS = {
@@ -50,7 +43,7 @@ CHECKS = {
     if function.__module__ == module.__name__ and name.startswith(("check_", "judge_"))
 }
 # Judged on evidence that takes a whole training; they have tests of their own below.
-ON_LONG_EVIDENCE = {"verdicts.judge_brief_training", "verdicts.judge_weights"}
+ON_LONG_EVIDENCE = {"vit.judge_brief_training", "vit.judge_weights", "vit.check_losses"}
 
 
 @pytest.fixture(autouse=True)
@@ -62,10 +55,10 @@ def forget_searches():
 
 
 def forget() -> None:
-    attention_search.read_head.cache_clear()
-    encoder_search.read_layer.cache_clear()
-    errors._raised_by_heads.cache_clear()
-    errors._raised_by_layers.cache_clear()
+    head_search.read_head.cache_clear()
+    layer_search.read_layer.cache_clear()
+    raised._raised_by_heads.cache_clear()
+    raised._raised_by_layers.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +108,7 @@ def test_without_an_entry_of_the_catalogue_its_mistake_is_not_named(id, monkeypa
     alone = [one for one in named if one.outcome.diagnoses == [id]]
     take_out(id, monkeypatch)
     if alone:  # pairs can't name it either, and searching them takes long
-        for search in (attention_search, encoder_search):
+        for search in (head_search, layer_search):
             monkeypatch.setattr(search, "MOST_AT_ONCE", 1)
     assert (alone or named)[0].judge_again().differences()
 
@@ -152,9 +145,9 @@ def blank(value: Any, id: str) -> Any:
 
 def test_a_transformer_that_learns_nothing_in_the_brief_training_is_rejected():
     rules = assignment.load().model_copy(update={"pictures": False})
-    blind = TransformerRun([2.3, 2.3], 0.1, torch.zeros(1), "student")
+    blind = TransformerRun([2.3, 2.3], 0.1, torch.zeros(1), Heads.STUDENT)
     with pytest.raises(Rejected, match="hardly learns"):
-        verdicts.judge_brief_training(blind, rules)
+        vit.judge_brief_training(blind, rules)
 
 
 @pytest.mark.parametrize(
@@ -169,14 +162,15 @@ def test_a_transformer_that_learns_nothing_in_the_brief_training_is_rejected():
     ids=["untrained", "hardly trained", "nearly", "nearly looked up", "looked up"],
 )
 def test_weights_that_miss_the_bar_or_only_remember_are_rejected(accuracy, perturbed, points, said):
-    judged = Judgement(accuracy, accuracy, perturbed, torch.zeros(1), "student")
+    judged = Judgement(accuracy, accuracy, perturbed, torch.zeros(1), Heads.STUDENT)
     with pytest.raises(Rejected, match=said) as rejected:
-        verdicts.judge_weights(judged, assignment.load())
+        vit.judge_weights(judged, assignment.load())
     assert rejected.value.points == points
 
 
 def test_attention_maps_that_are_all_alike_are_rejected():
-    even = torch.full((1, verdicts.HEADS, verdicts.TOKENS, verdicts.TOKENS), 1 / verdicts.TOKENS)
+    tokens = SIZES.tokens
+    even = torch.full((1, SIZES.heads, tokens, tokens), 1 / tokens)
     judged = SimpleNamespace(attention=even)
     with pytest.raises(Rejected, match="the same number"):
-        verdicts.check_attention_maps(judged, assignment.load())
+        vit.check_attention_maps(judged, assignment.load())

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from autograder import cli, grade
-from autograder.gradescope import Results, TestResult
+from autograder.rubric.gradescope import Results, TestResult
 
 from .conftest import REFERENCE
 

@@ -7,14 +7,17 @@ import re
 import pytest
 import torch
 
-from autograder import reference
-from autograder.diagnosis import answers, attention, attention_steps, encoder, models
-from autograder.diagnosis.attention_search import read_head
-from autograder.diagnosis.catalogue import CATALOGUE
-from autograder.diagnosis.encoder_search import read_layer
-from autograder.diagnosis.mistake import Finding, Pass, combined, run
-from autograder.plugin import PART
-from autograder.solutions import load_solutions
+from autograder.hw5.mistakes import answers, models
+from autograder.hw5.mistakes import head as attention
+from autograder.hw5.mistakes import head_steps as attention_steps
+from autograder.hw5.mistakes import layer as encoder
+from autograder.hw5.mistakes.catalogue import CATALOGUE
+from autograder.hw5.mistakes.head_search import read_head
+from autograder.hw5.mistakes.layer_search import read_layer
+from autograder.hw5.probes import reference
+from autograder.rubric.mistake import Finding, Pass, combined, run
+from autograder.rubric.plugin import PART
+from autograder.staff.solutions import load_solutions
 
 from .conftest import REFERENCE
 from .local_grading import examine, judge, recorded_mistakes, suite_tests
@@ -189,7 +192,7 @@ def test_where_no_known_layer_fits_it_says_what_is_known(submission):
 
 
 def outcome_of(folder, part):
-    from autograder.solutions import Solution
+    from autograder.staff.solutions import Solution
 
     solution = Solution("reference", "changed", folder)
     with examine(solution) as exam:

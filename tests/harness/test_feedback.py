@@ -9,17 +9,19 @@ import sys
 import pytest
 import torch
 
-from autograder import assignment as assignments
-from autograder import loss_history, report, verdicts
-from autograder.attention_panels import difference_panels
-from autograder.diagnosis import models as known
-from autograder.examination import Model
-from autograder.feedback import Feedback, Rejected, aligned
-from autograder.layers import Layer, LayerList, ModelProblem
-from autograder.plugin import RubricLine
-from autograder.solutions import load_solutions
-from autograder.training import TrainingResult, Trial
-from autograder.transformer import Judgement
+from autograder.hw5 import assignment as assignments
+from autograder.hw5.examination import Model
+from autograder.hw5.mistakes import models as known
+from autograder.hw5.probes.asker import Heads
+from autograder.hw5.probes.vit import SIZES, Judgement
+from autograder.hw5.verdicts import loss_history, pictures, vit
+from autograder.hw5.verdicts import models as verdicts
+from autograder.hw5.verdicts.map_panels import difference_panels
+from autograder.rubric.feedback import Feedback, Rejected, aligned
+from autograder.rubric.plugin import RubricLine
+from autograder.staff.solutions import load_solutions
+from autograder.training.job import Ending, TrainingResult, Trial
+from autograder.training.layer_list import Layer, LayerList, ModelProblem
 from provided.training import Epoch, Training
 
 from .conftest import ROOT
@@ -102,8 +104,8 @@ def test_the_reference_is_shown_nothing(line):
 
 def test_pictures_are_drawn_only_where_they_are_needed():
     script = (
-        "import sys, torch\nfrom autograder import plugin, attention_verdicts, encoder_verdicts\n"
-        "from autograder.report import difference_picture\n"
+        "import sys, torch\nfrom autograder.hw5.verdicts import head, layer\n"
+        "from autograder.hw5.verdicts.pictures import difference_picture\n"
         "assert difference_picture(torch.eye(7), torch.ones(7, 7) / 7, 'A title').png\n"
         "assert 'matplotlib' not in sys.modules"
     )
@@ -111,12 +113,12 @@ def test_pictures_are_drawn_only_where_they_are_needed():
 
 
 def test_a_picture_that_cannot_be_drawn_is_left_out(monkeypatch):
-    monkeypatch.setattr(report, "PANELS", "autograder.missing")
-    report._drawn.cache_clear()
+    monkeypatch.setattr(pictures, "PANELS", "missing.py")
+    pictures._drawn.cache_clear()
     feedback = feedback_of("no-scale", "3a.4")
     assert feedback.pictures == ()
     assert any(NOTE in note for note in feedback.notes)
-    report._drawn.cache_clear()
+    pictures._drawn.cache_clear()
 
 
 def test_both_maps_share_a_colour_scale_and_the_difference_is_white_at_zero():
@@ -138,9 +140,9 @@ def test_both_maps_share_a_colour_scale_and_the_difference_is_white_at_zero():
 @pytest.mark.parametrize("pictures", [True, False])
 def test_maps_of_the_vision_transformer_with_wrong_rows_are_shown(pictures):
     rules = assignments.load().model_copy(update={"pictures": pictures})
-    maps = torch.rand(1, verdicts.HEADS, verdicts.TOKENS, verdicts.TOKENS)
+    maps = torch.rand(1, SIZES.heads, SIZES.tokens, SIZES.tokens)
     with pytest.raises(Rejected, match="don't sum to one") as rejected:
-        verdicts.check_attention_maps(Judgement(0.99, 0.99, 0.99, maps, "student"), rules)
+        vit.check_attention_maps(Judgement(0.99, 0.99, 0.99, maps, Heads.STUDENT), rules)
     assert len(rejected.value.feedback.pictures) == pictures
 
 
@@ -191,7 +193,11 @@ def test_a_training_is_told_epoch_by_epoch(accuracies, head):
     rules = assignments.load().model_copy(update={"pictures": False})
     with pytest.raises(Rejected, match=r"96\.00%") as rejected:
         verdicts.judge_training(
-            TrainingResult(trials, "missed"), rules.fully_connected.training, "It", rules, model
+            TrainingResult(trials, Ending.MISSED),
+            rules.fully_connected.training,
+            "It",
+            rules,
+            model,
         )
     assert rejected.value.points == 2
     table = rejected.value.feedback.table
@@ -206,16 +212,16 @@ def test_a_dead_network_is_told_why_its_training_ended():
     rules = assignments.load().model_copy(update={"pictures": False})
     with pytest.raises(Rejected) as rejected:
         verdicts.judge_training(
-            TrainingResult([trial], "dead"), rules.fully_connected.training, "It", rules, model
+            TrainingResult([trial], Ending.DEAD), rules.fully_connected.training, "It", rules, model
         )
-    assert "no image makes a difference to this network any more" in str(rejected.value)
+    assert "to this network all images look the same" in str(rejected.value)
     assert "ReLUs are off for every image" in rejected.value.feedback.likely
 
 
 def test_without_one_epoch_the_notes_are_told_all_the_same():
     model = Model(LayerList((linear(0, 784, 10),)), Training(learning_rate=9.0), "", ("Noted.",))
     rules = assignments.load().fully_connected.training
-    nothing = TrainingResult([], "diverged", carried_over=True)
+    nothing = TrainingResult([], Ending.DIVERGED, carried_over=True)
     with pytest.raises(Rejected, match="in the first epoch") as rejected:
         verdicts.judge_training(nothing, rules, "It", assignments.load(), model)
     assert rejected.value.feedback.notes == (
@@ -269,7 +275,7 @@ def test_a_linear_layer_that_does_not_fit_is_told_in_plain_numbers():
 def test_few_units_are_named_as_too_few_and_few_channels_are_not():
     relu = Layer("ReLU", "1", True, {}, None)
     convolution = Layer("Conv2d", "0", True, {"out_channels": 6}, None)
-    result = TrainingResult([Trial(0, [], [])], "missed")
+    result = TrainingResult([Trial(0, [], [])], Ending.MISSED)
 
     def finding(first):
         layers = LayerList((first, relu, linear(2, 600, 10)))

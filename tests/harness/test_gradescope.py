@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from autograder.gradescope import LeaderboardEntry, Metadata, Results, TestResult
+from autograder.rubric.gradescope import LeaderboardEntry, Metadata, Results, TestResult
 
 from .conftest import REFERENCE, ROOT
 

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from autograder import gradient_steps, mnist
-from autograder.gradient_steps import Autograd, Backpropagation, same_gradients, train
+from autograder.hw5 import mnist
+from autograder.training import gradient_steps
+from autograder.training.gradient_steps import Autograd, Backpropagation, same_gradients, train
 from provided.mnist import Mnist
 from provided.training import Training, make_optimizer, run_epochs
 
@@ -167,7 +168,7 @@ WRONG = {
 @pytest.mark.parametrize(("place", "wrong"), WRONG.values(), ids=WRONG)
 def test_a_wrong_chain_rule_is_found_and_not_used(place, wrong, monkeypatch):
     model = network(nn.Linear(784, 40), nn.ReLU(), nn.Dropout(0.3), nn.Linear(40, 10))
-    monkeypatch.setattr(f"autograder.gradient_steps.{place}", wrong)
+    monkeypatch.setattr(f"autograder.training.gradient_steps.{place}", wrong)
     assert not same_gradients(model, Backpropagation.of(model), Autograd(model), *batch())
     plain, quick = both_ways(model, SETTINGS)
     assert quick == plain

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from autograder.containers import MAX_ENTRIES
-from autograder.intake import (
+from autograder.intake.archives import MAX_ENTRIES
+from autograder.intake.submission import (
     ARTIFACTS,
     CODE_FILES,
     GIVEN_CODE,
-    MAX_CODE_BYTES,
     IntakeError,
     Submission,
     take,
 )  # fmt: skip
+from provided.homework import MAX_TEXT_BYTES
 
 FILES = {
     "models.py": b"M = 1\n",
@@ -198,8 +198,8 @@ def test_a_link_inside_a_zip_is_not_taken(take_in, tmp_path):
                          ids=["folder", "zip"])  # fmt: skip
 def test_files_over_their_limit_are_named_and_not_taken(take_in, tmp_path, pack):
     big = {
-        "models.py": b"#" * (MAX_CODE_BYTES + 1),
-        "attention.py": b"#" * MAX_CODE_BYTES,
+        "models.py": b"#" * (MAX_TEXT_BYTES + 1),
+        "attention.py": b"#" * MAX_TEXT_BYTES,
         "artifacts/fc/history.csv": b"1" * (ARTIFACTS["fc/history.csv"] + 1),
     }
     submission = take_in(pack(tmp_path / "s", big))
@@ -236,7 +236,7 @@ def test_a_zip_bomb_is_read_no_further_than_the_limit(take_in, tmp_path):
         content[place : place + 4] = (100).to_bytes(4, "little")
     file.write_bytes(content)
     submission = take(file, into_again(tmp_path))
-    assert len(submission.code.get("models.py", "")) <= MAX_CODE_BYTES
+    assert len(submission.code.get("models.py", "")) <= MAX_TEXT_BYTES
 
 
 def into_again(tmp_path: Path) -> Path:

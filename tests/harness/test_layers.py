@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from autograder.layers import MAX_PARAMETERS, LayerList, ModelProblem
-from autograder.sandbox.describing import describe_layer, leaves
+from autograder.confined.describing import describe_layer, leaves
 from autograder.sandbox.replies import LayerReply
+from autograder.training.layer_list import MAX_PARAMETERS, LayerList, ModelProblem
 
 
 def described(model: nn.Sequential) -> LayerList:

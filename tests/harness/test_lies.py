@@ -15,12 +15,13 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from autograder.plugin import RubricLine, assemble
-from autograder.sandbox import wire
+from autograder.confined import wire
+from autograder.rubric.gradescope import Results
+from autograder.rubric.plugin import RubricLine
 from autograder.sandbox.client import Pipes, Worker
 from autograder.sandbox.errors import WorkerError
 from autograder.sandbox.replies import ModelReply, ModuleReply, OutputsReply
-from autograder.solutions import load_solutions
+from autograder.staff.solutions import load_solutions
 
 from . import local_grading
 from .local_grading import LocalWorker, examine, judge_line, received, suite_tests
@@ -137,7 +138,7 @@ def test_no_lie_of_a_worker_is_more_than_a_verdict(part, monkeypatch, tmp_path):
                 lines.append(RubricLine(line, "a line", outcome.points, outcome.earned, True))
                 assert 0 <= outcome.earned <= outcome.points, (number, line)
                 assert len(outcome.text) < 20_000, (number, line)
-        results = assemble(lines, seconds=1, output="", leaderboard=[], extra_data={})
+        results = Results(tests=[line.result() for line in lines])
         results.write(tmp_path / "results.json")
         json.loads((tmp_path / "results.json").read_text(), parse_constant=pytest.fail)
 

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from autograder import mnist
-from autograder.mnist import DataError, fetch, load, raw_folder
+from autograder.hw5 import mnist
+from autograder.hw5.mnist import DataError, fetch, load, raw_folder
 from provided import mnist as given
 from provided.mnist import CHECKSUMS
 

@@ -14,15 +14,16 @@ from typing import Any
 
 import pytest
 
-from autograder import assignment as assignments
-from autograder.assignment import Assignment
-from autograder.machine import cores
-from autograder.plugin import rubric_line, run_suites
-from autograder.solutions import PARTS_OF, SOLUTIONS, Solution
-from autograder.summary import summarise
-from autograder.validation import SUITES, WEIGHTS_LINE, Grader, SolutionPlugin
+from autograder.homework import SUITES
+from autograder.hw5.assignment import Assignment
+from autograder.hw5.figures import figures, leaderboard
+from autograder.rubric.plugin import number_of, run_suites
+from autograder.rubric.summary import summarise
+from autograder.staff.solutions import PARTS_OF, SOLUTIONS, Kind, Solution
+from autograder.staff.validation import WEIGHTS_LINE, Grader, SolutionPlugin
+from autograder.training.machine import cores
 
-from .conftest import QUICK, write_assignment
+from .conftest import QUICK, settings_with
 
 MUTANTS = 300
 FILES = ("attention.py", "encoder.py", "models.py", "answers.yaml", "artifacts/fc/history.csv")
@@ -89,14 +90,23 @@ def grade(number: int, folder: Path) -> Graded:
     text = mutant((SOLUTIONS / "reference" / name).read_text(), random.Random(number))
     file.write_text(text, encoding="utf-8")
     assert _grader is not None
-    with _grader.examine(Solution("mistakes", folder.name, folder, (name,))) as examination:
+    with _grader.examine(Solution(Kind.MISTAKES, folder.name, folder, (name,))) as examination:
 
         def asks(item: pytest.Item) -> bool:  # judging weights takes a second
-            return number % 10 == 0 or rubric_line(item).number != WEIGHTS_LINE
+            return number % 10 == 0 or number_of(item) != WEIGHTS_LINE
 
         plugin = SolutionPlugin(examination, PARTS_OF[name], lambda lines: None, asks=asks)
         run_suites(plugin, SUITES)
-        results = summarise(examination, plugin, list(plugin.lines.values()), 1.0, None)
+        results = summarise(
+            examination.submission,
+            list(plugin.lines.values()),
+            sandbox=examination.sandbox,
+            seconds=1.0,
+            metadata=None,
+            leaderboard=leaderboard(examination),
+            figures=figures(examination),
+            faults=plugin.faults,
+        )
     results.write(folder / "results.json")
     content = json.loads((folder / "results.json").read_text(), parse_constant=refuse)
     return Graded(number, text, content)
@@ -109,7 +119,7 @@ def refuse(constant: str) -> None:
 def test_a_mutant_costs_points_at_most(tmp_path):
     trainings = tmp_path / "trainings"
     trainings.mkdir()
-    quick = assignments.load(write_assignment(tmp_path, QUICK, {"seconds": {"question": 5}}))
+    quick = settings_with(tmp_path, QUICK, {"seconds": {"question": 5}})
     pool = ProcessPoolExecutor(
         cores(),
         mp_context=multiprocessing.get_context("spawn"),

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from autograder import notebook
-from autograder.intake import CODE_FILES, Submission, take
-from autograder.notebook import NotebookError, located, read_notebook
+from autograder.intake import notebook
+from autograder.intake.notebook import NotebookError, located, read_notebook
+from autograder.intake.submission import CODE_FILES, Submission, take
 
 from .conftest import REFERENCE, TEMPLATE
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from autograder import mnist, packaging
+from autograder.hw5 import mnist
+from autograder.staff import packaging
 from provided.mnist import CHECKSUMS
 
 from .conftest import ROOT
@@ -81,9 +82,10 @@ def test_the_graders_package_is_complete(package):
         str(file.relative_to(ROOT))
         for folder in ("autograder", "tests/grading", "student_template/provided")
         for file in (ROOT / folder).rglob("*.py")
+        if "staff" not in file.parts
     }
     assert wanted <= packed
-    assert {"pyproject.toml", "autograder/assignment.yaml"} <= packed
+    assert {"pyproject.toml", "autograder/hw5/assignment.yaml"} <= packed
     assert {f"data/MNIST/raw/{name}" for name in CHECKSUMS} <= packed
     listed = (ROOT / "pyproject.toml").read_text()
     readme = re.search(r'^readme = "(.+)"', listed, re.MULTILINE)
@@ -93,7 +95,7 @@ def test_the_graders_package_is_complete(package):
 def test_the_graders_package_holds_no_solution_and_no_test_of_the_harness(package):
     packed = names(package("p")["autograder.zip"])
     forbidden = re.compile(
-        r"^(solutions|tests/harness|docs|dist|results|\.)|__pycache__|\.pyc$|/\.|egg-info|\.log$"
+        r"^(solutions|tests/harness|autograder/staff|docs|dist|results|\.)|__pycache__|\.pyc$|/\.|egg-info|\.log$"
     )
     assert [name for name in packed if forbidden.search(name)] == []
     assert not any(name.startswith("/") or ".." in name for name in packed)

@@ -9,12 +9,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from autograder.plugin import GradingPlugin, RubricLine, run_suites
+from autograder.rubric.plugin import GradingPlugin, RubricLine, run_suites
 
 HEAD = """
 import pytest
 from gradescope_utils.autograder_utils.decorators import number, weight
-from autograder.feedback import Feedback, reject
+from autograder.rubric.feedback import Feedback, reject
 from autograder.sandbox.client import StudentCodeRaised, TookTooLong, WorkerDied
 """
 

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from autograder import reference
-from autograder.comparison import TOLERANCES, compare, well_formed
+from autograder.hw5.probes import reference
+from autograder.rubric.comparison import TOLERANCES, compare, well_formed
 
 HEADS, DIM_HEAD, MLP = 3, 4, 10
 DIM = HEADS * DIM_HEAD

@@ -5,9 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from autograder import reference
-from autograder.comparison import compare
-from autograder.roles import Block, HeadRoles, RolesUnclear, head_candidates, layer_candidates
+from autograder.hw5.probes import reference
+from autograder.hw5.probes.roles import (
+    Block,
+    HeadRoles,
+    RolesUnclear,
+    head_candidates,
+    layer_candidates,
+)
+from autograder.rubric.comparison import compare
 
 INPUT, INNER = 12, 5
 HEAD = HeadRoles(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from autograder.rules import head_violations, layer_violations, lines_of
+from autograder.hw5.probes.source_rules import head_violations, layer_violations, lines_of
 
 from .conftest import REFERENCE, TEMPLATE
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from autograder import assignment as assignments
+from autograder.confined.confine import Limits
+from autograder.confined.wire import Message
+from autograder.homework import STUDENT_MODULES
+from autograder.hw5 import assignment as assignments
 from autograder.sandbox.client import Sandbox, Worker
-from autograder.sandbox.confine import Limits
 from autograder.sandbox.errors import SandboxFault, WorkerDied
-from autograder.sandbox.wire import Message
 
 
 @pytest.fixture
@@ -20,7 +21,12 @@ def sandbox(temporary, tmp_path, monkeypatch) -> Iterator[Sandbox]:
     """A sandbox for an empty submission, with a temporary folder of its own."""
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     (tmp_path / "submission").mkdir()
-    sandbox = Sandbox(tmp_path / "submission", Limits(**assignments.load().worker.model_dump()), {})
+    sandbox = Sandbox(
+        tmp_path / "submission",
+        STUDENT_MODULES,
+        Limits(**assignments.load().worker.model_dump()),
+        {},
+    )
     yield sandbox
     sandbox.close()
 

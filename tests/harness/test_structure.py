@@ -3,84 +3,60 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import re
+import shutil
 import subprocess
 import sys
-from pathlib import Path
+import sysconfig
 
 import pytest
 
-from autograder.cli import app
+from autograder.staff import commands as staff_commands
 
+from . import rooms
 from .conftest import ROOT
 
 PACKAGE = ROOT / "autograder"
-MODULES = {
-    ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file
-    for file in sorted(PACKAGE.rglob("*.py"))
+MODULES = rooms.modules_below(ROOT)
+EDGES = {name: rooms.imports(file, name, MODULES) for name, file in MODULES.items()}
+CONFINED = {
+    name for name in MODULES if name.startswith(("autograder.confined", "autograder.hw5.confined"))
 }
-TRUSTED_SIDE = ("__init__", "client", "replies")  # of the sandbox; all else runs confined
-WORKER_SIDE = sorted(
-    file.stem for file in (PACKAGE / "sandbox").glob("*.py") if file.stem not in TRUSTED_SIDE
-)
-SANDBOX = "autograder.sandbox"
-
-# Each may import from later groups, never from earlier ones; a module that isn't named is free.
-ORDER = (
-    ("autograder.cli", "autograder.launch", "autograder.packaging"),
-    ("autograder.calibration_report",),
-    ("autograder.calibration",),
-    ("autograder.grade",),
-    ("autograder.background", "autograder.summary", "autograder.plugin"),
-    ("autograder.examination",),
-    ("autograder.carry_over", "autograder.transformer", "autograder.probing"),
-    ("autograder.training",),
-    ("autograder.layers", "autograder.roles", "autograder.comparison", "autograder.rules",
-     "autograder.reference", "autograder.intake", "autograder.answers", "autograder.gradescope"),
-    ("autograder.feedback", "autograder.notebook"),
-    ("autograder.definitions", "autograder.containers"),
-    ("autograder.sandbox.client",),
-    ("autograder.sandbox.replies", "autograder.forking"),
-    ("autograder.assignment", "autograder.mnist", "autograder.sandbox.wire",
-     "autograder.sandbox.confine"),
-)  # fmt: skip
 
 
-def imports(file: Path, name: str) -> set[str]:
-    """What a module imports when it runs: absolute names, a level deeper where known to be one."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            node.body = [ast.Pass()]
-    found: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            package = name if file.name == "__init__.py" else name.rpartition(".")[0]
-            source = importlib.util.resolve_name(
-                "." * node.level + (node.module or ""), package
-            ) if node.level else node.module or ""  # fmt: skip
-            for alias in node.names:
-                deeper = f"{source}.{alias.name}"
-                found.add(deeper if deeper in MODULES else source)
-    return found
+def test_no_import_breaks_a_rule_between_rooms():
+    assert rooms.violations(ROOT) == []
 
 
-EDGES = {name: imports(file, name) for name, file in MODULES.items()}
+# file -> what it holds, and what must be said of it
+IN_THE_WRONG_ROOM = {
+    "rubric/a.py": ("from autograder.hw5 import assignment", "never import the homework"),
+    "training/a.py": ("import autograder.hw5.mnist", "never import the homework"),
+    "intake/a.py": ("def f():\n    from autograder.hw5.probes import head", "never import the"),
+    "confined/a.py": ("from autograder.sandbox import client", "imports nothing of ours"),
+    "confined/b.py": ("import provided.mnist", "imports nothing of ours"),
+    "hw5/confined/a.py": ("from autograder.hw5.probes import roles", "imports nothing of ours"),
+    "hw5/a.py": ("from autograder.staff.solutions import Solution", "nothing that ships"),
+    "sandbox/a.py": ("from autograder import staff", "nothing that ships"),
+    "hw5/probes/a.py": ("from autograder.hw5.mistakes import head", "verdicts > mistakes > probes"),
+    "hw5/mistakes/a.py": ("from ..verdicts import numbers", "verdicts > mistakes > probes"),
+    "hw5/probes/b.py": (
+        "from autograder.rubric.feedback import reject\nraise reject('no')", "verdicts judge",
+    ),
+    "attic/a.py": ("", "lies in no room"),
+    "hw5/verdicts/a.py": ("import attention", "which no module of the grader may"),
+}  # fmt: skip
 
 
-def test_imports_run_one_way():
-    rank = {name: place for place, group in enumerate(ORDER) for name in group}
-    assert rank.keys() <= MODULES.keys()
-    wrong = [
-        f"{name} imports {other}"
-        for name in rank
-        for other in EDGES[name] & rank.keys()
-        if rank[other] < rank[name]
-    ]
-    assert wrong == []
+@pytest.mark.parametrize("file", IN_THE_WRONG_ROOM)
+def test_a_module_in_the_wrong_room_is_named_with_the_rule_it_breaks(file, tmp_path):
+    shutil.copytree(PACKAGE, tmp_path / "autograder", ignore=shutil.ignore_patterns("*.key"))
+    text, said = IN_THE_WRONG_ROOM[file]
+    (tmp_path / "autograder" / file).parent.mkdir(exist_ok=True)
+    (tmp_path / "autograder" / file).write_text(text)
+    (found,) = rooms.violations(tmp_path)
+    assert found.startswith(f"autograder.{file.removesuffix('.py').replace('/', '.')} ")
+    assert said in found
 
 
 def test_no_modules_import_each_other_in_a_circle():
@@ -97,39 +73,67 @@ def test_no_modules_import_each_other_in_a_circle():
         visit(name, ())
 
 
-@pytest.mark.parametrize("module", WORKER_SIDE)
-def test_the_workers_side_imports_nothing_of_ours_outside_the_sandbox(module):
-    ours = {
-        name
-        for name in EDGES[f"{SANDBOX}.{module}"]
-        if name.split(".")[0] in ("autograder", "tests", "solutions", "provided", "sandbox")
+def test_no_rooms_import_each_other_in_a_circle():
+    between = {
+        (mine[0], theirs[0])
+        for name, others in EDGES.items()
+        for other in others & MODULES.keys()
+        if (mine := rooms.room_of(name)) and (theirs := rooms.room_of(other))
+        if mine[0] != theirs[0]
     }
-    allowed = {f"{SANDBOX}.{other}" for other in WORKER_SIDE} | {SANDBOX, "sandbox"}
-    assert ours <= allowed
+    rank = {"confined": 0, "intake": 0, "sandbox": 1, "rubric": 2, "training": 2, "hw5": 3}
+    rank["staff"] = 4
+    assert [pair for pair in sorted(between) if rank[pair[0]] <= rank[pair[1]]] == []
 
 
-@pytest.mark.parametrize("module", sorted(MODULES))
-def test_no_module_imports_from_tests_solutions_or_a_submission(module):
-    tops = {name.split(".")[0] for name in EDGES[module]}
-    assert not tops & {"tests", "solutions", "models", "attention", "encoder", "student_template"}
-
-
-def test_a_worker_loads_no_module_of_the_grader():
-    script = (
-        "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from sandbox import worker, zygote\n"
-        "print(*sorted(n for n in sys.modules if n.split('.')[0] in\n"
-        "      ('autograder', 'provided', 'pytest', 'pydantic', 'yaml', 'typer', 'sandbox')))\n"
+@pytest.mark.parametrize("start", ["alone", "forked"])
+def test_a_worker_can_import_no_module_of_the_grader(start, tmp_path):
+    """By start.py, and by the launcher, which has imported more before it forks."""
+    probe = (
+        "import sys, importlib\n"
+        "def told(*_, **__):\n"
+        "    print(*sorted(n for n in sys.modules if n.split('.')[0] in\n"
+        "          ('autograder', 'provided', 'pytest', 'pydantic', 'typer')))\n"
+        "    for name in ('grade', 'hw5.probes.reference', 'hw5.assignment', 'rubric.plugin'):\n"
+        "        try: importlib.import_module('autograder.' + name)\n"
+        "        except ImportError: continue\n"
+        "        print('IMPORTED', name)\n"
     )
+    if start == "alone":
+        script = probe + (
+            "import importlib.util\nsys.path.append(sys.argv[1])\n"
+            "spec = importlib.util.spec_from_file_location('start', sys.argv[2])\n"
+            "start = importlib.util.module_from_spec(spec); spec.loader.exec_module(start)\n"
+            "here = start.Path(sys.argv[2]).parent\n"
+            "rooms = {'confined': here, 'hw5.confined': here.parent / 'hw5' / 'confined'}\n"
+            "start.show_only('autograder', rooms)\n"
+            "importlib.import_module('autograder.confined.worker')\n"
+            "importlib.import_module('autograder.hw5.confined.questions')\n"
+            "told()\n"
+        )
+        flags = ["-I", "-S", "-B"]
+    else:
+        script = probe + (
+            "from autograder import launch\n"
+            "class Zygote:\n    def __init__(self, *_): pass\n    run = told\n"
+            "launch.zygote.Zygote = Zygote\n"
+            "launch.serve_workers(None)\n"
+        )
+        flags = ["-I", "-B"]
+    places = [sysconfig.get_paths()["purelib"], str(PACKAGE / "confined" / "start.py")]
     ended = subprocess.run(
-        [sys.executable, "-B", "-c", script, str(PACKAGE)],
+        [sys.executable, *flags, "-c", script, *places],
         capture_output=True,
         text=True,
-        check=True,
+        cwd=tmp_path,
+        check=False,
     )
-    loaded = set(ended.stdout.split())
-    assert {"sandbox.worker", "sandbox.answerer", "sandbox.wire"} <= loaded
-    assert loaded <= {"sandbox", *(f"sandbox.{module}" for module in WORKER_SIDE)}
+    assert ended.returncode == 0, ended.stderr
+    loaded = set(ended.stdout.splitlines()[0].split())
+    allowed = CONFINED | {"autograder", "autograder.hw5"}
+    assert {"autograder.confined.worker", "autograder.hw5.confined.questions"} <= loaded
+    assert loaded <= allowed | ({"autograder.launch"} if start == "forked" else set())
+    assert "IMPORTED" not in ended.stdout
 
 
 def rubric_tests() -> dict[str, float]:
@@ -170,9 +174,9 @@ def test_the_rubric_lists_every_line_with_its_points():
     assert len(rows) == len(rubric_tests())
 
 
-@pytest.mark.parametrize("module", sorted(MODULES))
-def test_no_module_is_longer_than_400_lines(module):
-    assert len(MODULES[module].read_text(encoding="utf-8").splitlines()) <= 400
+def test_no_module_is_longer_than_400_lines():
+    lengths = {name: file.read_text().count("\n") for name, file in MODULES.items()}
+    assert {name: length for name, length in lengths.items() if length > 400} == {}
 
 
 def commands() -> list[str]:
@@ -195,7 +199,7 @@ def test_every_command_in_the_readme_exists(command):
     assert (ROOT / program).is_file()
     assert (ROOT / program).stat().st_mode & 0o100
     if program == ".venv/bin/autograder":
-        known = {c.name or c.callback.__name__ for c in app.registered_commands if c.callback}
+        known = {command.__name__ for command in staff_commands.COMMANDS} | {"grade"}
         assert arguments[0] in known
     for argument in arguments:
         if argument.startswith(("solutions/", "tests/", "docs/")):

@@ -12,11 +12,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from autograder import rules
-from autograder.intake import OTHER_NAMES, take, wanted
-from autograder.sandbox import answerer
-from autograder.solutions import load_solutions
-from provided.slots import LAYER_NAMES
+from autograder.hw5.probes import source_rules
+from autograder.intake.submission import OTHER_NAMES, take, wanted
+from autograder.staff.solutions import load_solutions
 
 from .student_copy import REFERENCE, ROOT, replace, run, solved, untouched
 
@@ -365,10 +363,6 @@ def test_a_layer_under_an_unknown_name_is_not_found(template):
     assert "ViTLayer" in problems(run(template, "check.py", "3c").output)[0][2]
 
 
-def test_the_layers_names_are_those_that_the_grader_finds():
-    assert LAYER_NAMES == answerer.LAYER_NAMES
-
-
 def test_the_rules_about_source_are_the_graders(tmp_path):
     folder = untouched(tmp_path / "hw5")
     (folder / "judge.py").write_text(
@@ -386,7 +380,11 @@ def test_the_rules_about_source_are_the_graders(tmp_path):
     assert REFERENCE / "attention.py" in files
     found = run(folder, "judge.py", *map(str, files)).output.split()
     for file, answer in zip(files, found, strict=True):
-        of_grader = rules.head_violations if file.name == "attention.py" else rules.layer_violations
+        of_grader = (
+            source_rules.head_violations
+            if file.name == "attention.py"
+            else source_rules.layer_violations
+        )
         assert bool(int(answer)) == bool(of_grader(file.read_text())), shown(file)
 
 

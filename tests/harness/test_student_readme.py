@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from autograder.assignment import load
-from autograder.intake import OTHER_NAMES, wanted
+from autograder.hw5.assignment import load
+from autograder.intake.submission import OTHER_NAMES, wanted
 
 from .student_copy import TEMPLATE, run, untouched
 
@@ -35,7 +35,7 @@ def test_every_command_is_one_that_the_scripts_take(tmp_path):
 def test_every_file_of_the_template_is_described_and_every_described_file_is_there():
     given = {
         file.relative_to(TEMPLATE).as_posix()
-        for file in [*TEMPLATE.iterdir(), *(TEMPLATE / "provided").glob("*.py")]
+        for file in [*TEMPLATE.iterdir(), *(TEMPLATE / "provided").glob("*.*")]
         if file.is_file() and not file.name.startswith(".")
     } - {"README.md", "provided/__init__.py"}
     named = set(re.findall(r"(?:provided/)?\w+\.(?:py|yaml|ipynb|txt)\b", README))

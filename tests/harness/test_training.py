@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from autograder import mnist, training
-from autograder.layers import Layer, LayerList
-from autograder.training import (
+from autograder.hw5 import mnist
+from autograder.training import trainer as training
+from autograder.training.job import TrainingJob
+from autograder.training.layer_list import Layer, LayerList
+from autograder.training.trainer import (
     DEAD_EPOCHS,
     TrainerFault,
     Trainers,
-    TrainingJob,
     epoch_seconds,
     events,
     fitted,
@@ -246,7 +247,7 @@ def test_a_job_is_trained_in_a_process_of_its_own(trainers):
     assert result.ended == "reached"
     assert result.best.best >= 0.5
     assert len(result.best.epochs) == len(result.best.test_accuracy)
-    assert result.report["exit"] == 0
+    assert result.process["exit"] == 0
     assert seen[-1]["ended"] == "reached"
 
 
@@ -258,7 +259,7 @@ def slow_job() -> TrainingJob:
 def test_nothing_heavy_is_in_memory_where_models_are_trained():
     script = (
         "import sys\nfrom autograder import training\n"
-        "from autograder.sandbox import worker, zygote\nzygote.warm_up()\n"
+        "from autograder.confined import worker, zygote\nzygote.warm_up()\n"
         "heavy = {'torchvision', 'matplotlib', 'pandas', 'PIL', 'rich', 'pytest'}\n"
         "found = heavy & sys.modules.keys()\nassert 'torch' in sys.modules and not found, found"
     )

@@ -10,9 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from autograder import assignment as assignments
-from autograder import mnist, transformer, verdicts
-from autograder.feedback import Rejected
+from autograder.hw5 import assignment as assignments
+from autograder.hw5 import mnist
+from autograder.hw5.probes import vit as transformer
+from autograder.hw5.probes.asker import Heads
+from autograder.hw5.verdicts import vit as verdicts
+from autograder.rubric.feedback import Rejected
 from provided.mnist import CLASSES, Mnist
 
 ASSIGNMENT = assignments.load()
@@ -48,7 +51,7 @@ def judged(predict: Callable[[Tensor], Tensor], data: Mnist) -> transformer.Judg
     sandbox: Any = Answering(predict)
     generator = torch.Generator().manual_seed(3)
     return transformer._judge(
-        sandbox, ASSIGNMENT, data, {}, "student", generator, lambda topic, text: None
+        sandbox, ASSIGNMENT, data, {}, Heads.STUDENT, generator, lambda topic, text: None
     )
 
 

@@ -9,9 +9,9 @@ from xml.etree import ElementTree
 import pytest
 from typer.testing import CliRunner
 
-from autograder import solutions
 from autograder.cli import app
-from autograder.solutions import (
+from autograder.staff import solutions
+from autograder.staff.solutions import (
     ALL_PARTS,
     SOLUTIONS,
     Expected,
@@ -19,8 +19,8 @@ from autograder.solutions import (
     SolutionError,
     load_solutions,
 )
-from autograder.training import TrainingJob, TrainingResult, Trial
-from autograder.validation import Grader, LineOutcome, Outcome, SharedTrainings
+from autograder.staff.validation import Grader, LineOutcome, Outcome, SharedTrainings
+from autograder.training.job import Ending, TrainingJob, TrainingResult, Trial
 from provided.training import Epoch
 
 NO_SCALE = SOLUTIONS / "mistakes" / "no-scale"
@@ -166,7 +166,7 @@ def test_weights_come_with_the_code_that_they_were_trained_with(tmp_path):
     def has_weights(name: str) -> bool:
         into = tmp_path / name
         into.mkdir()
-        return (load_solutions([name])[0].assemble(into) / solutions.WEIGHTS).exists()
+        return (load_solutions([name])[0].assemble(into) / solutions.SUBMITTED_WEIGHTS).exists()
 
     assert has_weights("stride-1")
     assert not has_weights("post-norm")
@@ -213,7 +213,7 @@ def job(seed: int) -> TrainingJob:
 def test_identical_trainings_are_done_once(tmp_path):
     first, second = SharedTrainings(tmp_path), SharedTrainings(tmp_path)
     assert first.find("fc", job(1)) is None
-    result = TrainingResult([Trial(1, [Epoch(1, 0.1, 0.2, 0.9, 0.9)], [0.97])], "reached")
+    result = TrainingResult([Trial(1, [Epoch(1, 0.1, 0.2, 0.9, 0.9)], [0.97])], Ending.REACHED)
     first.keep("fc", job(1), result)
     assert second.find("fc", job(1)) == result
     assert second.find("fc", job(2)) is None

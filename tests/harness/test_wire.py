@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save
 
-from autograder.sandbox import wire
+from autograder.confined import wire
 
 TENSORS = {
     "float64": torch.tensor([[1.5, -2.0, float("nan")]], dtype=torch.float64),

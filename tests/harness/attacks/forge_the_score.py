@@ -78,7 +78,7 @@ ATTACKS = {
     ),
     "a reply written straight to the pipe": forged_head("""
         import os, sys
-        worker = [m for n, m in sys.modules.items() if n.endswith('sandbox.wire')][0]
+        worker = [m for n, m in sys.modules.items() if n.endswith('confined.wire')][0]
         frame = worker.encode(worker.Message({'handle': 0, 'parameters': [], 'modules': []}))
         for descriptor in range(3, 20):
             try: os.write(descriptor, frame)
@@ -88,7 +88,7 @@ ATTACKS = {
         {
             "attention.py": in_forward("""
             import os, sys, torch
-            wire = [m for n, m in sys.modules.items() if n.endswith('sandbox.wire')][0]
+            wire = [m for n, m in sys.modules.items() if n.endswith('confined.wire')][0]
             frame = wire.encode(wire.Message({'outputs': 1}, {'output:0': torch.zeros(3, 7, 5)}))
             for descriptor in range(3, 20):
                 try: os.write(descriptor, frame)
@@ -100,7 +100,7 @@ ATTACKS = {
     ),
     "the worker's own answering replaced": forged_head("""
         import sys
-        module = [m for n, m in sys.modules.items() if n.endswith('sandbox.answerer')][0]
+        module = [m for n, m in sys.modules.items() if n.endswith('confined.answerer')][0]
         module.Answerer.run = lambda self, tensors, **k: module.Message({'outputs': 1, 'score': 3})
     """),
     "gradients made up": Attack(

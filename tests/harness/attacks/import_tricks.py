@@ -19,7 +19,7 @@ ATTACKS = {
         EVERYTHING,
     ),
     "the grader shadowed": Attack(
-        {"autograder/__init__.py": RAISE, "sandbox/__init__.py": RAISE}, EVERYTHING
+        {"autograder/__init__.py": RAISE, "confined/__init__.py": RAISE}, EVERYTHING
     ),
     "the given code replaced": Attack(
         {"provided/__init__.py": RAISE, "provided/multi_head.py": RAISE}, EVERYTHING

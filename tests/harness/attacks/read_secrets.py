@@ -6,7 +6,7 @@ ATTACKS = {
     "the test labels": probe("""
         import sys
         from pathlib import Path
-        module = [m for n, m in sys.modules.items() if n.endswith('sandbox.wire')][0]
+        module = [m for n, m in sys.modules.items() if n.endswith('confined.wire')][0]
         folder = Path(module.__file__).parents[2] / 'data' / 'MNIST' / 'raw'
         (folder / 't10k-labels-idx1-ubyte').read_bytes()
     """),
@@ -21,29 +21,29 @@ ATTACKS = {
                     return True
         return False
     """),
-    "the reference through an import": probe("import autograder.reference", always=True),
+    "the reference through an import": probe("import autograder.hw5.probes.reference", always=True),
     "the reference by its path": probe("""
         import sys
-        module = [m for n, m in sys.modules.items() if n.endswith('sandbox.wire')][0]
+        module = [m for n, m in sys.modules.items() if n.endswith('confined.wire')][0]
         from pathlib import Path
         (Path(module.__file__).parent.parent / 'reference.py').read_text()
     """),
     "the key that signs carried-over verdicts": probe("""
         import sys
         from pathlib import Path
-        module = [m for n, m in sys.modules.items() if n.endswith('sandbox.wire')][0]
+        module = [m for n, m in sys.modules.items() if n.endswith('confined.wire')][0]
         (Path(module.__file__).parents[1] / 'carry_over.key').read_bytes()
     """),
     "the grading suites": probe("""
         import sys
         from pathlib import Path
-        module = [m for n, m in sys.modules.items() if n.endswith('sandbox.wire')][0]
+        module = [m for n, m in sys.modules.items() if n.endswith('confined.wire')][0]
         list((Path(module.__file__).parents[2] / 'tests' / 'grading').iterdir())
     """),
     "the reference solution": probe("""
         import sys
         from pathlib import Path
-        module = [m for n, m in sys.modules.items() if n.endswith('sandbox.wire')][0]
+        module = [m for n, m in sys.modules.items() if n.endswith('confined.wire')][0]
         (Path(module.__file__).parents[2] / 'solutions/reference/attention.py').read_text()
     """),
     "the grader's environment": probe("""
@@ -70,7 +70,7 @@ ATTACKS = {
     "grading modules left in memory": probe(
         """
         import gc, sys
-        names = ('autograder.reference', 'autograder.verdicts', 'autograder.examination')
+        names = ('autograder.hw5.probes.reference', 'autograder.hw5.verdicts.models', 'autograder.hw5.examination')
         return any(name in sys.modules for name in names) or any(
             type(o).__name__ in ('LayerParameters', 'Examination') for o in gc.get_objects())
     """,

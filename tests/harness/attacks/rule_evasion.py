@@ -53,7 +53,8 @@ ATTACKS = {
         "find(F, 'scaled_dot' + '_product_attention')(q, k, v)",
     ),
     "through the grader's own head": Attack(
-        {"attention.py": "from sandbox.harness_head import HarnessHead as SingleHeadAttention\n"},
+        {"attention.py": "from autograder.hw5.confined.harness_head import HarnessHead as "
+         "SingleHeadAttention\n"},
         lost=LOST,
         may=ALL_HEAD,
     ),

@@ -1,0 +1,337 @@
+"""The assignment as staff set it up, and the answer keys that follow from it.
+
+Two files make it up: what students must know (homework.yaml, in the given code) and what
+they need not (assignment.yaml, beside this module). No value stands in both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import torch
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from torch import nn
+
+from autograder.homework import VALUES_FILE
+from autograder.rubric.feedback import joined
+from autograder.training.layer_list import count_parameters
+
+FILE = Path(__file__).with_name("assignment.yaml")
+
+Positive = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Seconds = Annotated[float, Field(gt=0)]
+Matrix = list[list[float]]
+
+
+class AssignmentError(Exception):
+    """A settings file is not what it must be; says which, and where."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Convolution1d(_Section):
+    """A one-dimensional convolution without padding."""
+
+    length: Positive
+    input_channels: Positive
+    filters: Positive
+    kernel: Positive
+    stride: Positive
+
+    def parameters(self) -> int:
+        """Weights and biases, counted by torch."""
+        return count_parameters(self._layer())
+
+    def output_shape(self) -> tuple[int, int]:
+        """(length, channels) of the output, computed by torch."""
+        _, channels, length = self._layer()(torch.zeros(1, self.input_channels, self.length)).shape
+        return length, channels
+
+    def _layer(self) -> nn.Conv1d:
+        return nn.Conv1d(self.input_channels, self.filters, self.kernel, self.stride)
+
+
+class Convolution2d(_Section):
+    """A two-dimensional convolution without padding."""
+
+    height: Positive
+    width: Positive
+    input_channels: Positive
+    filters: Positive
+    kernel: Positive
+    stride: Positive
+
+    def parameters(self) -> int:
+        """Weights and biases, counted by torch."""
+        return count_parameters(self._layer())
+
+    def output_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of the output, computed by torch."""
+        image = torch.zeros(1, self.input_channels, self.height, self.width)
+        _, channels, height, width = self._layer()(image).shape
+        return height, width, channels
+
+    def _layer(self) -> nn.Conv2d:
+        return nn.Conv2d(self.input_channels, self.filters, self.kernel, self.stride)
+
+
+class Pooling(_Section):
+    """Two matrices that are pooled by hand."""
+
+    window: Positive
+    stride: Positive
+    tolerance: Annotated[float, Field(ge=0)]
+    first: Matrix
+    second: Matrix
+
+    @model_validator(mode="after")
+    def _rectangular(self) -> Pooling:
+        for matrix in (self.first, self.second):
+            if len({len(row) for row in matrix}) != 1 or len(matrix) < self.window:
+                raise ValueError("each matrix needs rows of one length and the window's size")
+        return self
+
+    def average(self, matrix: Matrix) -> Matrix:
+        """Average pooling, by torch."""
+        return self._pooled(nn.AvgPool2d(self.window, self.stride), matrix)
+
+    def maximum(self, matrix: Matrix) -> Matrix:
+        """Max pooling, by torch."""
+        return self._pooled(nn.MaxPool2d(self.window, self.stride), matrix)
+
+    @staticmethod
+    def _pooled(layer: nn.Module, matrix: Matrix) -> Matrix:
+        pooled = layer(torch.tensor(matrix, dtype=torch.float64)[None, None])
+        return [[float(value) for value in row] for row in pooled[0, 0]]
+
+
+class Bar(_Section):
+    """An accuracy and the points that reaching it gives."""
+
+    accuracy: Share
+    points: Annotated[float, Field(ge=0)]
+
+
+class TrainingRules(_Section):
+    """When a training passes, and how often it is tried."""
+
+    accuracy: Share
+    partial: list[Bar]
+    retry_margin: Share
+    seeds: Annotated[list[int], Field(min_length=1)]
+    training_images: Annotated[int, Field(ge=32, le=48_000)]
+    seconds: Seconds
+
+    @model_validator(mode="after")
+    def _ordered(self) -> TrainingRules:
+        check_bars(self.accuracy, self.partial)
+        return self
+
+
+class FullyConnected(_Section):
+    """The limits of question 2b."""
+
+    max_hidden_units: Positive
+    allowed_layers: frozenset[str]
+    training: TrainingRules
+
+
+Part = TypeVar("Part", "FullyConnected", "Cnn")
+
+
+class Cnn(_Section):
+    """The limits of question 2c."""
+
+    max_parameters: Positive
+    small_parameters: Positive
+    allowed_layers: frozenset[str]
+    required_layers: tuple[str, ...]
+    training: TrainingRules
+
+    @property
+    def required_kinds(self) -> str:
+        """The required layers as a phrase: "Dropout and one BatchNorm2d"."""
+        return " and one ".join(self.required_layers)
+
+
+class FixedTraining(_Section):
+    """What the homework fixes about trainings."""
+
+    batch_size: Positive
+    epochs: Positive
+
+
+class HeadRules(_Section):
+    """What question 3a allows from torch.nn."""
+
+    allowed_layers: tuple[str, ...]
+
+    @property
+    def listed(self) -> str:
+        """The layers in a sentence: "Linear, Softmax and Dropout"."""
+        return joined(self.allowed_layers)
+
+
+class BriefTraining(_Section):
+    """The grader's own short training of the Vision Transformer."""
+
+    steps: Positive
+    learning_rate: Annotated[float, Field(gt=0)]
+    training_images: Annotated[int, Field(ge=64, le=48_000)]
+    test_images: Annotated[int, Field(ge=100, le=10_000)]
+    accuracy: Share
+
+
+class Transformer(_Section):
+    """The limits of question 3c."""
+
+    accuracy: Share
+    partial: list[Bar]
+    perturbed_images: Annotated[int, Field(ge=100, le=10_000)]
+    perturbation: Annotated[int, Field(ge=1, le=16)]
+    max_perturbed_loss: Share
+    brief: BriefTraining
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Transformer:
+        check_bars(self.accuracy, self.partial)
+        return self
+
+
+class OneCore(_Section):
+    """Seconds where everything has to share one core."""
+
+    fully_connected: Seconds
+    cnn: Seconds
+    brief_training: Seconds
+    predictions: Seconds
+
+
+class TimeLimits(_Section):
+    """Seconds that questions to a submission's code, and the whole run, may take."""
+
+    question: Seconds
+    brief_training: Seconds
+    predictions: Seconds
+    total: Seconds
+    one_core: OneCore
+    when_short: Literal["shorten", "stop"]
+
+
+class WorkerLimits(_Section):
+    """What a worker may use."""
+
+    memory_mib: Positive
+    cpu_seconds: Positive
+    processes: Positive
+    open_files: Positive
+    file_mib: Positive
+    scratch_mib: Positive
+
+
+class Assignment(_Section):
+    """Everything in homework.yaml and assignment.yaml."""
+
+    title: str
+    training: FixedTraining
+    head: HeadRules
+    conv1d: Convolution1d
+    conv2d: Convolution2d
+    pooling: Pooling
+    fully_connected: FullyConnected
+    cnn: Cnn
+    transformer: Transformer
+    seconds: TimeLimits
+    worker: WorkerLimits
+    pictures: bool
+
+    def on(self, cores: int) -> Assignment:
+        """The same with the limits for a machine of so many cores."""
+        if cores > 1:
+            return self
+        few = self.seconds.one_core
+        shorter = {"brief_training": few.brief_training, "predictions": few.predictions}
+        return self.model_copy(
+            update={
+                "fully_connected": _limited(self.fully_connected, few.fully_connected),
+                "cnn": _limited(self.cnn, few.cnn),
+                "seconds": self.seconds.model_copy(
+                    update={
+                        name: min(seconds, getattr(self.seconds, name))
+                        for name, seconds in shorter.items()
+                    }
+                ),
+            }
+        )
+
+
+def _limited(part: Part, seconds: float) -> Part:
+    """A part of the assignment whose training may take no more than so many seconds."""
+    limit = min(part.training.seconds, seconds)
+    training = part.training.model_copy(update={"seconds": limit})
+    return part.model_copy(update={"training": training})
+
+
+def load(file: Path = FILE, homework: Path = VALUES_FILE) -> Assignment:
+    """The assignment in two YAML files. Raises AssignmentError naming each wrong value."""
+    given, own = _read(homework), _read(file)
+    both = sorted(_paths(given) & _paths(own))
+    if both:
+        raise AssignmentError(
+            f"{', '.join(both)} in {file}: this value stands in {homework}, and belongs there alone"
+        )
+    try:
+        return Assignment.model_validate(_merged(given, own))
+    except ValidationError as problem:
+        known = _paths(given)
+        lines = []
+        for error in problem.errors():
+            place = ".".join(str(part) for part in error["loc"])
+            where = homework if any(f"{place}.".startswith(f"{one}.") for one in known) else file
+            lines.append(f"  {place} in {where.name}: {error['msg']}")
+        raise AssignmentError("\n".join(["The settings are wrong at:", *lines])) from problem
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as problem:
+        raise AssignmentError(f"{file}: {problem}") from problem
+    if not isinstance(content, dict):
+        raise AssignmentError(f"{file}: it holds no settings")
+    return content
+
+
+def _paths(content: Mapping[str, Any], prefix: str = "") -> set[str]:
+    """The dotted name of every value."""
+    return {
+        path
+        for name, value in content.items()
+        for path in (
+            _paths(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}"}
+        )
+    }
+
+
+def _merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    """Both, section by section."""
+    return {
+        name: _merged(first[name], second[name])
+        if isinstance(first.get(name), dict) and isinstance(second.get(name), dict)
+        else second.get(name, first.get(name))
+        for name in {**first, **second}
+    }
+
+
+def check_bars(accuracy: float, partial: list[Bar]) -> None:
+    """Raise ValueError unless the bars fall from just below full marks."""
+    steps = [accuracy, *(bar.accuracy for bar in partial)]
+    points = [bar.points for bar in partial]
+    if steps != sorted(set(steps), reverse=True) or points != sorted(points, reverse=True):
+        raise ValueError("partial: list the bars from the highest accuracy to the lowest")

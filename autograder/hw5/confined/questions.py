@@ -1,0 +1,167 @@
+"""Runs confined: this homework's questions, about an attention head, a layer, a Transformer.
+
+Names of files and slots come from the given code's own declaration, which the worker finds
+as a pristine copy beside the submission.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import mmap
+import sys
+from types import ModuleType
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from autograder.confined.answerer import Answerer
+from autograder.confined.describing import Refusal, attribute, import_student
+from autograder.confined.wire import Message
+
+from .harness_head import HarnessHead
+
+PREDICTION_BATCH = 250  # images; the fastest measured for the Vision Transformer
+
+
+class Questions(Answerer):
+    """Answers this homework's questions too.
+
+    heads: whose attention head a layer or a Transformer is built on, "student" or "harness"
+    """
+
+    QUESTIONS: ClassVar[tuple[str, ...]] = (
+        *Answerer.QUESTIONS,
+        "construct",
+        "train_transformer",
+        "load_transformer",
+        "predict",
+        "last_attention",
+    )
+
+    def construct(
+        self, _: dict[str, Tensor], slot: str, arguments: dict[str, Any], heads: str
+    ) -> Message:
+        """Make an attention head or an encoder layer; returns a handle and what it is made of."""
+        kind = head_class() if slot == "head" else layer_class(heads)
+        return self.keep(kind(**arguments))
+
+    def train_transformer(
+        self,
+        _: dict[str, Tensor],
+        heads: str,
+        seed: int,
+        steps: int,
+        learning_rate: float,
+        training_images: int,
+    ) -> Message:
+        """Train the Vision Transformer for some steps; keeps it for `predict`."""
+        substitute_head(heads)
+        mnist = import_student("provided.mnist")
+        training = import_student("provided.training")
+        images = mapped_idx(self.files["train_images"]).view(-1, 28, 28)
+        whole = mnist.Split.of(images, mapped_idx(self.files["train_labels"]))
+        torch.manual_seed(seed)
+        model = import_student("provided.vision_transformer").VisionTransformer()
+        settings = training.Training(learning_rate, schedule="one_cycle")
+        optimizer = training.make_optimizer(model, settings)
+        train = whole.part(mnist.split_rows(len(whole))[0][:training_images])
+        losses = []
+        model.train()
+        for step in range(steps):
+            training.set_learning_rate(optimizer, settings, step / steps)
+            start = (step * settings.batch_size) % (len(train) - settings.batch_size)
+            batch, labels = train.batch(slice(start, start + settings.batch_size))
+            loss = functional.cross_entropy(training.logits_of(model, batch), labels)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            losses.append(float(loss.detach()))
+            if step % 25 == 0:
+                self.progress({"step": step, "steps": steps})
+        self.modules[0] = model
+        return Message({}, {"losses": torch.tensor(losses)})
+
+    def load_transformer(self, tensors: dict[str, Tensor], heads: str) -> Message:
+        """Build the Vision Transformer with the submitted weights; keeps it for `predict`."""
+        substitute_head(heads)
+        model = import_student("provided.vision_transformer").VisionTransformer()
+        own = model.state_dict()
+        missing, surplus = sorted(own.keys() - tensors), sorted(tensors.keys() - own)
+        if missing or surplus:
+            names = ", ".join((missing or surplus)[:3])
+            problem = "lacks" if missing else "has unknown"
+            raise Refusal(f"the weights file {problem} {names}")
+        model.load_state_dict({name: tensors[name].to(own[name].dtype) for name in own})
+        self.modules[0] = model
+        return Message({})
+
+    @torch.inference_mode()
+    def predict(self, tensors: dict[str, Tensor]) -> Message:
+        """Logits (N, 10) of the Vision Transformer for images (N, 28, 28) uint8."""
+        model = self.modules[0].eval()
+        mnist = import_student("provided.mnist")
+        training = import_student("provided.training")
+        parts = tensors["images"].split(PREDICTION_BATCH)
+        logits = [training.logits_of(model, mnist.scale(part)).float() for part in parts]
+        return Message({}, {"logits": torch.cat(logits)})
+
+    @torch.inference_mode()
+    def last_attention(self, tensors: dict[str, Tensor]) -> Message:
+        """The last layer's attention weights for one image (1, 28, 28) uint8."""
+        mnist = import_student("provided.mnist")
+        model = self.modules[0].eval()
+        _, attention = model(mnist.scale(tensors["images"]), return_attention=True)
+        if not isinstance(attention, Tensor):
+            raise Refusal("the encoder layer returns no attention weights", "encoder.py")
+        return Message({}, {"attention": attention.float()})
+
+
+def head_class() -> Any:
+    """The student's own attention head."""
+    slot = import_student("provided.homework").HEAD
+    return attribute(import_student(slot.module), slot.name, slot.file)
+
+
+def layer_class(heads: str) -> Any:
+    """The student's encoder layer, over their own heads or the harness's."""
+    substitute_head(heads)
+    slot = import_student("provided.homework").LAYER
+    module = import_student(slot.module)
+    name = next((name for name in slot.names if hasattr(module, name)), slot.name)
+    return attribute(module, name, slot.file)
+
+
+def substitute_head(heads: str) -> None:
+    """With heads="harness", put the harness's head where the student's own would be imported."""
+    if heads == "harness":
+        slot = import_student("provided.homework").HEAD
+        sys.modules[slot.module] = stand_in(slot.module, slot.name)
+
+
+def stand_in(module_name: str, class_name: str) -> ModuleType:
+    """The module of the attention head, with the harness's; the student's is loaded if needed.
+
+    So what is wrong in attention.py, and be it an endless loop, costs an encoder layer
+    nothing, unless it uses something else from there.
+    """
+    module = ModuleType(module_name)
+
+    def from_student(name: str) -> Any:
+        spec = None if name.startswith("__") else sys.meta_path[0].find_spec(module_name, None)
+        if spec is None or spec.loader is None:
+            raise AttributeError(f"module {module_name!r} has no attribute {name!r}")
+        real = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(real)
+        return getattr(real, name)
+
+    module.__dict__.update({class_name: HarnessHead, "__getattr__": from_student})
+    return module
+
+
+def mapped_idx(descriptor: int) -> Tensor:
+    """The values of an open IDX file as a flat uint8 tensor, mapped rather than read."""
+    data = mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY)
+    header = 4 + 4 * data[3]  # byte 3 is the number of dimensions
+    return torch.frombuffer(data, dtype=torch.uint8)[header:]

@@ -1,0 +1,269 @@
+"""What is asked of one submission, and the evidence that comes back.
+
+Each piece of evidence is gathered once, by a worker of its own, and kept; where a worker
+fails, its error is kept instead and raised for every rubric line that needs that evidence.
+Which points follow from it is for the tests in tests/grading to say.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from autograder.homework import WEIGHTS
+from autograder.hw5 import mnist
+from autograder.hw5.assignment import Assignment, TrainingRules
+from autograder.hw5.probes.asker import Heads
+from autograder.hw5.probes.head import HeadProbe, probe_head
+from autograder.hw5.probes.layer import LayerProbe, probe_layer
+from autograder.hw5.probes.vit import (
+    Judgement,
+    TransformerRun,
+    WeightsProblem,
+    judge_weights,
+    train_briefly,
+)
+from autograder.intake.submission import Submission
+from autograder.rubric.answers import Answers, read_answers
+from autograder.rubric.evidence import Kept
+from autograder.sandbox.client import Sandbox
+from autograder.sandbox.errors import WorkerError
+from autograder.sandbox.replies import ModelReply, SettingsReply
+from autograder.training.carry_over import CarryOver
+from autograder.training.job import TrainingJob, TrainingResult
+from autograder.training.layer_list import LayerList, ModelProblem
+from autograder.training.trainer import Trainers
+from provided.homework import CNN, FULLY_CONNECTED, Network
+from provided.mnist import Mnist
+from provided.training import BATCH_SIZE, EPOCHS, SCHEDULES, Training
+
+Say = Callable[[str, str], None]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A submission's nn.Sequential as a layer list, and how it is to be trained."""
+
+    layers: LayerList
+    settings: Training | None
+    settings_problem: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Untrainable:
+    """A model that can't be trained, and why: its settings, or its list of layers."""
+
+    layers: LayerList
+    settings_problem: str = ""
+    layers_problem: str = ""
+
+
+class Examination:
+    """All evidence about one submission.
+
+    say: told what goes on in the background, as (topic, text), for the progress line
+    """
+
+    def __init__(
+        self,
+        submission: Submission,
+        assignment: Assignment,
+        sandbox: Sandbox,
+        *,
+        say: Say = lambda topic, text: None,
+        seed: int | None = None,
+        carry_over: CarryOver | None = None,
+        trainers: Trainers | None = None,
+    ) -> None:
+        self.submission = submission
+        self.assignment = assignment
+        self.sandbox = sandbox
+        self.seed = secrets.randbits(48) if seed is None else seed
+        self._say = say
+        self._trainers = trainers or Trainers()
+        self.carry_over = carry_over or CarryOver()
+        self.fully_connected = Kept(lambda: self._model(FULLY_CONNECTED))
+        self.cnn = Kept(lambda: self._model(CNN))
+        self.fully_connected_training = Kept(
+            lambda: self._train(
+                FULLY_CONNECTED, self.fully_connected, assignment.fully_connected.training
+            )
+        )
+        self.cnn_training = Kept(lambda: self._train(CNN, self.cnn, assignment.cnn.training))
+        self.head: Kept[HeadProbe] = Kept(
+            lambda: probe_head(sandbox, self.generator("head"), assignment.seconds.question)
+        )
+        self.layer: Kept[LayerProbe] = Kept(
+            lambda: probe_layer(
+                sandbox, self.generator("layer"), assignment.seconds.question, self.own_head()
+            )
+        )
+        self.transformer_training: Kept[TransformerRun] = Kept(
+            lambda: train_briefly(sandbox, assignment, self.data, self.heads(), self._say)
+        )
+        self.transformer_weights: Kept[Judgement | WeightsProblem] = Kept(
+            lambda: judge_weights(
+                sandbox,
+                assignment,
+                self.data,
+                submission.artifacts.get(WEIGHTS),
+                self.own_head_or_none(),
+                self.generator("weights"),
+                self._say,
+            )
+        )
+
+    @cached_property
+    def data(self) -> Mnist:
+        """MNIST, mapped from disk."""
+        return mnist.load()
+
+    @cached_property
+    def answers(self) -> Answers:
+        """What answers.yaml says."""
+        return read_answers(self.submission.answers)
+
+    def generator(self, purpose: str) -> torch.Generator:
+        """Random numbers for one purpose: fresh for every run, the same within it."""
+        number = sum(ord(letter) << (8 * place) for place, letter in enumerate(purpose[:6]))
+        return torch.Generator().manual_seed((self.seed ^ number) & (2**63 - 1))
+
+    def own_head(self) -> HeadProbe | None:
+        """The probe of the student's own head where it is right, else None."""
+        probe = self.own_head_or_none()
+        return probe if probe is not None and probe.is_right else None
+
+    def own_head_or_none(self) -> HeadProbe | None:
+        """The probe of the student's own head, right or wrong; None where it can't run."""
+        try:
+            return self.head.get()
+        except WorkerError:
+            return None
+
+    def heads(self) -> Heads:
+        """Whose heads the Vision Transformer is built on."""
+        own = self.own_head_or_none()
+        return Heads.STUDENT if own is not None and own.can_stand else Heads.HARNESS
+
+    def head_note(self) -> str:
+        """A sentence for lines that stand on the harness's head, else nothing."""
+        if self.heads() is Heads.STUDENT:
+            return ""
+        return (
+            "Your SingleHeadAttention is not right yet (question 3a), so this was graded with "
+            "the grader's own attention head: what is wrong there costs nothing here."
+        )
+
+    def start(self) -> None:
+        """Start the processes that fork trainings and workers, without waiting."""
+        self._trainers.start()
+        self.sandbox.start()
+
+    def stop(self) -> None:
+        """End the trainings that are under way."""
+        self._trainers.stop()
+
+    def _model(self, network: Network) -> Model:
+        with self.sandbox.worker() as worker:
+            reply, _ = worker.ask(
+                "describe_model",
+                ModelReply,
+                seconds=self.assignment.seconds.question,
+                doing=f"calling {network.builder}()",
+                file=network.file,
+                builder=network.builder,
+                settings=network.settings,
+            )
+        if reply.settings is None:
+            return Model(LayerList.from_replies(reply.layers), None, reply.settings_problem)
+        layers = LayerList.from_replies(reply.layers)
+        return read_settings(layers, reply.settings, network.settings)
+
+    def _train(
+        self, network: Network, model: Kept[Model], rules: TrainingRules
+    ) -> TrainingResult | Untrainable:
+        described, topic = model.get(), network.kind
+        if described.settings is None:
+            return Untrainable(described.layers, settings_problem=described.settings_problem)
+        try:
+            described.layers.build()
+        except ModelProblem as problem:
+            return Untrainable(described.layers, layers_problem=str(problem))
+        job = TrainingJob.of(
+            described.layers,
+            described.settings,
+            data=str(mnist.DATA),
+            accuracy=rules.accuracy,
+            retry_margin=rules.retry_margin,
+            seeds=rules.seeds,
+            training_images=rules.training_images,
+            seconds=rules.seconds,
+            shorten=self.assignment.seconds.when_short == "shorten",
+        )
+        earlier = self.carry_over.find(topic, job)
+        if earlier is not None:
+            return earlier
+        result = self._trainers.train(
+            job, rules.seconds, lambda event: self._say(topic, progress(event))
+        )
+        self.carry_over.keep(topic, job, result)
+        return result
+
+
+def progress(event: dict[str, Any]) -> str:
+    """A training event as a few words for the progress line."""
+    if "epoch" in event:
+        again = f"seed {event['seed']}, " if event["seed"] else ""
+        return f"{again}epoch {event['epoch']['epoch']}: {event['test_accuracy']:.4f}"
+    return str(event.get("ended", ""))
+
+
+def read_settings(layers: LayerList, reply: SettingsReply, name: str) -> Model:
+    """The training settings, checked; what the homework fixes is put right and noted."""
+    numbers: dict[str, Any] = reply.model_dump()
+    problems = [
+        f"{name}.{field} = {value} is not a number from {low:g} to {high:g}"
+        for field, value, low, high in (
+            ("learning_rate", reply.learning_rate, 1e-8, 10),
+            ("weight_decay", reply.weight_decay, 0, 10),
+            ("epochs", reply.epochs, 1, 10_000),
+            *(
+                (f"layer_weight_decay[{layer}]", value, 0, 10)
+                for layer, value in reply.layer_weight_decay.items()
+            ),
+        )
+        if isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or not low <= value <= high
+    ]
+    if reply.schedule not in SCHEDULES:
+        problems.append(f"{name}.schedule = {reply.schedule!r} is none of {', '.join(SCHEDULES)}")
+    top_level = layers.top_level_indices()
+    for layer in reply.layer_weight_decay:
+        if not layer.isdecimal() or int(layer) > max(top_level, default=-1):
+            problems.append(f"{name}.layer_weight_decay names layer {layer}, which is not there")
+    if problems:
+        return Model(layers, None, problems[0])
+    notes = []
+    if reply.batch_size != BATCH_SIZE:
+        notes.append(f"Trained with batches of {BATCH_SIZE}, as the homework fixes them.")
+    epochs = min(int(numbers["epochs"]), EPOCHS)
+    if epochs != reply.epochs:
+        notes.append(f"Trained for {EPOCHS} epochs, the most that the homework allows.")
+    decay = {int(layer): float(value) for layer, value in numbers["layer_weight_decay"].items()}
+    settings = Training(
+        learning_rate=float(numbers["learning_rate"]),
+        epochs=epochs,
+        schedule=str(reply.schedule),
+        weight_decay=float(numbers["weight_decay"]),
+        layer_weight_decay={
+            index: decay[top] for index, top in enumerate(top_level) if top in decay
+        },
+    )
+    return Model(layers, settings, "", tuple(notes))

@@ -1,0 +1,53 @@
+"""What this homework's runs tell beside their rubric lines: a leaderboard, figures for staff."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autograder.hw5.examination import Examination, Untrainable
+from autograder.rubric.evidence import Kept
+from autograder.rubric.gradescope import LeaderboardEntry
+from autograder.training.job import Ending, TrainingResult
+
+
+def figures(examination: Examination) -> dict[str, Any]:
+    """For staff, in extra_data: what a person grades, the seed, how the trainings went."""
+    return {
+        "for_a_person": {"1d": examination.answers.free_text("q1d")},
+        "seed": examination.seed,
+        "trainings": {
+            "fc": _of_training(examination.fully_connected_training),
+            "cnn": _of_training(examination.cnn_training),
+        },
+        "carry_over": dict(examination.carry_over.entries),
+    }
+
+
+def leaderboard(examination: Examination) -> list[LeaderboardEntry]:
+    """Test accuracies, and the size of a convolutional network that meets its goal."""
+    entries = []
+    for name, training in (
+        ("Fully connected: test accuracy", examination.fully_connected_training),
+        ("CNN: test accuracy", examination.cnn_training),
+    ):
+        result = training.peek()
+        if isinstance(result, TrainingResult):
+            entries.append(LeaderboardEntry(name=name, value=round(result.best.best, 4)))
+    cnn, trained = examination.cnn.peek(), examination.cnn_training.peek()
+    if cnn is not None and isinstance(trained, TrainingResult) and trained.ended is Ending.REACHED:
+        count = sum(number for _, number in cnn.layers.parameter_counts())
+        entries.append(LeaderboardEntry(name="CNN: parameters", value=count, order="asc"))
+    return entries
+
+
+def _of_training(training: Kept[TrainingResult | Untrainable]) -> dict[str, Any] | None:
+    result = training.peek()
+    if result is None or isinstance(result, Untrainable):
+        return None
+    return {
+        "ended": result.ended.value,
+        "process": result.process,
+        "trials": [
+            {"seed": trial.seed, "test_accuracy": trial.test_accuracy} for trial in result.trials
+        ],
+    }

@@ -1,0 +1,81 @@
+"""What takes long, done in the background: which part needs it, how long it may take."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+from autograder.hw5.assignment import Assignment
+from autograder.hw5.examination import Examination
+from autograder.rubric.evidence import Kept
+from autograder.training.machine import cores
+
+
+class Job(NamedTuple):
+    """A part's work in the background: its name, where its result is kept, the most seconds."""
+
+    part: str
+    name: str
+    kept: Callable[[Examination], Kept[Any]]
+    seconds: Callable[[Assignment], float]
+
+
+JOBS = (  # the longest first
+    Job(
+        part="2c",
+        name="CNN",
+        kept=lambda e: e.cnn_training,
+        seconds=lambda a: a.cnn.training.seconds,
+    ),
+    Job(
+        part="3c",
+        name="Vision Transformer",
+        kept=lambda e: e.transformer_training,
+        seconds=lambda a: a.seconds.brief_training,
+    ),
+    Job(
+        part="2b",
+        name="fully connected network",
+        kept=lambda e: e.fully_connected_training,
+        seconds=lambda a: a.fully_connected.training.seconds,
+    ),
+    Job(
+        part="3c",
+        name="submitted weights",
+        kept=lambda e: e.transformer_weights,
+        seconds=lambda a: a.seconds.predictions,
+    ),
+)
+
+
+def needed(only: frozenset[str]) -> Iterator[Job]:
+    """The jobs that the parts to be graded need; all of them where none are named."""
+    return (job for job in JOBS if not only or job.part in only)
+
+
+@contextlib.contextmanager
+def start_trainings(examination: Examination, only: frozenset[str]) -> Iterator[None]:
+    """Start what takes long, the longest first, one for each core; ended with the block."""
+    pool = ThreadPoolExecutor(max_workers=cores(), thread_name_prefix="training")
+    try:
+        for job in needed(only):
+            job.kept(examination).start(pool)
+        yield
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        examination.stop()
+
+
+def plan(assignment: Assignment, only: frozenset[str] = frozenset()) -> str:
+    """What will be done in which time, for staff."""
+    listed = ", ".join(
+        f"{job.name} (at most {job.seconds(assignment):g} s)" for job in needed(only)
+    )
+    count = cores()
+    return (
+        f"Plan: on {count} core{'s' * (count > 1)}, in the background {listed or 'nothing'}; "
+        f"meanwhile the lines that need none of these; all of it within "
+        f"{assignment.seconds.total:g} s."
+    )

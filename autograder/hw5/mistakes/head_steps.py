@@ -1,0 +1,135 @@
+"""The steps of an attention head, and what mistakes put in their place.
+
+B sequences, T tokens, I numbers per token, D numbers per head.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from autograder.hw5.probes.reference import HeadParameters
+from autograder.rubric.mistake import DoesNotApply, Pass, Step
+
+Head = Pass[HeadParameters]
+
+SMALLEST_FACTOR = 1e-4  # smaller ones, and zero, would make a right answer of an empty one
+LEAST_KEPT = 0.4  # of the numbers that dropout of a quarter leaves
+FEW = 40  # so many numbers that dropout of a quarter leaves no zero in 1 of 100,000 of them
+
+
+def query(p: Head) -> Tensor:
+    """The queries (B, T, D)."""
+    return functional.linear(p.x, p.parameters.query, p.parameters.query_bias)
+
+
+def key(p: Head) -> Tensor:
+    """The keys (B, T, D)."""
+    return functional.linear(p.x, p.parameters.key, p.parameters.key_bias)
+
+
+def value(p: Head) -> Tensor:
+    """The values (B, T, D)."""
+    return functional.linear(p.x, p.parameters.value, p.parameters.value_bias)
+
+
+STEPS: dict[str, Step] = {
+    "query": query,  # (B, T, D)
+    "key": key,  # (B, T, D)
+    "value": value,  # (B, T, D)
+    "scores": lambda p: p["query"] @ p["key"].transpose(-2, -1),  # (B, T, T)
+    "scaled": lambda p: p["scores"] / math.sqrt(p["query"].shape[-1]),  # (B, T, T)
+    "masked": lambda p: p["scaled"],  # (B, T, T)
+    "softmax": lambda p: torch.softmax(p["masked"], dim=-1),  # (B, T, T), rows sum to one
+    "weights": lambda p: p["softmax"],  # (B, T, T), what the values are mixed with
+    "mixed": lambda p: p["weights"] @ p["value"],  # (B, T, D)
+    "out": lambda p: p["mixed"],  # (B, T, D)
+    "returned": lambda p: p["weights"],  # (B, T, T), the second result
+}
+
+
+def divided_by(divisor: Callable[[Head], float]) -> dict[str, Step]:
+    """Scores scaled by another divisor."""
+    return {"scaled": lambda p: p["scores"] / divisor(p)}
+
+
+def fitted_scale(p: Head) -> Tensor:
+    """The scores times the factor that the student's attention weights show."""
+    seen = p.seen.attention if p.seen is not None else None
+    if seen is None or seen.shape != p["scores"].shape or not bool((seen > 0).all()):
+        raise DoesNotApply
+    mine = seen.log() - seen.log().mean(-1, keepdim=True)
+    scores = p["scores"].detach()
+    centred = scores - scores.mean(-1, keepdim=True)
+    if not bool(centred.any()):
+        return p["scores"]  # a single token, whose scores show nothing
+    return p["scores"] * _usable((mine * centred).sum() / (centred * centred).sum())
+
+
+def fitted_factor(p: Head) -> Tensor:
+    """The output times the one number that brings it closest to the student's."""
+    if p.seen is None or p.seen.out.shape != p["mixed"].shape:
+        raise DoesNotApply
+    mixed = p["mixed"].detach()
+    return p["mixed"] * _usable((p.seen.out * mixed).sum() / (mixed * mixed).sum())
+
+
+def _usable(factor: Tensor) -> Tensor:
+    """A fitted factor, unless it explains everything away."""
+    if not SMALLEST_FACTOR <= float(factor.abs()) <= 1 / SMALLEST_FACTOR:
+        raise DoesNotApply
+    return factor
+
+
+def causal(p: Head) -> Tensor:
+    """Scores with those of later tokens at minus infinity."""
+    future = torch.ones_like(p["scaled"], dtype=torch.bool).triu(diagonal=1)
+    return p["scaled"].masked_fill(future, -math.inf)
+
+
+def over_everything(p: Head) -> Tensor:
+    """A softmax over the whole matrix at once."""
+    return torch.softmax(p["masked"].flatten(1), dim=-1).view_as(p["masked"])
+
+
+def normalised_without_exp(p: Head) -> Tensor:
+    """Rows divided by their sum."""
+    return p["masked"] / p["masked"].sum(-1, keepdim=True)
+
+
+def plain_softmax(p: Head) -> Tensor:
+    """A softmax that overflows: nothing is subtracted before exp."""
+    powers = torch.exp(p["masked"])
+    return torch.div(powers, powers.sum(-1, keepdim=True))
+
+
+def across_batch(p: Head) -> Tensor:
+    """All tokens of all sequences as one long sequence (B·T, B·T)."""
+    query, key = p["query"].flatten(0, 1), p["key"].flatten(0, 1)
+    return query @ key.T
+
+
+def dropped(p: Head, step: str, seen: Tensor | None) -> Tensor:
+    """A step with the zeros that dropout left in what the student returned."""
+    if seen is None or seen.shape != p[step].shape:
+        raise DoesNotApply
+    kept = seen != 0
+    if kept.numel() > FEW and not LEAST_KEPT <= float(kept.double().mean()) < 1:
+        raise DoesNotApply
+    ratio = (seen / p[step].detach())[kept].median()  # 1/(1-p)
+    return torch.where(kept, p[step] * ratio, torch.zeros_like(p[step]))
+
+
+def rectified(step: Step) -> Step:
+    """A step with a ReLU behind it."""
+    return lambda p: torch.relu(step(p))
+
+
+def detached(step: str) -> dict[str, Step]:
+    """A step cut off from the gradient."""
+    original = STEPS[step]
+    return {step: lambda p: original(p).detach()}

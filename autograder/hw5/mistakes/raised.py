@@ -1,0 +1,120 @@
+"""A student's view of a worker's error, with the mistake behind it where it is known.
+
+An exception's message is compared with those that the catalogue's variants raise on inputs
+of the same shapes; the order of the numbers in it doesn't matter.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+import torch
+
+from autograder.homework import HEAD, LAYER
+from autograder.hw5.mistakes import head, head_steps, layer, models
+from autograder.hw5.probes.head import BASE_SIZE
+from autograder.hw5.probes.layer import LayerSize
+from autograder.hw5.probes.reference import HeadParameters, LayerParameters, NormParameters
+from autograder.hw5.probes.vit import SIZES
+from autograder.rubric.feedback import Feedback
+from autograder.rubric.feedback import of_worker_error as plain
+from autograder.rubric.mistake import Mistake, Pass, Step, Variant, hinted, named, run
+from autograder.sandbox.errors import StudentCodeRaised, WorkerError
+from provided.mnist import IMAGE_SIZE
+from provided.training import BATCH_SIZE
+
+# Sizes of the homework's own Vision Transformer and batches, which none of ours equals.
+HOMEWORK_SIZES = frozenset(
+    {
+        SIZES.patches,
+        SIZES.tokens,
+        SIZES.patch_size**2,
+        SIZES.dim,
+        SIZES.dim_head,
+        SIZES.mlp_dim,
+        BATCH_SIZE,
+        IMAGE_SIZE**2,
+    }
+)
+SIZE_MESSAGES = ("size", "shape", "dimension", "expand")
+
+
+def of_error(error: WorkerError) -> Feedback:
+    """What a student reads about an error, the likely mistake included."""
+    feedback = plain(error)
+    mistake = _behind(error) if isinstance(error, StudentCodeRaised) else None
+    if mistake is None:
+        return feedback
+    said = hinted(mistake) if mistake is models.NOT_SEQUENTIAL else named(mistake)
+    return replace(feedback, **said)
+
+
+def _behind(error: StudentCodeRaised) -> Mistake | None:
+    if error.type == "Refusal":
+        return models.NOT_SEQUENTIAL if "not an nn.Sequential" in error.message else None
+    numbers, text = _signature(error.message)
+    if f"calling {HEAD.name}" in error.doing:
+        found = _raised_by_heads().get((numbers, text))
+        return found or _fixed_size(error.message)
+    if f"calling {LAYER.name}" in error.doing:
+        if error.type in ("TypeError", "AttributeError") and "tuple" in error.message:
+            return layer.RESULTS_NOT_UNPACKED
+        return _raised_by_layers().get((numbers, text)) or _fixed_size(error.message)
+    return None
+
+
+def _fixed_size(message: str) -> Mistake | None:
+    numbers, text = _signature(message)
+    about_sizes = any(word in text.lower() for word in SIZE_MESSAGES)
+    return head.FIXED_SIZE if about_sizes and HOMEWORK_SIZES & set(numbers) else None
+
+
+def _signature(message: str) -> tuple[tuple[int, ...], str]:
+    """The numbers in a message, sorted, and the text around them."""
+    numbers = sorted(int(number) for number in re.findall(r"\d+", message))
+    return tuple(numbers), re.sub(r"\d+", "#", message)
+
+
+Signatures = dict[tuple[tuple[int, ...], str], Mistake]
+
+
+@lru_cache(maxsize=1)
+def _raised_by_heads() -> Signatures:
+    size = BASE_SIZE
+    weight = torch.ones(size.inner_dim, size.input_dim)
+    x = torch.ones(size.batch, size.tokens, size.input_dim)
+    given = Pass(x, HeadParameters(weight, weight, weight))
+    return dict(_raised(head_steps.STEPS, head.ERRORS, given))
+
+
+@lru_cache(maxsize=1)
+def _raised_by_layers() -> Signatures:
+    size = LayerSize()
+    weight = torch.ones(size.dim_head, size.dim)
+    norm = NormParameters(None, None)
+    parameters = LayerParameters(
+        heads=(HeadParameters(weight, weight, weight),) * size.heads,
+        output=torch.ones(size.dim, size.heads * size.dim_head),
+        output_bias=None,
+        norms=(norm, norm),
+        first=torch.ones(size.mlp_dim, size.dim),
+        first_bias=None,
+        second=torch.ones(size.dim, size.mlp_dim),
+        second_bias=None,
+    )
+    given = Pass(torch.ones(size.out_shape), parameters)
+    return dict(_raised(layer.STEPS, layer.ERRORS, given))
+
+
+def _raised(
+    steps: Mapping[str, Step], variants: Sequence[Variant], given: Pass[Any]
+) -> Iterator[tuple[tuple[tuple[int, ...], str], Mistake]]:
+    for variant in variants:
+        try:
+            run(steps, (variant,), given)
+        except RuntimeError as problem:
+            yield _signature(str(problem)), variant

@@ -1,0 +1,199 @@
+"""Questions to a worker about one of the submission's modules, with random numbers.
+
+The grader draws parameters and inputs, has the module compute outputs and gradients with
+them, and keeps both sides. Sizes all differ from each other, so that a shape tells what it
+belongs to and a mix-up of axes can't hide.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Generic, Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from autograder.sandbox.client import Worker
+from autograder.sandbox.errors import WorkerError
+from autograder.sandbox.replies import ModuleReply, OutputsReply
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+class Heads(str, enum.Enum):
+    """Whose attention heads an encoder layer or a Vision Transformer is built on."""
+
+    STUDENT = "student"
+    HARNESS = "harness"
+
+
+class Sized(Protocol):
+    """The sizes that a module is asked about."""
+
+    @property
+    def out_shape(self) -> tuple[int, ...]:
+        """Shape of the module's output."""
+
+
+Size = TypeVar("Size", bound=Sized)
+AnyCase = TypeVar("AnyCase", bound="Case[Any]")
+
+
+@dataclass(frozen=True)
+class Case(Generic[Size]):
+    """One pass through a student's module: what was sent, what came back."""
+
+    size: Size
+    values: dict[str, Tensor]
+    x: Tensor
+    upstream: Tensor
+    outputs: list[Tensor]
+    gradients: dict[str, Tensor]
+
+    @property
+    def out(self) -> Tensor:
+        """The output: the tensor of its shape, wherever it stands; else the first."""
+        shape = self.size.out_shape
+        return next((o for o in self.outputs if tuple(o.shape) == shape), self.outputs[0])
+
+    @property
+    def in_order(self) -> bool:
+        """Whether the output comes first."""
+        return self.out is self.outputs[0]
+
+
+def attempt(ask: Callable[..., Any], *arguments: Any) -> Any:
+    """What a question gives, or the error that it ends with."""
+    try:
+        return ask(*arguments)
+    except WorkerError as problem:
+        return problem
+
+
+def shapes_of(parts: ModuleReply) -> Shapes:
+    """Names and shapes of a constructed module's parameters."""
+    return {parameter.name: tuple(parameter.shape) for parameter in parts.parameters}
+
+
+class Asker:
+    """Asks one worker about one kind of module, with random parameters and inputs.
+
+    watch_for: torch functions whose use is noted; `called` are those that were used
+    """
+
+    def __init__(
+        self,
+        worker: Worker,
+        generator: torch.Generator,
+        seconds: float,
+        name: str,
+        watch_for: Collection[str] = (),
+    ) -> None:
+        self.called: set[str] = set()
+        self._watch_for = sorted(watch_for)
+        self._worker = worker
+        self._generator = generator
+        self._seconds = seconds
+        self._name = name
+
+    def construct(
+        self, slot: str, arguments: dict[str, Any], heads: Heads = Heads.HARNESS
+    ) -> ModuleReply:
+        """Make the student's module; returns what it is made of."""
+        reply: ModuleReply
+        reply, _ = self._worker.ask(
+            "construct",
+            ModuleReply,
+            seconds=self._seconds,
+            doing=f"making {self._name}({_listed(arguments)})",
+            slot=slot,
+            arguments=arguments,
+            heads=heads,
+        )
+        return reply
+
+    def draw(self, shapes: Shapes, dtype: torch.dtype, factor: float = 1.0) -> dict[str, Tensor]:
+        """Random parameters: normal, weights scaled to keep the size of what passes through."""
+        return {
+            name: self.normal(shape, dtype)
+            * (factor * 1.5 / shape[-1] ** 0.5 if len(shape) > 1 else 0.5)
+            + (1.0 if len(shape) == 1 and name.endswith("weight") else 0.0)
+            for name, shape in shapes.items()
+        }
+
+    def run(
+        self,
+        parts: ModuleReply,
+        values: Mapping[str, Tensor],
+        x: Tensor,
+        upstream: Mapping[str, Tensor],
+        dtype: torch.dtype,
+        training: bool,
+        seed: int | None = None,
+    ) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """Outputs, or with upstream gradients the gradients of x and every parameter."""
+        tensors = {"x": x, **upstream}
+        tensors |= {f"parameter:{name}": value for name, value in values.items()}
+        reply, returned = self._worker.ask(
+            "run",
+            OutputsReply,
+            seconds=self._seconds,
+            doing=f"calling {self._name} on an input of shape {tuple(x.shape)}",
+            tensors=tensors,
+            handle=parts.handle,
+            dtype=str(dtype)[6:],
+            training=training,
+            seed=self.seed() if seed is None else seed,
+            gradients=bool(upstream),
+            watch_for=self._watch_for,
+        )
+        self.called |= set(reply.called) & set(self._watch_for)
+        outputs = [
+            returned[f"output:{i}"] for i in range(reply.outputs) if f"output:{i}" in returned
+        ]
+        if len(outputs) != reply.outputs:
+            raise self.refuse("an output is missing", f"calling {self._name}")
+        gradients = {
+            name.removeprefix("gradient:"): value
+            for name, value in returned.items()
+            if name.startswith("gradient:")
+        }
+        return outputs, gradients
+
+    def pass_through(
+        self,
+        parts: ModuleReply,
+        case: AnyCase,
+        training: bool = False,
+        gradients: bool = True,
+        seed: int | None = None,
+    ) -> AnyCase:
+        """A case's input passed forward and, if asked, a random gradient back from its output."""
+        dtype = case.x.dtype
+        outputs, _ = self.run(parts, case.values, case.x, {}, dtype, training, seed)
+        case = replace(case, outputs=outputs)
+        if not gradients:
+            return case
+        upstream = self.normal(tuple(case.out.shape), dtype)
+        place = next(i for i, output in enumerate(outputs) if output is case.out)
+        pulled = {f"upstream:{place}": upstream}
+        _, found = self.run(parts, case.values, case.x, pulled, dtype, training, seed)
+        return replace(case, upstream=upstream, gradients=found)
+
+    def refuse(self, problem: str, doing: str) -> WorkerError:
+        """End the worker over an answer that is not what was asked."""
+        return self._worker.refuse(problem, doing)
+
+    def seed(self) -> int:
+        """A fresh seed for the worker."""
+        return int(torch.randint(2**31, (), generator=self._generator))
+
+    def normal(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        """Random numbers from the standard normal distribution."""
+        return torch.randn(shape, generator=self._generator, dtype=torch.float64).to(dtype)
+
+
+def _listed(arguments: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in arguments.items())

@@ -1,0 +1,296 @@
+"""From evidence to verdict, for the encoder layer.
+
+A mistake is paid for once. Where a known mistake reproduces the output, it costs the line
+that it belongs to; the other lines compare with a reference that makes the same mistake.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+
+from autograder.homework import LAYER
+from autograder.hw5.mistakes import layer as known
+from autograder.hw5.mistakes.layer_search import LayerReading, find_in_gradients, read_layer
+from autograder.hw5.mistakes.raised import of_error
+from autograder.hw5.probes import source_rules
+from autograder.hw5.probes.layer import Branches, LayerProbe
+from autograder.hw5.probes.reference import ACTIVATIONS
+from autograder.hw5.verdicts import numbers
+from autograder.hw5.verdicts.maps import layer_maps, showing
+from autograder.rubric.comparison import compare, well_formed
+from autograder.rubric.feedback import Named, Rejected, joined, reject
+from autograder.rubric.mistake import Finding, Mistake, hinted, named
+from autograder.sandbox.errors import WorkerError
+
+NAME = LAYER.name
+BIAS_ADDS = 10.0  # what the constant branches of layer_probing.constant_branch are made of
+INPUT = 100.0
+DROPOUT_MISSING = "dropout is missing "  # how the explanations of the three mistakes begin
+AFTER_ATTENTION, IN_MLP, AFTER_MLP = (
+    known.NO_ATTENTION_DROPOUT,
+    known.NO_HIDDEN_DROPOUT,
+    known.NO_LAST_DROPOUT,
+)
+
+
+def check_layer_shape(probe: LayerProbe) -> None:
+    """The output has the shape of the input."""
+    base = probe.base
+    problem = well_formed(base.out, base.size.out_shape)
+    if problem is not None:
+        raise reject(
+            "The output doesn't have the right shape.",
+            got=f"for x of shape {tuple(base.x.shape)} the output {problem.text}",
+            expected=f"(B, T, dim) = {base.size.out_shape}",
+            **named(_finding(probe)),
+        )
+
+
+def check_layer_order(probe: LayerProbe) -> None:
+    """The tokens come first, the attention maps second."""
+    if not probe.base.in_order:
+        raise reject(
+            "The two results are in the wrong order.",
+            got="the attention maps, then the tokens",
+            expected="the tokens (B, T, dim), then the attention maps (B, heads, T, T)",
+            **hinted(known.LAYER_RESULTS_SWAPPED),
+        )
+
+
+def check_residuals(probe: LayerProbe) -> None:
+    """With both branches silenced the input comes out unchanged."""
+    _need_readings(probe)
+    case = probe.silent_branches
+    assert case is not None
+    if case.out.shape != case.x.shape:
+        return  # check_layer_shape says so
+    difference = compare(case.out, case.x)
+    reading = read_layer(probe)
+    paid_elsewhere = reading is not None and not reading.paid_on("3b.1")
+    if difference is None or paid_elsewhere:
+        return
+    raise reject(
+        "The input does not come through both residual connections.",
+        got=f"with W_O and the MLP's last Linear set to zero, the output {difference.text} "
+        "from the input",
+        expected="exactly the input: a branch that gives zeros changes nothing",
+        **(
+            named(reading.paid_on("3b.1") if reading else None)
+            or Named(
+                likely="a residual is missing, counted twice, or taken at another place",
+                next_step=known.RESIDUAL_HINT,
+            )
+        ),
+    )
+
+
+def check_layer_values(probe: LayerProbe, pictures: bool) -> None:
+    """The output equals the reference's, but for what belongs to other lines.
+
+    If not, attention maps that differ are shown: they say on which side of the attention to look.
+    """
+    _need_readings(probe)
+    reading = read_layer(probe)
+    if reading is not None and not reading.paid_on("3b.2"):
+        return
+    difference = probe.closest()
+    maps = layer_maps(probe)
+    rejected = reject(
+        f"The output is not right: it {difference.text}."
+        if difference
+        else "This is not the layer that is asked for.",
+        expected="y = x + W_O·heads(norm₁(x)), then y + MLP(norm₂(y))",
+        **(named(reading.paid_on("3b.2") if reading else None) or what_is_known(probe)),
+    )
+    if maps is not None and maps.agree:
+        note = "The attention maps are right, so the mistake lies behind the attention."
+        raise Rejected(rejected.feedback.noting(note), rejected.points)
+    raise showing(rejected, maps, pictures)
+
+
+def check_layer_gradients(probe: LayerProbe) -> None:
+    """Gradients of the input and each parameter equal the reference's."""
+    _need_readings(probe)
+    base = probe.base
+    known_reading = read_layer(probe)
+    reading = known_reading or LayerReading(probe.readings[0], ())
+    if reading.steps(base)["out"].shape != base.out.shape:
+        raise numbers.no_gradients("3b.1")
+    expected = reading.gradients(base)
+    numbers.check_gradients(
+        base.gradients,
+        expected,
+        lambda: find_in_gradients(known_reading, base) if known_reading else None,
+    )
+
+
+def check_layer_source(source: str) -> None:
+    """encoder.py uses no attention that torch has ready-made."""
+    violations = source_rules.layer_violations(source)
+    if violations:
+        raise reject(
+            "encoder.py uses what this question doesn't allow.",
+            got="; ".join(source_rules.lines_of(violations)),
+            expected="a layer built from Attention, LayerNorm, Linear, ReLU and Dropout",
+            **named(known.BUILT_IN_LAYER),
+        )
+
+
+def check_layer_structure(probe: LayerProbe) -> None:
+    """W_O without bias, an MLP of Linear, ReLU, Linear with mlp_dim hidden units."""
+    _need_readings(probe)
+    roles = probe.readings[0]
+    shapes = {part.name: tuple(part.shape) for part in probe.parts.parameters}
+    found: list[Mistake] = []
+    if roles.output_bias is not None:
+        found.append(known.OUTPUT_BIAS)
+    if shapes[roles.first][0] != probe.base.size.mlp_dim:
+        found.append(known.WRONG_HIDDEN_SIZE)
+    found += _activation_mistakes(probe)
+    if found:
+        finding = Finding(tuple(found))
+        raise reject(
+            f"The layer is not built as asked: {finding.named['likely']}.",
+            expected="W_O = Linear(heads * dim_head, dim) without bias; "
+            "MLP = Linear(dim, mlp_dim), ReLU, Linear(mlp_dim, dim)",
+            next_step=f"{finding.named['next_step']} It costs no other line.",
+            diagnosis=finding.id,
+        )
+    if read_layer(probe) is None and probe.activation is None:
+        raise reject(
+            "The MLP is not Linear, ReLU, Linear.",
+            got=f"none of {', '.join(ACTIVATIONS)} between the two gives your numbers",
+            next_step=known.MLP_HINT,
+        )
+
+
+def check_layer_dropout(probe: LayerProbe) -> None:
+    """Dropout at all three places while training, at none in evaluation."""
+    _need_readings(probe)
+    attention, mlp = probe.attention_dropout, probe.mlp_dropout
+    for branches in (attention, mlp):
+        if isinstance(branches, WorkerError):
+            raise Rejected(of_error(branches))
+    assert isinstance(attention, Branches)
+    assert isinstance(mlp, Branches)
+    if not all(map(math.isfinite, (*attention.training, *mlp.training))):
+        raise reject(
+            "The output holds NaN or infinity.",
+            got="with all tokens 100 and dropout 0.5, numbers that are not finite",
+            expected="a finite output",
+            next_step="Print each step's largest number: at which step is it no longer finite?",
+        )
+    if len(attention.evaluation) > 1 or len(mlp.evaluation) > 1:
+        raise reject(
+            "Dropout is active in evaluation too.",
+            got="after eval(), some numbers are still dropped",
+            expected="dropout that follows the layer's training mode, as nn.Dropout does",
+            **hinted(known.LAYER_DROPOUT_ALIVE),
+        )
+    if _drops_input(attention) or _drops_input(mlp):
+        raise reject(
+            "Dropout falls on more than the branches.",
+            got="with dropout 0.5, numbers of x itself come out as zero or doubled",
+            expected="dropout on what a branch adds to x, never on x itself",
+            **named(known.DROPOUT_ON_RESIDUAL),
+        )
+    missing: list[Mistake] = []
+    if len(attention.training) == 1 and not _hides_dropout(probe):
+        missing.append(AFTER_ATTENTION)
+    missing += _missing_in_mlp(probe, mlp)
+    if missing:
+        finding = Finding(tuple(missing))
+        places = joined(one.explanation.removeprefix(DROPOUT_MISSING) for one in missing)
+        raise reject(
+            f"{DROPOUT_MISSING[:1].upper()}{DROPOUT_MISSING[1:]}{places}.",
+            expected="dropout after the attention, inside the MLP and after it",
+            next_step=finding.named["next_step"],
+            diagnosis=finding.id,
+        )
+
+
+def what_is_known(probe: LayerProbe) -> Named:
+    """What can be said about an output that no known mistake explains."""
+    facts = []
+    if well_formed(probe.base.out, probe.base.size.out_shape) is None:
+        facts.append("the shape is right")
+    silent = probe.silent_branches
+    if silent is not None and compare(silent.out, silent.x) is None:
+        facts.append("both residual connections are there")
+    if probe.activation is not None:
+        facts.append(f"the MLP's activation is {probe.activation}")
+    return {
+        "likely": f"no typical one; {', '.join(facts)}" if facts else "",
+        "next_step": "Follow one token by hand: what is normalised, what is added to what?",
+    }
+
+
+def _activation_mistakes(probe: LayerProbe) -> list[Mistake]:
+    reading = read_layer(probe)
+    if reading is not None:
+        paid_here = reading.paid_on("3b.4")
+        return list(paid_here.mistakes) if paid_here else []
+    if probe.activation in ("ReLU", None):
+        return []
+    return [known.OTHER_ACTIVATIONS[str(probe.activation)]]
+
+
+def _drops_input(branches: Branches) -> bool:
+    """Whether dropout (p = 1/2) made zeros or doubles of the input itself."""
+    doubled = any(value > 1.5 * INPUT for value in branches.training)
+    return doubled and min(branches.training) < INPUT / 2
+
+
+def _finding(probe: LayerProbe) -> Finding | None:
+    reading = read_layer(probe)
+    return None if reading is None else reading.finding
+
+
+def _hides_dropout(probe: LayerProbe) -> bool:
+    """Whether the layer is built so differently that a branch can't be followed alone."""
+    reading = read_layer(probe)
+    return reading is None or any(variant.line != "3b.4" for variant in reading.variants)
+
+
+def _missing_in_mlp(probe: LayerProbe, branches: Branches) -> list[Mistake]:
+    """Which of the MLP's two places has no dropout, read off the branch's known values.
+
+    With p = 1/2 a kept number doubles: dropout inside turns what the hidden units give, 1
+    behind a ReLU, into 0 or its double; dropout after turns the sum with the bias 10 into 0
+    or its double.
+    """
+    bias = BIAS_ADDS if probe.readings[0].second_bias is not None else 0.0
+    activations = [probe.activation] if probe.activation else list(ACTIVATIONS)
+    for adds in {_after(name) for name in activations}:
+        kept = {0.0, 2 * adds}
+        patterns = {
+            _rounded({0.0} | {2 * (one + bias) for one in kept}): [],
+            _rounded({0.0, 2 * (adds + bias)}): [IN_MLP],
+            _rounded(one + bias for one in kept): [AFTER_MLP],
+            _rounded({adds + bias}): [IN_MLP, AFTER_MLP],
+        }
+        for base in (INPUT, 0.0, 2 * INPUT):
+            found = patterns.get(_rounded(value - base for value in branches.training))
+            if found is not None:
+                return found
+    in_layer = any(
+        part.kind == "Dropout" and ".heads." not in f".{part.path}." for part in probe.parts.modules
+    )
+    return [] if in_layer and _hides_dropout(probe) else [IN_MLP, AFTER_MLP]
+
+
+def _after(activation: str) -> float:
+    """What an activation makes of 1."""
+    return float(ACTIVATIONS[activation](torch.ones((), dtype=torch.float64)))
+
+
+def _rounded(values: Iterable[float]) -> frozenset[float]:
+    return frozenset(round(value, 3) + 0.0 for value in values)  # + 0.0: no negative zero
+
+
+def _need_readings(probe: LayerProbe) -> None:
+    if not probe.readings:
+        raise numbers.unexpected_parameters(NAME, probe.roles_problem)

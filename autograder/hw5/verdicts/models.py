@@ -1,0 +1,223 @@
+"""From evidence to verdict, for the networks of question 2.
+
+Each function returns or leaves the feedback for full points, or raises Rejected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from autograder.hw5.assignment import Assignment, Bar, Cnn, TrainingRules
+from autograder.hw5.examination import Model, Untrainable
+from autograder.hw5.mistakes import models as known
+from autograder.hw5.verdicts.pictures import loss_picture
+from autograder.rubric.feedback import (
+    Feedback,
+    Named,
+    Picture,
+    Rejected,
+    Table,
+    counted,
+    joined,
+    reject,
+)
+from autograder.rubric.mistake import hinted, named
+from autograder.training.job import Ending, TrainingResult
+from autograder.training.layer_list import LayerList, ModelProblem
+from provided.mnist import CLASSES
+
+
+def check_layers(layers: LayerList, allowed: frozenset[str]) -> None:
+    """Only layers on the list, and at least one that learns."""
+    outside = layers.outside(allowed)
+    if outside:
+        raise reject(
+            f"{joined(dict.fromkeys(str(layer) for layer in outside))} "
+            f"{'is' if len(outside) == 1 else 'are'} not on the list of allowed layers.",
+            expected=f"only {', '.join(sorted(allowed))}",
+            **hinted(known.FORBIDDEN_LAYER),
+        )
+    check_has_weights(layers)
+
+
+def check_has_weights(layers: LayerList) -> None:
+    """The model isn't an empty shell: something in it learns."""
+    if not layers.of_kind("Linear") and not layers.of_kind("Conv2d"):
+        raise reject(
+            "The model has no layer with weights, so nothing in it learns.",
+            got=", ".join(str(layer) for layer in layers.layers) or "an empty nn.Sequential",
+            expected="at least one Linear or Conv2d",
+            **hinted(known.NOTHING_LEARNS),
+        )
+
+
+def check_hidden_units(layers: LayerList, most: int) -> Feedback:
+    """All hidden layers together stay within the limit."""
+    check_has_weights(layers)
+    try:
+        units = layers.hidden_units()
+    except ModelProblem as problem:
+        raise reject(f"The hidden units can't be counted. {problem}") from None
+    sum_of = " + ".join(str(count) for count in units) or "0"
+    if len(units) > 1:
+        sum_of += f" = {sum(units)}"
+    if sum(units) > most:
+        raise reject(
+            f"{counted(sum(units) - most, 'hidden unit')} too many.",
+            got=sum_of,
+            expected=f"at most {most} in all hidden layers together",
+            **hinted(known.TOO_MANY_UNITS),
+        )
+    return Feedback(f"Right: {sum_of} hidden units of at most {most}.")
+
+
+def check_required_layers(layers: LayerList, required: Sequence[str]) -> None:
+    """At least one layer of each required kind."""
+    missing = [kind for kind in required if not layers.of_kind(kind)]
+    if missing:
+        raise reject(
+            f"The network has no {' and no '.join(missing)}.",
+            expected=f"at least one {' and one '.join(required)}",
+            got=", ".join(layer.kind for layer in layers.layers) or "no layers",
+            **hinted(known.missing_kinds(missing)),
+        )
+
+
+def check_parameters(layers: LayerList, rules: Cnn) -> Feedback:
+    """Fewer parameters than the limit; by how many and where, if not."""
+    check_has_weights(layers)
+    try:
+        counts = [(layer, count) for layer, count in layers.parameter_counts() if count]
+    except ModelProblem as problem:
+        raise reject(f"The parameters can't be counted. {problem}") from None
+    total, limit = sum(count for _, count in counts), rules.max_parameters
+    largest, most = max(counts, key=lambda pair: pair[1])
+    if total >= limit:
+        raise reject(
+            f"{counted(total - limit + 1, 'parameter')} too many.",
+            got=f"{total:,}; the largest share, {most:,}, in {largest}",
+            expected=f"fewer than {limit:,}",
+            table=(
+                ("layer", "parameters"),
+                *((str(layer), f"{count:,}") for layer, count in counts),
+                ("all", f"{total:,}"),
+            ),
+            **hinted(known.TOO_MANY_PARAMETERS),
+        )
+    small = total < rules.small_parameters
+    praise = f" Even fewer than {rules.small_parameters:,}: well done!" if small else ""
+    return Feedback(f"Right: {total:,} parameters of fewer than {limit:,}.{praise}")
+
+
+def judge_training(
+    result: TrainingResult | Untrainable,
+    rules: TrainingRules,
+    title: str,
+    assignment: Assignment,
+    model: Model,
+) -> Feedback:
+    """Full points at the bar, the table's points below it. The best epoch of any seed counts."""
+    if isinstance(result, Untrainable):
+        raise _untrainable(result)
+    trial, notes = result.best, model.notes
+    assert model.settings is not None
+    finding = known.why_inaccurate(model.layers, model.settings, result)
+    if result.shortened:
+        notes = (result.shortened, *notes)
+    if result.carried_over:
+        notes = ("Carried over from your previous submission: this model is unchanged.", *notes)
+    if not trial.epochs:
+        reason = {
+            Ending.DIVERGED: "The loss became NaN or infinite in the first epoch.",
+            Ending.OUT_OF_TIME: f"Not one epoch was done within {rules.seconds:g} seconds.",
+        }.get(result.ended, "No epoch was trained.")
+        raise reject(
+            f"{title}: no result. {reason}",
+            notes=notes,
+            **(
+                named(finding)
+                or Named(
+                    next_step="Try a learning rate ten times smaller."
+                    if result.ended is Ending.DIVERGED
+                    else "Use fewer or smaller layers, or halve the image's sides earlier."
+                )
+            ),
+        )
+    best_epoch = trial.test_accuracy.index(trial.best) + 1
+    headline = f"Test accuracy {trial.best:.2%} after epoch {best_epoch}"
+    pictures: tuple[Picture, ...] = ()
+    if assignment.pictures:
+        pictures = (loss_picture(trial.epochs, f"{title}, trained by the grader"),)
+    history = _history_table(result)
+    if trial.best >= rules.accuracy:
+        text = f"{headline}: the {rules.accuracy:.1%} are reached."
+        return Feedback(text, table=history, notes=notes, pictures=pictures)
+    points = points_of(trial.best, rules.partial)
+    ended = {
+        Ending.DIVERGED: " The loss became NaN or infinite afterwards.",
+        Ending.DEAD: " Training was ended there: to this network all images look the same.",
+        Ending.OUT_OF_TIME: f" Training was stopped after {rules.seconds:g} seconds.",
+    }.get(result.ended, "")
+    tries = f", best of {len(result.trials)} seeds" if len(result.trials) > 1 else ""
+    raise Rejected(
+        Feedback(
+            f"{headline}{tries}: below the {rules.accuracy:.1%} asked for.{ended}",
+            **(named(finding) or _why_low(trial.best, result)),
+            table=history,
+            notes=notes,
+            pictures=pictures,
+        ),
+        points,
+    )
+
+
+def points_of(accuracy: float, partial: Sequence[Bar]) -> float:
+    """The points of the highest bar that an accuracy reaches."""
+    return next((bar.points for bar in partial if accuracy >= bar.accuracy), 0.0)
+
+
+def _untrainable(model: Untrainable) -> Rejected:
+    if model.settings_problem:
+        return reject(f"{model.settings_problem}.")
+    mistake = named(known.why_untrainable(model.layers))
+    return reject(f"The model can't be trained. {model.layers_problem}", **mistake)
+
+
+def _history_table(result: TrainingResult) -> Table:
+    """Each epoch's losses and accuracy; with the seed, where there were several trials."""
+    rows = [("seed", "epoch", "training loss", "validation loss", "test accuracy")]
+    for trial in result.trials:
+        rows += [
+            (
+                str(trial.seed),
+                str(epoch.epoch),
+                f"{epoch.train_loss:.4f}",
+                f"{epoch.validation_loss:.4f}",
+                f"{accuracy:.2%}",
+            )
+            for epoch, accuracy in zip(trial.epochs, trial.test_accuracy, strict=True)
+        ]
+    return tuple(row if len(result.trials) > 1 else row[1:] for row in rows)
+
+
+def _why_low(accuracy: float, result: TrainingResult) -> Named:
+    """What the losses alone say."""
+    if result.ended is Ending.DEAD:
+        return {
+            "likely": "a layer's ReLUs are off for every image, so that no gradient comes through",
+            "next_step": "Which learning rate would move the weights less at each step?",
+        }
+    if accuracy < 2 / CLASSES:
+        return {
+            "likely": "it doesn't learn at all, as with a learning rate that is far off",
+            "next_step": "Compare the first epochs' losses with ln 10 = 2.30, which guessing "
+            "gives. Then try a learning rate ten times smaller, and one ten times larger.",
+        }
+    hint = (
+        "Compare both losses: a validation loss far above the training loss means overfitting; "
+        "if both are high, the network is too small, or the learning rate too small or too large."
+    )
+    last = result.best.epochs[-1]
+    overfits = last.validation_loss > 2 * last.train_loss and last.validation_loss > 0.05
+    likely = "overfitting: the validation loss is far above the training loss" if overfits else ""
+    return {"likely": likely, "next_step": hint}

@@ -1,0 +1,98 @@
+"""What heads and layers are judged alike by: gradients, rows of weights, their parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from autograder.hw5.mistakes.head import DETACH_HINT
+from autograder.rubric.comparison import Difference, compare
+from autograder.rubric.feedback import Named, Rejected, reject
+from autograder.rubric.mistake import Finding, named
+
+NAMES_SHOWN = 4  # of parameters in one sentence
+ROW_SUM_TOLERANCE = 1e-3  # float32 rows of attention weights, summed
+ROWS_EXPECTED = "no number below 0, and a sum of 1 in each row"
+ROWS_HINT = "Print the smallest weight, and the sums along each axis: which should be all ones?"
+
+
+def check_gradients(
+    got: dict[str, Tensor], expected: dict[str, Tensor], find: Callable[[], Finding | None]
+) -> None:
+    """Each expected gradient came back, within the tolerance; `find` names what is wrong."""
+    wrong = {
+        name: Difference("is missing") if name not in got else compare(got[name], gradient)
+        for name, gradient in expected.items()
+    }
+    wrong = {name: difference for name, difference in wrong.items() if difference is not None}
+    if not wrong:
+        return
+    without = [name for name in wrong if name in got and not got[name].any()]
+    first = next(difference for difference in wrong.values() if difference is not None)
+    names = first_of([_readable(name) for name in without or wrong])
+    raise reject(
+        f"No gradient reaches {names}."
+        if without
+        else f"The gradient of {names} is not right: it {first.text}.",
+        expected="the derivative of what the forward pass computes",
+        **(
+            named(find())
+            or Named(
+                likely="the output is not right either, or something on the way cuts the gradient",
+                next_step=DETACH_HINT,
+            )
+        ),
+    )
+
+
+def no_gradients(shape_line: str) -> Rejected:
+    """The verdict on gradients of an output whose shape is wrong: its own line says so."""
+    return reject(
+        "The gradients can't be compared, as the output doesn't have the right shape.",
+        next_step=f"Set the output's shape right first: see line {shape_line}.",
+    )
+
+
+def check_rows(weights: Tensor, what: str) -> None:
+    """Rows of attention weights are probabilities: none negative, sums of one."""
+    if bool((weights < -ROW_SUM_TOLERANCE).any()):
+        raise reject(
+            f"Some of {what} are negative.",
+            got=f"lowest {float(weights.min()):.3g}",
+            expected=ROWS_EXPECTED,
+            likely="scores are returned where the weights after the softmax are asked for",
+            next_step=ROWS_HINT,
+        )
+    sums = weights.sum(dim=-1)
+    worst = float((sums - 1).abs().max())
+    if worst > ROW_SUM_TOLERANCE:
+        columns = float((weights.sum(dim=-2) - 1).abs().max()) <= ROW_SUM_TOLERANCE
+        raise reject(
+            f"The rows of {what} don't sum to one.",
+            got=f"sums from {float(sums.min()):.3g} to {float(sums.max()):.3g}",
+            expected=ROWS_EXPECTED,
+            next_step=ROWS_HINT,
+            likely="the softmax runs over the queries; it belongs over the keys, the last axis"
+            if columns
+            else "no softmax, or one over other axes than the keys",
+        )
+
+
+def unexpected_parameters(name: str, problem: str) -> Rejected:
+    """The verdict on a module whose parameters have no reading at all."""
+    return reject(
+        f"The parameters of {name} are not what is expected.",
+        got=problem,
+        next_step="Print names and shapes of named_parameters(): which is surplus or missing?",
+    )
+
+
+def first_of(names: list[str]) -> str:
+    """The first few names, and how many more there are."""
+    more = len(names) - NAMES_SHOWN
+    return ", ".join(names[:NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _readable(name: str) -> str:
+    return "the input x" if name == "x" else name

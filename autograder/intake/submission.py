@@ -1,0 +1,247 @@
+"""From what a person submits, a folder, a zip or a notebook, to a clean copy of what is graded.
+
+Only the files that a submission consists of are taken, from wherever they lie (one folder
+deeper is fine); links, devices and anything too big are refused, each with a sentence. Code
+files that are missing are made from a notebook where there is one. The given code is always
+the grader's own copy.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import zipfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from autograder.homework import (
+    ANSWERS_FILE,
+    ARTIFACTS,
+    ARTIFACTS_FOLDER,
+    CODE_FILES,
+    GIVEN_CODE,
+    SUBMITTED,
+    WEIGHTS,
+)
+from autograder.intake.archives import UNREADABLE, Entry, Opened, OpenFolder, OpenZip
+from autograder.intake.notebook import MAX_BYTES as MAX_NOTEBOOK
+from autograder.intake.notebook import WRITABLE, Extract, Span, best_of, is_untouched
+
+NOTEBOOK = ".ipynb"
+# In a flat artifacts folder the weights carry the model's name: vit.safetensors.
+OTHER_NAMES = {f"{Path(WEIGHTS).parent}{Path(WEIGHTS).suffix}": WEIGHTS}
+MAX_ZIP = 200 << 20  # bytes of a zip inside a folder
+MAX_NOTEBOOKS = 5  # that are looked into
+
+
+class IntakeError(Exception):
+    """There is no submission at all: a wrong path, or no form that one can have."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A clean copy of a submission.
+
+    folder     what the worker sees: the code files and the given code
+    answers    the text of answers.yaml, None where it is missing
+    artifacts  contents of the artifact files that were there
+    notes      what was found elsewhere, refused or ignored, for the student
+    form       how it was handed in, in words: "a zip, the files in the folder work"
+    spans      for a code file made from a notebook, where its lines come from
+    """
+
+    folder: Path
+    code: dict[str, str]
+    answers: str | None
+    artifacts: dict[str, bytes]
+    notes: list[str] = field(default_factory=list)
+    form: str = "a folder"
+    spans: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
+
+
+def take(source: Path, into: Path) -> Submission:
+    """Copy a submission, a folder, a zip or a notebook, into a new folder. Raises IntakeError.
+
+    The copy is readable by every user; the folders above `into` are the caller's to open.
+    """
+    if not source.exists():
+        raise IntakeError(f"There is no submission at {source}")
+    notes: list[str] = []
+    if source.is_dir():
+        opened: Opened = OpenFolder(source)
+    elif zipfile.is_zipfile(source):
+        opened = OpenZip(source)
+        try:
+            opened.entries([])
+        except UNREADABLE:
+            raise IntakeError(f"{source} is a damaged zip") from None
+    elif source.suffix == NOTEBOOK:
+        opened = OpenFolder(source.absolute().parent, only=source.name)
+    else:
+        raise IntakeError(f"{source} is neither a folder nor a zip nor a notebook")
+    entries = opened.entries(notes)
+    inner = [e for e in entries if e.path.suffix == ".zip" and e.regular and e.size <= MAX_ZIP]
+    if not _finds_any(entries) and len(inner) == 1 and isinstance(opened, OpenFolder):
+        opened, entries = _inside(source / inner[0].path, opened, entries, notes)
+    elif not _finds_any(entries) and len(inner) > 1:
+        notes.append(f"There are {len(inner)} zips in the submission: hand in one.")
+    return _copy(opened, entries, into, notes)
+
+
+def _inside(
+    file: Path, opened: OpenFolder, entries: list[Entry], notes: list[str]
+) -> tuple[Opened, list[Entry]]:
+    """What is in the one zip of a folder; the folder as it is where that can't be read."""
+    found = OpenZip(file, inside=True)
+    try:
+        inside = found.entries(notes)
+    except UNREADABLE:
+        notes.append(f"{file.name} can't be read as a zip.")
+        return opened, entries
+    notes.append(f"Graded what is inside {file.name}.")
+    return found, inside
+
+
+def _copy(opened: Opened, entries: list[Entry], into: Path, notes: list[str]) -> Submission:
+    root = _root(entries, notes)
+    below = f", the files in the folder {root}" if root != PurePosixPath(".") else ""
+    by_path = {entry.path: entry for entry in entries}
+    read: dict[str, bytes] = {}
+    for name, limit in wanted():
+        entry = by_path.get(root / name)
+        if entry is None:
+            continue
+        if not entry.regular:
+            notes.append(f"{name} is a link or a device, not a file: not taken.")
+        elif entry.size > limit:
+            notes.append(f"{name} has {entry.size:,} bytes, more than {limit:,}: not taken.")
+        else:
+            try:
+                read[name] = opened.read(entry.path, limit)
+            except UNREADABLE:
+                notes.append(f"{name} can't be read: not taken.")
+    made = _from_notebook(opened, entries, root, read, notes)
+    read |= {name: extract.text.encode() for name, extract in made.items()}
+    notes += _near_misses(entries, root, read)
+    folder = into / "submission"
+    shutil.copytree(
+        GIVEN_CODE, folder / GIVEN_CODE.name, ignore=shutil.ignore_patterns("__pycache__")
+    )
+    code = {}
+    for name in CODE_FILES:
+        if name in read:
+            code[name] = read[name].decode("utf-8", errors="replace")
+            (folder / name).write_bytes(read[name])
+    _make_readable(into)
+    inside = f"{ARTIFACTS_FOLDER}/"
+    artifacts = {
+        OTHER_NAMES.get(name.removeprefix(inside), name.removeprefix(inside)): content
+        for name, content in read.items()
+        if name.startswith(inside)
+    }
+    answers = read[ANSWERS_FILE].decode("utf-8", errors="replace") if ANSWERS_FILE in read else None
+    spans = {name: extract.spans for name, extract in made.items()}
+    return Submission(folder, code, answers, artifacts, notes, opened.form() + below, spans)
+
+
+def _from_notebook(
+    opened: Opened,
+    entries: list[Entry],
+    root: PurePosixPath,
+    read: Mapping[str, bytes],
+    notes: list[str],
+) -> Mapping[str, Extract]:
+    """Files that are missing, or stand as the template has them, and that a notebook holds."""
+    missing = [
+        name
+        for name in WRITABLE
+        if name not in read or is_untouched(read[name].decode("utf-8", errors="replace"))
+    ]
+    notebook = (
+        best_of(_notebooks(opened, entries, root, notes), missing, notes) if missing else None
+    )
+    if notebook is None:
+        return {}
+    too_long = {name for name, made in notebook.files.items() if len(made.text) > SUBMITTED[name]}
+    notes += [f"{name} would be too long: not taken." for name in sorted(too_long)]
+    return {name: made for name, made in notebook.files.items() if name not in too_long}
+
+
+def _notebooks(
+    opened: Opened, entries: list[Entry], root: PurePosixPath, notes: list[str]
+) -> Iterator[tuple[str, bytes]]:
+    """Names and contents of notebooks, those beside the other files first."""
+    found = [entry for entry in entries if entry.path.suffix == NOTEBOOK and entry.regular]
+    found.sort(key=lambda one: (one.path.parent != root, len(one.path.parts), str(one.path)))
+    for entry in found[:MAX_NOTEBOOKS]:
+        if entry.size > MAX_NOTEBOOK:
+            notes.append(f"{entry.path.name} has more than {MAX_NOTEBOOK >> 20} MB: not read.")
+            continue
+        try:
+            yield entry.path.name, opened.read(entry.path, MAX_NOTEBOOK)
+        except UNREADABLE:
+            notes.append(f"{entry.path.name} can't be read: not taken.")
+
+
+def wanted() -> Iterable[tuple[str, int]]:
+    """Every file that is taken, with the most bytes it may have."""
+    yield from SUBMITTED.items()
+    for flat, name in OTHER_NAMES.items():
+        yield f"{ARTIFACTS_FOLDER}/{flat}", ARTIFACTS[name]
+
+
+def _finds_any(entries: list[Entry]) -> bool:
+    return any(
+        entry.path.name in (*CODE_FILES, ANSWERS_FILE) or entry.path.suffix == NOTEBOOK
+        for entry in entries
+    )
+
+
+def _root(entries: list[Entry], notes: list[str]) -> PurePosixPath:
+    """The folder that holds most of the wanted files, the shallowest of them.
+
+    Where there are none, the folder of a notebook.
+    """
+    found = [entry.path for entry in entries if entry.path.name in (*CODE_FILES, ANSWERS_FILE)]
+    found = found or [entry.path for entry in entries if entry.path.suffix == NOTEBOOK]
+    counts = Counter(path.parent for path in found)
+    if not counts:
+        names = ", ".join((*CODE_FILES, ANSWERS_FILE))
+        notes.append(f"None of {names} was found in the submission.")
+        return PurePosixPath(".")
+    root = min(counts, key=lambda folder: (-counts[folder], len(folder.parts), str(folder)))
+    if root != PurePosixPath("."):
+        notes.append(f"Graded the files in the folder {root}.")
+    return root
+
+
+def _near_misses(entries: list[Entry], root: PurePosixPath, read: dict[str, bytes]) -> list[str]:
+    """A sentence for each missing file that seems to be there under another name."""
+    notes = []
+    for name in (*CODE_FILES, ANSWERS_FILE):
+        if name in read or any(entry.path == root / name for entry in entries):
+            continue
+        stem, suffix = name.split(".")
+        similar = [
+            entry.path.name
+            for entry in entries
+            if entry.path.parent == root
+            and entry.path.stem.lower().startswith(stem[:5])
+            and entry.path.name not in (*CODE_FILES, ANSWERS_FILE)
+            and entry.path.suffix.lower() in (f".{suffix}", ".yml", ".txt", NOTEBOOK)
+        ]
+        found = f"; {similar[0]} is there: rename it to {name}" if similar else ""
+        notes.append(f"{name} is missing{found}.")
+    return notes
+
+
+def _make_readable(folder: Path) -> None:
+    """Readable by every user, as the worker is one without rights; writable by none."""
+    for current, folders, files in os.walk(folder):
+        for name in files:
+            (Path(current) / name).chmod(0o444)
+        for name in folders:
+            (Path(current) / name).chmod(0o755)
+    folder.chmod(0o755)

@@ -1,0 +1,146 @@
+"""A submission's answers.yaml: read leniently, judged strictly.
+
+Whole numbers may be written 40, "40" or 40.0, shapes [99, 8] or "99 x 8", entries of a
+matrix 1.33 or 4/3. What is missing or unreadable is named, and costs its own line alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
+
+import yaml
+
+from autograder.rubric.feedback import reject
+
+FILE = "answers.yaml"
+MAX_BYTES = 64_000
+MAX_TEXT = 4_000
+MAX_BITS = 200  # of a whole number; no answer comes near
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads plain values; aliases are refused, as a few of them can stand for millions."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.MarkedYAMLError(problem="aliases are not read here", problem_mark=mark)
+        return super().compose_node(parent, index)
+
+
+class Answers:
+    """The answers by question and name, e.g. ("q1a", "parameters")."""
+
+    def __init__(self, values: dict[str, Any], problem: str = "") -> None:
+        self._values = values
+        self._problem = problem
+
+    def whole_number(self, question: str, name: str) -> int:
+        """A whole number. Raises Rejected where it is missing or none."""
+        value = self._get(question, name)
+        number = _number(value)
+        if number is None or number != int(number):
+            raise self._unreadable(question, name, value, "a whole number, such as 12")
+        return int(number)
+
+    def shape(self, question: str, name: str) -> tuple[int, ...]:
+        """A shape, a few whole numbers. Raises Rejected where it is missing or none."""
+        value = self._get(question, name)
+        parts = re.findall(r"[\w.-]+", value.replace("x", " ")) if isinstance(value, str) else value
+        numbers = [_number(part) for part in parts] if isinstance(parts, list) else [None]
+        if not 1 <= len(numbers) <= 6 or any(
+            one is None or one != int(one) or one < 1 for one in numbers
+        ):
+            raise self._unreadable(question, name, value, "a list of sizes, such as [5, 3]")
+        return tuple(int(number) for number in numbers if number is not None)
+
+    def matrix(self, question: str, name: str) -> list[list[float]]:
+        """A matrix of numbers. Raises Rejected where it is missing or none."""
+        value = self._get(question, name)
+        rows = value if isinstance(value, list) else [value]
+        numbers = [
+            [_number(one) for one in row] if isinstance(row, list) else [None] for row in rows
+        ]
+        if not 1 <= len(numbers) <= 20 or any(
+            len(row) > 20 or any(one is None for one in row) for row in numbers
+        ):
+            raise self._unreadable(question, name, value, "a matrix, such as [[1, 2], [3, 4/3]]")
+        return [[float(one) for one in row if one is not None] for row in numbers]
+
+    def word(self, question: str, name: str, choices: Sequence[str]) -> str:
+        """One of some words. Raises Rejected where it is missing or another one."""
+        value = self._get(question, name)
+        word = value.strip().lower() if isinstance(value, str) else ""
+        if word not in choices:
+            raise self._unreadable(question, name, value, f"one of {', '.join(choices)}")
+        return word
+
+    def free_text(self, question: str) -> str:
+        """A text that a person reads; empty where there is none."""
+        value = self._values.get(question)
+        return value.strip()[:MAX_TEXT] if isinstance(value, str) else ""
+
+    def _get(self, question: str, name: str) -> Any:
+        if self._problem:
+            raise reject(self._problem, next_step="Start again from the template's answers.yaml.")
+        section = self._values.get(question)
+        value = section.get(name) if isinstance(section, dict) else None
+        if value is None or value == "":
+            raise reject(
+                f"Not answered yet: {question}, {name}, in {FILE}.",
+                next_step=f"Fill in {name} under {question}.",
+            )
+        return value
+
+    @staticmethod
+    def _unreadable(question: str, name: str, value: Any, wanted: str) -> Exception:
+        return reject(
+            f"The answer to {question}, {name}, can't be read.",
+            got=_shown(value),
+            expected=wanted,
+        )
+
+
+def read_answers(text: str | None) -> Answers:
+    """The answers in a YAML text; a problem with the whole file is told on each line."""
+    if text is None:
+        return Answers({}, f"{FILE} was not submitted.")
+    if len(text) > MAX_BYTES:
+        return Answers({}, f"{FILE} is longer than {MAX_BYTES:,} characters.")
+    try:
+        values = yaml.load(text.lstrip("\ufeff"), Loader=_Loader)  # _Loader is a SafeLoader
+    except yaml.MarkedYAMLError as problem:
+        mark = problem.problem_mark
+        place = f", line {mark.line + 1}" if mark else ""
+        return Answers({}, f"{FILE} is not valid YAML{place}: {problem.problem or 'unreadable'}.")
+    except Exception:  # the boundary: odd tags raise AttributeError, KeyError, IndexError and more
+        return Answers({}, f"{FILE} is not valid YAML.")
+    if not isinstance(values, dict):
+        return Answers({}, f"{FILE} holds no questions.")
+    return Answers(values)
+
+
+def _shown(value: Any) -> str:
+    """A value as a student wrote it, roughly."""
+    try:
+        return repr(value)[:200]
+    except ValueError:  # an integer of thousands of digits
+        return "an enormous number"
+
+
+def _number(value: Any) -> Fraction | None:
+    """A finite number, also one written as text or as a fraction; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    if isinstance(value, int) and value.bit_length() > MAX_BITS:
+        return None
+    text = str(value).replace(",", "").replace("_", "").strip()
+    if len(text) > 40 or not re.fullmatch(r"[+-]?[\d.]+(e[+-]?\d{1,2})?( */ *\d+)?", text):
+        return None
+    try:
+        return Fraction(text.replace(" ", ""))
+    except (ValueError, ZeroDivisionError):
+        return None

@@ -1,0 +1,52 @@
+"""The time limit of a whole run: what was not reached says so, and why."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from types import FrameType
+
+import pytest
+
+from autograder.rubric.feedback import Feedback
+from autograder.rubric.plugin import GradingPlugin
+
+
+def run_limited(
+    run: Callable[[], None],
+    plugin: GradingPlugin,
+    *,
+    seconds: float,
+    stop_on: tuple[signal.Signals, ...],
+) -> None:
+    """Run the suites until they end, the time is up, or one of the signals comes.
+
+    Lines that were not reached say so, and why. Main thread only.
+    """
+    reason = ""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal reason
+        reason = (
+            f"the time for grading ({seconds:g} seconds) was up"
+            if number == signal.SIGALRM
+            else "the grader was told to stop"
+        )
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        pytest.exit(reason)
+
+    before = {number: signal.signal(number, stop) for number in (*stop_on, signal.SIGALRM)}
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        run()
+    except pytest.exit.Exception:
+        pass  # the signal came before or after pytest's own loop
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if reason:
+        plugin.faults.pop("pytest", None)
+        for line in plugin.lines.values():
+            if not line.reached:
+                line.feedback = Feedback(f"Not reached: {reason} before this line.")

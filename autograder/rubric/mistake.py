@@ -1,0 +1,127 @@
+"""A known mistake, and the variant of the reference that makes it.
+
+A computation is written as named steps, each a function of the steps before it. A variant
+replaces some of them; two variants that replace different steps make a combination.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any, Generic, TypeVar
+
+from torch import Tensor
+
+from autograder.rubric.feedback import Named
+
+Parameters = TypeVar("Parameters")
+
+MOST_AT_ONCE = 2  # mistakes that are recognised together
+
+
+class DoesNotApply(Exception):
+    """A variant makes no sense for these tensors, as where it needs what wasn't returned."""
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A known mistake.
+
+    id:          its name in results.json and in expected.yaml
+    line:        the rubric line on which it is paid for
+    explanation: what was done, in one sentence
+    hint:        what to think about, without giving the line of code away
+    """
+
+    id: str
+    line: str
+    explanation: str
+    hint: str
+
+
+class Pass(Generic[Parameters]):
+    """One forward pass: the input, the parameters, what the student got, the steps so far."""
+
+    def __init__(self, x: Tensor, parameters: Parameters, seen: Any = None) -> None:
+        self.x = x
+        self.parameters = parameters
+        self.seen = seen
+        self._done: dict[str, Tensor] = {}
+
+    def __getitem__(self, step: str) -> Tensor:
+        return self._done[step]
+
+    def __setitem__(self, step: str, value: Tensor) -> None:
+        self._done[step] = value
+
+
+Step = Callable[[Pass[Any]], Tensor]
+
+
+@dataclass(frozen=True)
+class Variant(Mistake):
+    """A mistake that is known by its numbers: steps of the reference, replaced."""
+
+    steps: Mapping[str, Step] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The mistakes that were recognised, one or a combination."""
+
+    mistakes: tuple[Mistake, ...]
+
+    @property
+    def id(self) -> str:
+        """The id, or the ids joined by a plus."""
+        return "+".join(mistake.id for mistake in self.mistakes)
+
+    @property
+    def named(self) -> Named:
+        """What `reject` takes: likely mistake, next step and id."""
+        hints = dict.fromkeys(mistake.hint for mistake in self.mistakes)
+        return {
+            "likely": "; ".join(mistake.explanation for mistake in self.mistakes),
+            "next_step": " ".join(hints),
+            "diagnosis": self.id,
+        }
+
+    def paid_on(self, line: str) -> Finding | None:
+        """The part of it that is paid for on a rubric line."""
+        here = tuple(mistake for mistake in self.mistakes if mistake.line == line)
+        return Finding(here) if here else None
+
+
+def named(finding: Finding | Mistake | None) -> Named:
+    """What is said about a mistake; nothing where there is none."""
+    if isinstance(finding, Mistake):
+        return Finding((finding,)).named
+    return {} if finding is None else finding.named
+
+
+def hinted(finding: Finding | Mistake | None) -> Named:
+    """The same for a mistake that the headline has named already: what to do next, and its id."""
+    said = named(finding)
+    said.pop("likely", None)
+    return said
+
+
+def run(
+    steps: Mapping[str, Step], variants: Sequence[Variant], given: Pass[Parameters]
+) -> Pass[Parameters]:
+    """All steps in order, those of the variants in place of the reference's own."""
+    changed = {name: step for variant in variants for name, step in variant.steps.items()}
+    for name, step in steps.items():
+        given[name] = changed.get(name, step)(given)
+    return given
+
+
+def combined(
+    variants: Sequence[Variant], count: int, beside: tuple[Variant, ...] = ()
+) -> Iterator[tuple[Variant, ...]]:
+    """Every combination of `count` variants that, beside others, replace different steps."""
+    for chosen in combinations(variants, count):
+        replaced = [name for variant in (*beside, *chosen) for name in variant.steps]
+        if len(replaced) == len(set(replaced)):
+            yield chosen

@@ -1,0 +1,248 @@
+"""The pytest plugin that turns tests into rubric lines and never loses a result.
+
+A test carries its points and id through gradescope_utils' `@weight` and `@number`; the first
+line of its docstring is the title that a student reads. What can happen to a line:
+
+    the test returns              full points, with the feedback it left
+    it raises Rejected            the points named there, usually 0, with its feedback
+    it needs an answer that a     0 points, with what went wrong there in plain words
+      worker couldn't give
+    it raises anything else       a fault of the grader: 0 for now, the student told that it
+                                  is not theirs, the traceback in extra_data and on stdout
+    the run ends before it        0, "not reached", and why
+"""
+
+from __future__ import annotations
+
+import re
+import string
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+from pydantic import ValidationError
+
+from autograder.rubric.feedback import Feedback, Rejected, of_worker_error
+from autograder.rubric.gradescope import TestResult
+from autograder.sandbox.errors import WorkerError
+
+NOT_REACHED = Feedback(
+    "Not reached: the grader was stopped before this line.",
+    next_step="Submit again. If it stays so, ask the course staff: they see what took the time.",
+)
+GRADER_FAULT = Feedback(
+    "This line could not be graded, through a fault of the grader and not of yours. "
+    "The course staff can see what happened; your points are theirs to set right."
+)
+PART = re.compile(r"^(\d[a-z])\.\d+$")
+
+
+class Exam(Protocol):
+    """What a run is about: the suites reach all evidence through it."""
+
+    @property
+    def assignment(self) -> Any:
+        """What staff set up."""
+
+    @property
+    def submission(self) -> Any:
+        """The clean copy of the submission."""
+
+
+@dataclass
+class RubricLine:
+    """One line of the rubric, and its outcome so far."""
+
+    number: str
+    title: str
+    points: float
+    earned: float = 0.0
+    reached: bool = False
+    feedback: Feedback = NOT_REACHED
+
+    @property
+    def part(self) -> str:
+        """The question part: "3a" for line 3a.1."""
+        return self.number.partition(".")[0]
+
+    def say(self, feedback: Feedback | str) -> None:
+        """Leave the feedback for full points."""
+        self.feedback = Feedback(feedback) if isinstance(feedback, str) else feedback
+
+    def result(self) -> TestResult:
+        """As it stands in results.json."""
+        return TestResult(
+            name=f"{self.number} {self.title}",
+            number=self.number,
+            score=round(min(max(self.earned, 0.0), self.points), 4),
+            max_score=self.points,
+            status="passed" if self.earned >= self.points else "failed",
+            output=self.feedback.html() if self.feedback.pictures else self.feedback.text(),
+            output_format="html" if self.feedback.pictures else "text",
+            extra_data={"diagnosis": self.feedback.diagnosis} if self.feedback.diagnosis else None,
+        )
+
+
+@dataclass
+class GradingPlugin:
+    """Collects the rubric lines of one run, and records each outcome as it comes.
+
+    evidence: all that is known of the submission, the suites' fixture `exam`
+    only:     the parts to grade, empty for all
+    save:     called with the lines after collection and after every change
+    explain:  a student's view of a worker's error, the likely mistake included
+    """
+
+    evidence: Exam
+    only: frozenset[str]
+    save: Callable[[list[RubricLine]], None]
+    explain: Callable[[WorkerError], Feedback] = of_worker_error
+    lines: dict[str, RubricLine] = field(default_factory=dict)
+    faults: dict[str, str] = field(default_factory=dict)
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Find each test's line; quick ones run first, and the file shows all from the start."""
+        kept = []
+        for item in items:
+            line = self._line_of(item)
+            if line.number in self.lines:
+                raise pytest.UsageError(f"rubric line {line.number} stands twice")
+            if not self.only or line.part in self.only:
+                self.lines[line.number] = line
+                kept.append(item)
+        kept.sort(key=lambda item: (_waits(item), number_of(item)))
+        items[:] = kept
+        self.lines = dict(sorted(self.lines.items()))
+        self._save()
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """A suite that can't be collected is a fault of the grader."""
+        if report.failed:
+            self.faults[report.nodeid or "collection"] = str(report.longrepr)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> object:
+        """Record what a test, or its set-up, came to."""
+        line = self.lines[number_of(item)]
+        if call.excinfo is not None and call.when == "teardown":
+            trace = traceback.format_exception(call.excinfo.value)
+            self.faults[f"{line.number}, afterwards"] = "".join(trace)
+        elif call.excinfo is not None:
+            self._failed(line, call.excinfo.value)
+        elif call.when == "call":
+            line.earned = line.points
+            if line.feedback is NOT_REACHED:
+                line.say("Right.")
+        if call.when == "call" or call.excinfo is not None:
+            line.reached = True
+            try:
+                line.result()
+            except ValidationError as problem:  # a text that the platform would refuse
+                self._failed(line, problem)
+            self._save()
+        return (yield)
+
+    def _save(self) -> None:
+        """Save the lines; where that fails, the grading goes on and the next time may do."""
+        try:
+            self.save(list(self.lines.values()))
+        except pytest.exit.Exception:  # the run is told to stop
+            raise
+        except Exception:
+            self.faults["saving"] = traceback.format_exc()
+
+    def _failed(self, line: RubricLine, problem: BaseException) -> None:
+        line.earned = 0.0
+        if isinstance(problem, Rejected):
+            line.earned, line.feedback = problem.points, problem.feedback
+        elif isinstance(problem, WorkerError):
+            line.feedback = self.explain(problem)
+        else:
+            line.feedback = GRADER_FAULT
+            self.faults[line.number] = "".join(traceback.format_exception(problem))
+
+    @pytest.fixture
+    def line(self, request: pytest.FixtureRequest) -> RubricLine:
+        """The rubric line of the test that asks."""
+        return self.lines[number_of(request.node)]
+
+    @pytest.fixture
+    def exam(self) -> Exam:
+        """All evidence about the submission."""
+        return self.evidence
+
+    @pytest.fixture
+    def assignment(self) -> Any:
+        """What staff set up."""
+        return self.evidence.assignment
+
+    @pytest.fixture
+    def submission(self) -> Any:
+        """The clean copy of the submission."""
+        return self.evidence.submission
+
+    def _line_of(self, item: pytest.Item) -> RubricLine:
+        return rubric_line(item, self.evidence.assignment)
+
+
+def rubric_line(item: pytest.Item, assignment: object) -> RubricLine:
+    """The line that a test stands for. Raises UsageError where its marks are incomplete.
+
+    A title may quote the assignment: "at most {fully_connected.max_hidden_units} hidden units".
+    """
+    function = getattr(item, "function", None)
+    number, weight = getattr(function, "__number__", None), getattr(function, "__weight__", None)
+    title = (getattr(function, "__doc__", None) or "").strip().splitlines()
+    if not isinstance(number, str) or not PART.match(number) or weight is None or not title:
+        raise pytest.UsageError(
+            f"{item.nodeid} needs @number('3a.1'), @weight(points) and a docstring"
+        )
+    try:
+        named = titled(title[0], assignment)
+    except (AttributeError, ValueError) as problem:
+        raise pytest.UsageError(
+            f"{item.nodeid}: its title quotes what is not there: {problem}"
+        ) from None
+    return RubricLine(number, named, float(weight))
+
+
+def titled(docstring: str, assignment: object) -> str:
+    """A line's title: the first line of its test's docstring, values of the assignment put in."""
+    fields = {name for _, name, _, _ in string.Formatter().parse(docstring) if name}
+    roots = {name.partition(".")[0] for name in fields}
+    return docstring.format(**{name: getattr(assignment, name) for name in roots}).rstrip(".")
+
+
+def number_of(item: pytest.Item) -> str:
+    """The number of a collected test's line."""
+    return str(getattr(item, "function").__number__)  # noqa: B009  mypy knows no function of it
+
+
+def _waits(item: pytest.Item) -> bool:
+    """Whether a test waits for a training (marked slow)."""
+    return item.get_closest_marker("slow") is not None
+
+
+def run_suites(plugin: GradingPlugin, folder: Path) -> None:
+    """Run the grading suites of a folder with the plugin, printing nothing."""
+    arguments = [
+        str(folder),
+        f"--rootdir={folder}",
+        f"--confcutdir={folder}",
+        "-c", "/dev/null",
+        "--assert=plain",  # rewriting the suites costs 0.3 s and is for people who read asserts
+        "-p", "no:cacheprovider",
+        "-p", "no:terminal",
+        "-p", "no:timeout",
+        "-p", "no:logging",
+        "-p", "no:unraisableexception",  # it collects garbage twice: 0.3 s of a short run
+        "-o", "markers=slow: waits for a training",
+        "--strict-markers", "--continue-on-collection-errors",
+        "--import-mode=importlib",
+    ]  # fmt: skip
+    status = pytest.main(arguments, plugins=[plugin])
+    if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        plugin.faults.setdefault("pytest", f"pytest ended with {status!r}")

@@ -1,0 +1,74 @@
+"""What stands around the rubric lines in results.json: notes, leaderboard, figures for staff."""
+
+from __future__ import annotations
+
+import platform
+import resource
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from autograder.intake.notebook import located
+from autograder.intake.submission import Submission
+from autograder.rubric.gradescope import LeaderboardEntry, Metadata, Results
+from autograder.rubric.plugin import RubricLine
+from autograder.sandbox.client import Sandbox
+
+WELCOME = (
+    "Each line says what was found and, where points are missing, what to look at. You may "
+    "submit again; the last submission counts."
+)
+WORKERS_LISTED = 50  # the last that ended
+
+
+def summarise(
+    submission: Submission,
+    lines: Sequence[RubricLine],
+    *,
+    sandbox: Sandbox,
+    seconds: float,
+    metadata: Metadata | None,
+    leaderboard: Sequence[LeaderboardEntry],
+    figures: Mapping[str, Any],
+    faults: Mapping[str, str],
+) -> Results:
+    """The results as they stand now.
+
+    figures: what the homework itself tells staff, beside what any run tells them
+    """
+    return Results(
+        tests=[_with_cells(line, submission).result() for line in lines],
+        execution_time=round(seconds, 2),
+        output="\n".join([WELCOME, f"Recognised: {submission.form}.", *submission.notes]),
+        leaderboard=list(leaderboard),
+        extra_data={
+            "submission": metadata.id if metadata else None,
+            **figures,
+            "confinement": sandbox.confinement.report(),
+            "grader": _own_figures(),
+            "workers": sandbox.endings[-WORKERS_LISTED:],
+            "faults": dict(faults),
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+        },
+    )
+
+
+def _with_cells(line: RubricLine, submission: Submission) -> RubricLine:
+    """A line that names a notebook's cells beside lines of files that were made from them."""
+    if not submission.spans:
+        return line
+    return replace(
+        line, feedback=line.feedback.rewritten(lambda text: located(text, submission.spans))
+    )
+
+
+def _own_figures() -> dict[str, float]:
+    """What the grader's own process has used; memory that forked processes share counts too."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return {
+        "peak_mib": used.ru_maxrss // 1024,
+        "cpu_seconds": round(used.ru_utime + used.ru_stime, 2),
+    }

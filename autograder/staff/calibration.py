@@ -1,0 +1,113 @@
+"""How often chance alone would change a verdict, measured: trainings over many seeds.
+
+Every run is kept as a line of JSON, so an interrupted calibration goes on where it was, and
+the report is computed from the lines alone (calibration_report.py).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from autograder.hw5 import mnist
+from autograder.hw5.assignment import Assignment, TrainingRules
+from autograder.hw5.examination import Examination, Model
+from autograder.hw5.probes.vit import train_briefly
+from autograder.rubric.evidence import Kept
+from autograder.staff.solutions import Solution
+from autograder.staff.validation import Grader
+from autograder.training.job import TrainingJob
+from autograder.training.trainer import Trainers
+
+UNREACHABLE = 1.01  # an accuracy that no model reaches: every epoch is trained
+RUN_SECONDS = 3_600
+KINDS = ("fc", "cnn", "vit")
+
+
+@dataclass(frozen=True)
+class CalibrationRun:
+    """One seed of one submission's model: test accuracy after each epoch, or at the end."""
+
+    submission: str
+    kind: str
+    seed: int
+    test_accuracy: list[float]
+
+    @property
+    def best(self) -> float:
+        """The best epoch, which is what a verdict looks at."""
+        return max(self.test_accuracy, default=0.0)
+
+    def epochs_to(self, accuracy: float) -> int | None:
+        """The first epoch that reaches an accuracy."""
+        return next((i for i, a in enumerate(self.test_accuracy, 1) if a >= accuracy), None)
+
+
+def calibrate(
+    solutions: Iterable[Solution],
+    kinds: Iterable[str],
+    seeds: range,
+    record: Path,
+    assignment: Assignment,
+    say: Callable[[str], None],
+) -> None:
+    """Train each solution's models with each seed; append what is missing to the record."""
+    done = {(run.submission, run.kind, run.seed) for run in read_record(record)}
+    grader = Grader(None, assignment)
+    try:
+        for solution in solutions:
+            with grader.examine(solution) as examination:
+                for kind in kinds:
+                    for seed in seeds:
+                        if (solution.name, kind, seed) in done:
+                            continue
+                        accuracies = _one_run(examination, grader.trainers, kind, seed)
+                        run = CalibrationRun(solution.name, kind, seed, accuracies)
+                        with record.open("a", encoding="utf-8") as file:
+                            file.write(json.dumps(asdict(run)) + "\n")
+                        say(f"{solution.name} {kind} seed {seed}: best {run.best:.4f}")
+    finally:
+        grader.close()
+
+
+def _one_run(examination: Examination, trainers: Trainers, kind: str, seed: int) -> list[float]:
+    assignment = examination.assignment
+    if kind == "vit":
+        run = train_briefly(
+            examination.sandbox,
+            assignment,
+            examination.data,
+            examination.heads(),
+            lambda topic, text: None,
+            seed=seed,
+        )
+        return [run.accuracy]
+    model: Kept[Model] = examination.cnn if kind == "cnn" else examination.fully_connected
+    described = model.get()
+    if described.settings is None:
+        raise ValueError(described.settings_problem)
+    job = TrainingJob.of(
+        described.layers,
+        described.settings,
+        data=str(mnist.DATA),
+        accuracy=UNREACHABLE,
+        retry_margin=0.0,
+        seeds=[seed],
+        training_images=rules_of(assignment, kind).training_images,
+    )
+    return trainers.train(job, RUN_SECONDS, lambda event: None).best.test_accuracy
+
+
+def read_record(record: Path) -> list[CalibrationRun]:
+    """The runs that were measured so far."""
+    if not record.exists():
+        return []
+    lines = record.read_text(encoding="utf-8").splitlines()
+    return [CalibrationRun(**json.loads(line)) for line in lines if line]
+
+
+def rules_of(assignment: Assignment, kind: str) -> TrainingRules:
+    """The rules that a kind of model is judged by."""
+    return (assignment.cnn if kind == "cnn" else assignment.fully_connected).training

@@ -1,0 +1,102 @@
+"""Staff's commands: package, validate, calibrate. The command line adds them where staff is."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import track
+
+from autograder.cli import usage_error
+from autograder.hw5 import assignment
+from autograder.hw5.mnist import DataError
+from autograder.staff import calibration, calibration_report, validation, validation_report
+from autograder.staff.packaging import make_packages
+from autograder.staff.solutions import Solution, SolutionError, load_solutions
+
+
+def package(
+    into: Annotated[Path, typer.Option(help="The folder for the two zips.")] = Path("dist"),
+) -> None:
+    """Make dist/autograder.zip for Gradescope and dist/student_template.zip for students."""
+
+    try:
+        for file, size in make_packages(into):
+            print(f"{file}  {size / 1e6:.2f} MB")
+    except DataError as problem:
+        raise usage_error(str(problem)) from None
+
+
+def validate(
+    only: Annotated[
+        str, typer.Option(help="Solutions by name, pattern or kind: no-scale,alternatives.")
+    ] = "",
+    training: Annotated[
+        bool, typer.Option(help="Ask the lines too that need a training; takes much longer.")
+    ] = True,
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML to this file.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write Markdown to this file.")] = None,
+) -> None:
+    """Prove the grader: grade all of solutions/ and compare with what is known; 1 if it differs."""
+
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    chosen = _solutions([name for name in only.split(",") if name])
+    outcomes = []
+    for outcome in track(
+        validation.validate(chosen, training), "validating", len(chosen), console=console
+    ):
+        outcomes.append(outcome)
+        for difference in outcome.differences():  # as they come: a full run takes long
+            console.print(f"✗ {outcome.solution.name}  {difference}", markup=False, soft_wrap=True)
+    outcomes.sort(key=lambda one: (one.solution.kind, one.solution.name))
+    console.print(validation_report.outcomes_table(outcomes))
+    if junit is not None:
+        validation_report.write_junit(outcomes, junit)
+    if markdown is not None:
+        validation_report.write_markdown(outcomes, markdown)
+    raise typer.Exit(1 if any(outcome.differences() for outcome in outcomes) else 0)
+
+
+def calibrate(
+    submissions: Annotated[
+        list[str], typer.Argument(help="Solutions by name, pattern or kind: reference, einsum.")
+    ],
+    seeds: Annotated[int, typer.Option(help="How many seeds each model is trained with.")] = 30,
+    first_seed: Annotated[int, typer.Option(help="The first of them.")] = 0,
+    kinds: Annotated[str, typer.Option(help="Which models: fc, cnn, vit.")] = "fc,cnn,vit",
+    into: Annotated[Path, typer.Option(help="The folder for record and report.")] = Path("docs"),
+) -> None:
+    """Measure how often chance alone would fail a model; takes minutes per seed."""
+
+    wanted = [kind for kind in kinds.split(",") if kind]
+    if not set(wanted) <= set(calibration.KINDS):
+        raise usage_error(f"--kinds takes {', '.join(calibration.KINDS)}; got {kinds}")
+    chosen = _solutions(submissions)
+    settings = assignment.load()
+    record = into / "calibration.jsonl"
+    into.mkdir(parents=True, exist_ok=True)
+    seeds_wanted = range(first_seed, first_seed + seeds)
+    calibration.calibrate(chosen, wanted, seeds_wanted, record, settings, print)
+    lines = calibration_report.report(calibration.read_record(record), settings)
+    (into / "calibration.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print(f"{into / 'calibration.md'}")
+
+
+def _solutions(names: list[str]) -> list[Solution]:
+    """The solutions that a command names; all of them for none."""
+    try:
+        return load_solutions(names)
+    except SolutionError as problem:
+        raise usage_error(str(problem)) from None
+
+
+COMMANDS = (package, validate, calibrate)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in COMMANDS:
+        app.command()(command)

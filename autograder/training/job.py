@@ -1,0 +1,115 @@
+"""What a training is told, and what it comes to: both are JSON between processes and runs."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from autograder.training.layer_list import Layer, LayerList
+from provided.training import BATCH_SIZE, EPOCHS, Epoch, Training
+
+
+class Ending(str, enum.Enum):
+    """Why a model's trainings ended."""
+
+    REACHED = "reached"  # an epoch met the bar
+    MISSED = "missed"  # every epoch of every seed stayed below it
+    DIVERGED = "diverged"  # the loss became NaN or infinite
+    DEAD = "dead"  # no gradient can come any more
+    OUT_OF_TIME = "out of time"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One seed's training: each epoch's losses, and test accuracy after each (0 to 1)."""
+
+    seed: int
+    epochs: list[Epoch] = field(default_factory=list)
+    test_accuracy: list[float] = field(default_factory=list)
+
+    @property
+    def best(self) -> float:
+        """The best test accuracy of any epoch, 0 before the first."""
+        return max(self.test_accuracy, default=0.0)
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """All trials of one model, why there were no more, and whether they had to be shortened."""
+
+    trials: list[Trial]
+    ended: Ending
+    shortened: str = ""
+    process: dict[str, Any] = field(default_factory=dict)  # its memory and CPU time
+    carried_over: bool = False  # taken from the previous submission, where nothing has changed
+
+    @property
+    def best(self) -> Trial:
+        """The trial with the best accuracy."""
+        return max(self.trials, key=lambda trial: trial.best, default=Trial(0))
+
+    def written(self) -> dict[str, Any]:
+        """The verdict as JSON has it; `read` gives it back."""
+        return {"ended": self.ended.value, "trials": [asdict(trial) for trial in self.trials]}
+
+    @classmethod
+    def read(cls, content: Mapping[str, Any], carried_over: bool = False) -> TrainingResult:
+        """A verdict that `written` put down. Raises KeyError, TypeError, ValueError for others."""
+        trials = [
+            Trial(
+                trial["seed"],
+                [Epoch(**epoch) for epoch in trial["epochs"]],
+                list(trial["test_accuracy"]),
+            )
+            for trial in content["trials"]
+        ]
+        return cls(trials, Ending(content["ended"]), carried_over=carried_over)
+
+
+class TrainingJob(BaseModel):
+    """What the training process is told."""
+
+    model_config = ConfigDict(frozen=True)
+
+    layers: list[dict[str, Any]]
+    settings: dict[str, Any]
+    data: str
+    accuracy: float
+    retry_margin: float
+    seeds: list[int]
+    training_images: int
+    seconds: float | None = None  # what the trainings may take in all
+    shorten: bool = False  # whether to make them fit, rather than to stop them
+
+    @classmethod
+    def of(cls, layers: LayerList, settings: Training, **rest: Any) -> TrainingJob:
+        """A job for a model and its settings."""
+        return cls(
+            layers=[asdict(layer) for layer in layers.layers],
+            settings={**asdict(settings), "layer_weight_decay": dict(settings.layer_weight_decay)},
+            **rest,
+        )
+
+    def layer_list(self) -> LayerList:
+        """The model."""
+        return LayerList(tuple(Layer(**layer) for layer in self.layers))
+
+    def training(self, flattened: int = 0) -> Training:
+        """The settings, with the homework's fixed batch size and at most its epochs.
+
+        `flattened` is how many layers were put in front of the model.
+        """
+        decay = {
+            int(layer) + flattened: value
+            for layer, value in self.settings["layer_weight_decay"].items()
+        }
+        fixed = {
+            "batch_size": BATCH_SIZE,
+            "epochs": min(int(self.settings["epochs"]), EPOCHS),
+            "layer_weight_decay": decay,
+        }
+        return Training(**{**self.settings, **fixed})

@@ -1,0 +1,304 @@
+"""Training a layer list to a verdict, in a process of its own that runs no student code.
+
+A zygote forks the process; it reads one job as JSON from its standard input and writes
+events, a line of JSON each, to its standard output: every epoch, and at last the end. Batch
+32, Adam, at most ten epochs; it stops at the first epoch whose test accuracy meets the bar,
+and tries further seeds after a near miss.
+
+What goes wrong, and what comes of it:
+
+    a loss that is NaN or infinite   that seed ends; the history so far stands
+    no gradient can come any more    that seed ends (see `is_dead`)
+    more work than time              fewer epochs or images, decided before the first step
+    out of time                      the process is killed; the best epoch so far stands
+    the process dies                 TrainerFault: not the student's fault
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import itertools
+import json
+import math
+import os
+import signal
+import statistics
+import tempfile
+import threading
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from autograder.confined.confine import close_to_others, die_with_parent
+from autograder.sandbox.fork_server import ForkServer, ForkServerError
+from autograder.training.gradient_steps import train
+from autograder.training.job import Ending, TrainingJob, TrainingResult, Trial
+from autograder.training.layer_list import LayerList
+from provided.mnist import Mnist, Split
+from provided.training import (
+    BATCH_SIZE,
+    Epoch,
+    evaluate,
+    flush_denormals,
+)
+
+MAX_STDERR_BYTES = 64 << 10
+TIMED_STEPS, TIMED_IMAGES = 10, 500  # from which the time of an epoch is estimated
+DEAD_FOR = 2048  # training images that a model must not tell apart to be dead
+DEAD_EPOCHS = 2  # at the end of so many epochs in a row; after one, Adam may still hold momentum
+TIME_TO_USE = 0.9  # share of the time allowed that a shortened training is planned for
+
+
+class TrainerFault(Exception):
+    """The training process ended without a result; carries what it printed."""
+
+
+class Trainers:
+    """Has training processes forked, and can end all of them."""
+
+    def __init__(self) -> None:
+        self._zygote = ForkServer("trainer")
+        self._stopped = False
+
+    def start(self) -> None:
+        """Start what will fork them, without waiting until it is ready."""
+        self._zygote.start()
+
+    def train(
+        self, job: TrainingJob, seconds: float, on_event: Callable[[dict[str, Any]], None]
+    ) -> TrainingResult:
+        """Run a job in a process of its own and collect its trials. Raises TrainerFault."""
+        with tempfile.TemporaryFile() as errors:
+            pid, events_read = self._start(job, errors)
+            timer = threading.Timer(seconds, _kill, [pid])
+            timer.start()
+            try:
+                trials, ended, shortened = _follow(events_read, on_event)
+            finally:
+                out_of_time = not timer.is_alive()
+                timer.cancel()
+                process = self._end(pid)
+            if not ended and not out_of_time:
+                errors.seek(0)
+                text = errors.read(MAX_STDERR_BYTES).decode(errors="replace")
+                raise TrainerFault(f"the training process ended early: {process}\n{text}")
+        ending = Ending(ended) if ended else Ending.OUT_OF_TIME
+        return TrainingResult(list(trials.values()), ending, shortened, process=process)
+
+    def stop(self) -> None:
+        """Kill every training process; no further one is started."""
+        self._stopped = True
+        self._zygote.close()
+
+    def _start(self, job: TrainingJob, errors: IO[bytes]) -> tuple[int, IO[bytes]]:
+        if self._stopped:
+            raise TrainerFault("the run is over")
+        read, write = os.pipe()
+        try:
+            with tempfile.TemporaryFile() as told:
+                told.write(job.model_dump_json().encode())
+                told.flush()
+                descriptors = [told.fileno(), write, errors.fileno()]
+                pid = int(self._zygote.request({"do": "start"}, descriptors)["pid"])
+        except ForkServerError as problem:
+            os.close(read)
+            raise TrainerFault(str(problem)) from problem
+        finally:
+            os.close(write)
+        return pid, os.fdopen(read, "rb")
+
+    def _end(self, pid: int) -> dict[str, Any]:
+        try:
+            return self._zygote.request(
+                {"do": "end", "pid": pid, "user": None, "grace": True}, [], restart=False
+            )
+        except ForkServerError:
+            return {}
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def _follow(
+    events_read: IO[bytes], on_event: Callable[[dict[str, Any]], None]
+) -> tuple[dict[int, Trial], str, str]:
+    """Collect a training process's events until it ends."""
+    trials: dict[int, Trial] = {}
+    ended = shortened = ""
+    with events_read:
+        for line in events_read:
+            try:
+                event = json.loads(line)
+            except ValueError:
+                break  # killed in the middle of a line
+            ended = event.get("ended", ended)
+            shortened = event.get("shortened", shortened)
+            _collect(trials, event)
+            on_event(event)
+    return trials, ended, shortened
+
+
+def _collect(trials: dict[int, Trial], event: dict[str, Any]) -> None:
+    if "epoch" in event:
+        trial = trials.setdefault(event["seed"], Trial(event["seed"]))
+        trial.epochs.append(Epoch(**event["epoch"]))
+        trial.test_accuracy.append(event["test_accuracy"])
+
+
+def events(job: TrainingJob, data: Mnist) -> Iterator[dict[str, Any]]:
+    """Train as the job says; yields an event after each epoch and one at the very end."""
+    job, why = fitted(job, data)
+    if why:
+        yield {"shortened": why}
+    best = 0.0
+    ended = Ending.MISSED
+    for seed in job.seeds:
+        accuracy = 0.0
+        ended = Ending.MISSED
+        for epoch, accuracy_now, dead in _epochs(job, data, seed):
+            if not (math.isfinite(epoch.train_loss) and math.isfinite(epoch.validation_loss)):
+                ended = Ending.DIVERGED
+                break
+            accuracy = max(accuracy, accuracy_now)
+            yield {"seed": seed, "epoch": asdict(epoch), "test_accuracy": accuracy_now}
+            if accuracy >= job.accuracy:
+                yield {"ended": Ending.REACHED}
+                return
+            if dead:
+                ended = Ending.DEAD
+                break
+        best = max(best, accuracy)
+        if best < job.accuracy - job.retry_margin:
+            break
+    yield {"ended": ended}
+
+
+def fitted(job: TrainingJob, data: Mnist) -> tuple[TrainingJob, str]:
+    """The job, shortened where it would not fit into its time, and a sentence on how.
+
+    A schedule that ends where the time does learns more than one that is cut off. First
+    there are fewer epochs; where not even one fits, fewer images.
+    """
+    if not job.shorten or job.seconds is None:
+        return job, ""
+    each = epoch_seconds(job, data)
+    wanted, allowed = job.training().epochs, job.seconds * TIME_TO_USE
+    if each * wanted <= allowed:
+        return job, ""
+    why = (
+        f"An epoch of this model takes about {each:.0f} s here, and {job.seconds:.0f} s are allowed"
+    )
+    if each <= allowed:
+        epochs = int(allowed / each)
+        fewer = {**job.settings, "epochs": epochs}
+        said = f"{why}: trained for {epochs} of {wanted} epochs."
+        return job.model_copy(update={"settings": fewer}), said
+    images = max(int(job.training_images * allowed / each) // BATCH_SIZE, 1) * BATCH_SIZE
+    said = f"{why}: trained for one epoch on {images:,} of {job.training_images:,} images."
+    update = {"settings": {**job.settings, "epochs": 1}, "training_images": images}
+    return job.model_copy(update=update), said
+
+
+def epoch_seconds(job: TrainingJob, data: Mnist) -> float:
+    """How long one epoch of the job will take, both evaluations included, from a few steps."""
+    model = rebuild(job.layer_list())
+    settings = job.training(flattened=len(model) - len(job.layers))
+    times: list[float] = []
+    probe = data.train.first(TIMED_STEPS * BATCH_SIZE)
+    none = data.validation.first(1)
+    once = replace(settings, epochs=1)
+    next(train(model, probe, none, once, on_step=lambda _: times.append(time.monotonic())))
+    step = statistics.median(after - before for before, after in itertools.pairwise(times))
+    started = time.monotonic()
+    evaluate(model, data.test.first(TIMED_IMAGES))
+    image = (time.monotonic() - started) / TIMED_IMAGES
+    steps = math.ceil(job.training_images / BATCH_SIZE)
+    return steps * step + (len(data.validation) + len(data.test)) * image
+
+
+def _epochs(job: TrainingJob, data: Mnist, seed: int) -> Iterator[tuple[Epoch, float, bool]]:
+    """Each epoch, the test accuracy after it, and whether the model can't learn any more."""
+    torch.manual_seed(seed)
+    model = rebuild(job.layer_list())
+    settings = job.training(flattened=len(model) - len(job.layers))
+    train_images = data.train.first(job.training_images)
+    decays = any([settings.weight_decay, *settings.layer_weight_decay.values()])
+    each_digit = data.test.labels.bincount().tolist()  # what one answer for all gets right
+    dead_epochs = 0
+    for epoch in train(model, train_images, data.validation, settings, seed=seed):
+        _, accuracy = evaluate(model, data.test)
+        same_for_all = round(accuracy * len(data.test)) in each_digit and not decays
+        dead_epochs = dead_epochs + 1 if same_for_all and is_dead(model, train_images) else 0
+        yield epoch, accuracy, dead_epochs == DEAD_EPOCHS
+
+
+def is_dead(model: nn.Sequential, images: Split) -> bool:
+    """Whether no gradient comes to the model's first weights, and all images look alike to it.
+
+    This is so where the ReLUs of a layer are off for every image: what stands before them
+    stays as it is, and what stands behind them sees no image. Nothing changes that but a
+    weight decay, or the momentum that Adam holds for some hundred steps after.
+    """
+    model = copy.deepcopy(model).train()  # as it learns: batches have statistics of their own
+    for layer in model.modules():
+        if isinstance(layer, nn.Dropout):
+            layer.eval()
+    first = next(model.parameters())
+    for start in range(0, min(len(images), DEAD_FOR), BATCH_SIZE):
+        batch, labels = images.batch(slice(start, start + BATCH_SIZE))
+        logits = model(batch)
+        (gradient,) = torch.autograd.grad(functional.cross_entropy(logits, labels), first)
+        if (logits != logits[0]).any() or gradient.any():
+            return False
+    return True
+
+
+def rebuild(layers: LayerList) -> nn.Sequential:
+    """The model as it is trained: a list that wants flat images gets a flattening in front."""
+    model = layers.build()
+    if layers.takes_flat_images():
+        return nn.Sequential(nn.Flatten(), *model)
+    if layers.of_kind("Conv2d"):
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model
+
+
+def serve(request: dict[str, Any], descriptors: list[int], load: Callable[[Path], Mnist]) -> None:
+    """Be a training process: a job on standard input, events on standard output.
+
+    load: reads the data set in a folder
+    """
+    os.setsid()
+    die_with_parent()
+    close_to_others()
+    for standard, descriptor in enumerate(descriptors):
+        os.dup2(descriptor, standard)
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    torch.set_num_threads(1)
+    flush_denormals()
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    warnings.simplefilter("ignore")  # torch warns of a Softmax without dim, per batch
+    with os.fdopen(0, "rb") as told, os.fdopen(1, "w", buffering=1) as said:
+        try:
+            told.seek(0)
+            job = TrainingJob.model_validate_json(told.read())
+            data = load(Path(job.data))
+            start = time.monotonic()
+            for event in events(job, data):
+                seconds = round(time.monotonic() - start, 2)
+                said.write(json.dumps({**event, "seconds": seconds}) + "\n")
+        except Exception:  # the boundary of the process: the grader reads what happened
+            os.write(2, traceback.format_exc().encode())
+            raise
