@@ -67,6 +67,10 @@ def grade(
     unsafe_local: Annotated[
         bool, typer.Option(help="Run code that you trust where nothing can confine it.")
     ] = False,
+    unhurried: Annotated[
+        bool,
+        typer.Option(help="Take all the time that is needed: no training is cut short."),
+    ] = False,
     homework: Annotated[
         Path | None, typer.Option(help="Another homework.yaml, to try goals and limits out.")
     ] = None,
@@ -91,6 +95,7 @@ def grade(
         "without": walls,
         "metadata": Metadata.read(metadata or GRADESCOPE_METADATA),
         "unsafe_local": unsafe_local,
+        "unhurried": unhurried,
     }
     if assignment is not None:
         options["assignment_file"] = assignment

@@ -129,7 +129,7 @@ def judge_training(
     if not trial.epochs:
         reason = {
             Ending.DIVERGED: "The loss became NaN or infinite in the first epoch.",
-            Ending.OUT_OF_TIME: f"Not one epoch was done within {rules.seconds:g} seconds.",
+            Ending.OUT_OF_TIME: "Not one epoch was done in the time that there is.",
         }.get(result.ended, "No epoch was trained.")
         raise reject(
             f"{title}: no result. {reason}",
@@ -156,7 +156,8 @@ def judge_training(
     ended = {
         Ending.DIVERGED: " The loss became NaN or infinite afterwards.",
         Ending.DEAD: " Training was ended there: to this network all images look the same.",
-        Ending.OUT_OF_TIME: f" Training was stopped after {rules.seconds:g} seconds.",
+        Ending.OUT_OF_TIME: " Training was stopped there, as its time was up; staff can train it "
+        "to its end.",
     }.get(result.ended, "")
     tries = f", best of {len(result.trials)} seeds" if len(result.trials) > 1 else ""
     raise Rejected(
