@@ -62,8 +62,15 @@ SUBMITTED = {  # file -> most bytes that are taken
 }
 FULLY_CONNECTED_LAYERS = (nn.Flatten, nn.Linear, nn.ReLU, nn.Softmax, nn.Dropout)
 CNN_LAYERS = (
-    nn.Linear, nn.Conv2d, nn.MaxPool2d, nn.BatchNorm2d, nn.Dropout, nn.ReLU, nn.Softmax, nn.Flatten,
-)  # fmt: skip
+    nn.Linear,
+    nn.Conv2d,
+    nn.MaxPool2d,
+    nn.BatchNorm2d,
+    nn.Dropout,
+    nn.ReLU,
+    nn.Softmax,
+    nn.Flatten,
+)
 MAX_HIDDEN_UNITS = 200
 MAX_PARAMETERS = 50_000
 POOLED = ("first_average", "first_maximum", "second_average", "second_maximum")
