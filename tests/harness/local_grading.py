@@ -81,7 +81,7 @@ class LocalWorker:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # a worker has no filter that makes errors of them
                 answer = self._answerer.answer(message)
-        except BaseException as problem:
+        except BaseException as problem:  # noqa: BLE001  as in a worker
             answer = wire.Message({"error": describe_exception(problem, self._folder)})
         try:
             reply = received(frame_of(answer))
