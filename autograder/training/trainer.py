@@ -197,15 +197,16 @@ def fitted(job: TrainingJob, data: Mnist) -> tuple[TrainingJob, str]:
     if each * wanted <= allowed:
         return job, ""
     why = (
-        f"An epoch of this model takes about {each:.0f} s here, and {job.seconds:.0f} s are allowed"
+        f"One epoch of this model takes about {each:.0f} s here and the limit is "
+        f"{job.seconds:.0f} s"
     )
     if each <= allowed:
         epochs = int(allowed / each)
         fewer = {**job.settings, "epochs": epochs}
-        said = f"{why}: trained for {epochs} of {wanted} epochs."
+        said = f"{why}, so it was trained for {epochs} of {wanted} epochs."
         return job.model_copy(update={"settings": fewer}), said
     images = max(int(job.training_images * allowed / each) // BATCH_SIZE, 1) * BATCH_SIZE
-    said = f"{why}: trained for one epoch on {images:,} of {job.training_images:,} images."
+    said = f"{why}, so it was trained for 1 epoch on {images:,} of {job.training_images:,} images."
     update = {"settings": {**job.settings, "epochs": 1}, "training_images": images}
     return job.model_copy(update=update), said
 
