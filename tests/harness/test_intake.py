@@ -205,7 +205,9 @@ def test_files_over_their_limit_are_named_and_not_taken(take_in, tmp_path, pack)
     submission = take_in(pack(tmp_path / "s", big))
     assert list(submission.code) == ["attention.py"]
     assert submission.artifacts == {}
-    assert any(note.startswith("models.py is too large (200,001 bytes") for note in submission.notes)
+    assert any(
+        note.startswith("models.py is too large (200,001 bytes") for note in submission.notes
+    )
 
 
 @pytest.mark.parametrize(
