@@ -148,7 +148,7 @@ BROKEN = {
             .read_text()
             .replace("return out,", "return out * float('nan'),")
         },
-        {"3a.1": "holds NaN or infinity", "3a.4": "holds NaN or infinity"},
+        {"3a.1": "contains NaN or infinity", "3a.4": "contains NaN or infinity"},
     ),
     "a wrong shape": (
         {
