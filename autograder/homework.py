@@ -26,10 +26,22 @@ from provided.homework import (
 )
 
 __all__ = [
-    "ANSWERS_FILE", "ARTIFACTS", "ARTIFACTS_FOLDER", "CODE_FILES", "GIVEN_CODE", "GRADED_PARTS",
-    "HEAD", "LAYER", "PARTS", "SLOTS", "STUDENT_MODULES", "SUBMITTED", "SUITES",
-    "VALUES_FILE", "WEIGHTS",
-]  # fmt: skip
+    "ANSWERS_FILE",
+    "ARTIFACTS",
+    "ARTIFACTS_FOLDER",
+    "CODE_FILES",
+    "GIVEN_CODE",
+    "GRADED_PARTS",
+    "HEAD",
+    "LAYER",
+    "PARTS",
+    "SLOTS",
+    "STUDENT_MODULES",
+    "SUBMITTED",
+    "SUITES",
+    "VALUES_FILE",
+    "WEIGHTS",
+]
 
 SUITES = Path(__file__).resolve().parent.parent / "tests" / "grading"
 GIVEN_CODE = Path(given.__file__).resolve().parent

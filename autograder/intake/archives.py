@@ -20,9 +20,16 @@ MAX_DEPTH = 6
 GIT = ".git"  # .gitignore and the like begin with it, and tell a repository
 # What reading from a damaged, encrypted or exotic zip raises.
 UNREADABLE = (
-    OSError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, NotImplementedError,
-    EOFError, ValueError, struct.error,
-)  # fmt: skip
+    OSError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    RuntimeError,
+    NotImplementedError,
+    EOFError,
+    ValueError,
+    struct.error,
+)
 
 
 @dataclass(frozen=True)

@@ -156,9 +156,18 @@ def _defines(node: ast.stmt) -> bool:
         return all(_defines(one) for one in (*node.body, *handled, *node.orelse, *node.finalbody))
     return isinstance(
         node,
-        (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef,
-         ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Pass),
-    )  # fmt: skip
+        (
+            ast.Import,
+            ast.ImportFrom,
+            ast.FunctionDef,
+            ast.AsyncFunctionDef,
+            ast.ClassDef,
+            ast.Assign,
+            ast.AnnAssign,
+            ast.AugAssign,
+            ast.Pass,
+        ),
+    )
 
 
 def _statements(node: ast.stmt, text: str, cell: int) -> Iterator[Statement]:

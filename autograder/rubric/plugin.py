@@ -233,17 +233,18 @@ def run_suites(plugin: GradingPlugin, folder: Path) -> None:
         str(folder),
         f"--rootdir={folder}",
         f"--confcutdir={folder}",
-        "-c", "/dev/null",
+        "-c/dev/null",
         "--assert=plain",  # rewriting the suites costs 0.3 s and is for people who read asserts
-        "-p", "no:cacheprovider",
-        "-p", "no:terminal",
-        "-p", "no:timeout",
-        "-p", "no:logging",
-        "-p", "no:unraisableexception",  # it collects garbage twice: 0.3 s of a short run
-        "-o", "markers=slow: waits for a training",
-        "--strict-markers", "--continue-on-collection-errors",
+        "-pno:cacheprovider",
+        "-pno:terminal",
+        "-pno:timeout",
+        "-pno:logging",
+        "-pno:unraisableexception",  # it collects garbage twice: 0.3 s of a short run
+        "-omarkers=slow: waits for a training",
+        "--strict-markers",
+        "--continue-on-collection-errors",
         "--import-mode=importlib",
-    ]  # fmt: skip
+    ]
     status = pytest.main(arguments, plugins=[plugin])
     if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         plugin.faults.setdefault("pytest", f"pytest ended with {status!r}")

@@ -75,9 +75,18 @@ def _correct(
     )
     yield ""
     yield from _table_head(
-        "submission", "model", "seeds", "best, mean ± sd", "lowest", "epochs needed", "threshold",
-        "misses", "≤ per seed", "≤ verdict", "tail",
-    )  # fmt: skip
+        "submission",
+        "model",
+        "seeds",
+        "best, mean ± sd",
+        "lowest",
+        "epochs needed",
+        "threshold",
+        "misses",
+        "≤ per seed",
+        "≤ verdict",
+        "tail",
+    )
     for (name, kind), values in right.items():
         bar, tries = bar_of(assignment, kind), tries_of(assignment, kind)
         misses = sum(value < bar for value in values)
@@ -150,9 +159,17 @@ def _mistaken(wrong: dict[Group, list[float]], assignment: Assignment) -> Iterat
     yield "*Verdict* is the probability that at least one of the seeds of a verdict passes."
     yield ""
     yield from _table_head(
-        "submission", "model", "seeds", "best, mean ± sd", "highest", "threshold", "passes",
-        "≤ per seed", "≤ verdict", "tail",
-    )  # fmt: skip
+        "submission",
+        "model",
+        "seeds",
+        "best, mean ± sd",
+        "highest",
+        "threshold",
+        "passes",
+        "≤ per seed",
+        "≤ verdict",
+        "tail",
+    )
     for (name, kind), values in wrong.items():
         bar = bar_of(assignment, kind)
         passes = sum(value >= bar for value in values)
@@ -187,9 +204,17 @@ def _repeated(
     )
     yield ""
     yield from _table_head(
-        "submission", "model", "run", "seeds", "best, mean ± sd", "first run", "shift", "misses",
-        "interval", "agrees",
-    )  # fmt: skip
+        "submission",
+        "model",
+        "run",
+        "seeds",
+        "best, mean ± sd",
+        "first run",
+        "shift",
+        "misses",
+        "interval",
+        "agrees",
+    )
     for (key, number), values in sorted(later.items()):
         if key not in groups or len(values) < 2:
             continue

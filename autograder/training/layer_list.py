@@ -124,17 +124,39 @@ class _GELU(_Arguments):
 
 
 _PLAIN: tuple[str, ...] = (
-    "ReLU", "ReLU6", "SELU", "SiLU", "Sigmoid", "Tanh", "Softplus", "Identity", "Hardswish", "Mish",
-)  # fmt: skip
+    "ReLU",
+    "ReLU6",
+    "SELU",
+    "SiLU",
+    "Sigmoid",
+    "Tanh",
+    "Softplus",
+    "Identity",
+    "Hardswish",
+    "Mish",
+)
 ARGUMENTS: dict[str, type[_Arguments]] = {
     **dict.fromkeys(_PLAIN, _None),
-    "Linear": _Linear, "Conv2d": _Conv2d, "MaxPool2d": _MaxPool, "AvgPool2d": _AvgPool,
-    "AdaptiveAvgPool2d": _AdaptivePool, "AdaptiveMaxPool2d": _AdaptivePool,
-    "BatchNorm1d": _BatchNorm, "BatchNorm2d": _BatchNorm, "LayerNorm": _LayerNorm,
-    "Dropout": _Dropout, "Dropout1d": _Dropout, "Dropout2d": _Dropout,
-    "Softmax": _Softmax, "LogSoftmax": _Softmax, "Flatten": _Flatten, "Unflatten": _Unflatten,
-    "LeakyReLU": _LeakyReLU, "ELU": _ELU, "GELU": _GELU,
-}  # fmt: skip
+    "Linear": _Linear,
+    "Conv2d": _Conv2d,
+    "MaxPool2d": _MaxPool,
+    "AvgPool2d": _AvgPool,
+    "AdaptiveAvgPool2d": _AdaptivePool,
+    "AdaptiveMaxPool2d": _AdaptivePool,
+    "BatchNorm1d": _BatchNorm,
+    "BatchNorm2d": _BatchNorm,
+    "LayerNorm": _LayerNorm,
+    "Dropout": _Dropout,
+    "Dropout1d": _Dropout,
+    "Dropout2d": _Dropout,
+    "Softmax": _Softmax,
+    "LogSoftmax": _Softmax,
+    "Flatten": _Flatten,
+    "Unflatten": _Unflatten,
+    "LeakyReLU": _LeakyReLU,
+    "ELU": _ELU,
+    "GELU": _GELU,
+}
 
 
 class ModelProblem(Exception):

@@ -2,7 +2,7 @@
 
 from gradescope_utils.autograder_utils.decorators import number, weight
 
-from autograder.hw5.mistakes import answers
+from autograder.hw5.mistakes import convolution as known
 from autograder.rubric.feedback import Named, reject
 from autograder.rubric.mistake import named
 
@@ -23,7 +23,7 @@ def test_parameters(exam, assignment):
         raise reject(
             "This is not the number of parameters.",
             got=str(got),
-            **(named(answers.of_parameters(assignment.conv1d, got)) or HINT_COUNT),
+            **(named(known.of_parameters(assignment.conv1d, got)) or HINT_COUNT),
         )
 
 
@@ -36,5 +36,5 @@ def test_output_shape(exam, assignment):
         raise reject(
             "This is not the shape of the output.",
             got=str(list(got)),
-            **(named(answers.of_output_shape(assignment.conv1d, got)) or HINT_PLACES),
+            **(named(known.of_output_shape(assignment.conv1d, got)) or HINT_PLACES),
         )

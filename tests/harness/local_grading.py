@@ -27,7 +27,7 @@ from autograder.homework import STUDENT_MODULES, SUITES
 from autograder.hw5 import assignment as assignments
 from autograder.hw5.confined.questions import Questions
 from autograder.hw5.examination import Examination
-from autograder.hw5.mistakes.layer import MAPS_NOT_RETURNED
+from autograder.hw5.mistakes.layer_construction import MAPS_NOT_RETURNED
 from autograder.hw5.mistakes.raised import of_error
 from autograder.hw5.mnist import TRAINING_FILES
 from autograder.intake.submission import take
@@ -41,8 +41,12 @@ from provided.training import Epoch
 
 TRAINED_LINES = {"3c.1", "3c.4"}  # what they come to shows only after a real training
 STUDENT_FILES = (
-    "models", "attention", "encoder", "provided.multi_head", "provided.vision_transformer",
-)  # fmt: skip
+    "models",
+    "attention",
+    "encoder",
+    "provided.multi_head",
+    "provided.vision_transformer",
+)
 SLOW = {  # trainings cut down to a moment
     "steps": 1,
     "training_images": 64,

@@ -72,8 +72,9 @@ def violations(root: Path) -> list[str]:
         found += [f"{module} {why}" for why in _wrong_imports(room, imported)]
         if room == (HOMEWORK, "probes"):
             judged = sorted(JUDGING & _names_in(file))
-            found += [f"{module} uses {name}, but probes gather and verdicts judge"
-                      for name in judged]  # fmt: skip
+            found += [
+                f"{module} uses {name}, but probes gather and verdicts judge" for name in judged
+            ]
     return found
 
 

@@ -111,8 +111,11 @@ def runs(request, tmp_path_factory):
 @contextmanager
 def side_by_side(request, parameter: str, folders, run: Callable) -> Iterator[dict[str, Future]]:
     """Start run(attack, folder) for each attack that a test in this session asks for."""
-    asked = [item.callspec.params[parameter] for item in request.session.items
-             if parameter in getattr(getattr(item, "callspec", None), "params", {})]  # fmt: skip
+    asked = [
+        item.callspec.params[parameter]
+        for item in request.session.items
+        if parameter in getattr(getattr(item, "callspec", None), "params", {})
+    ]
     pool = ThreadPoolExecutor(cores())
     try:
         yield {name: pool.submit(run, ATTACKS[name], folders.mktemp("attack")) for name in asked}

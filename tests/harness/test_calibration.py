@@ -108,8 +108,11 @@ def test_a_calibration_trains_what_is_missing_and_nothing_twice(tmp_path):
         calibrate(chosen, ["fc"], seeds, record, quick, said.append)
     found = read_record(record)
     assert [(run.submission, run.seed) for run in found] == [
-        ("reference", 0), ("no-nonlinearity", 0), ("reference", 1), ("no-nonlinearity", 1),
-    ]  # fmt: skip
+        ("reference", 0),
+        ("no-nonlinearity", 0),
+        ("reference", 1),
+        ("no-nonlinearity", 1),
+    ]
     assert len(said) == 4
     assert all(len(run.test_accuracy) == 10 for run in found)
     assert found[0].test_accuracy != found[2].test_accuracy

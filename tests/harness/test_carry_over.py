@@ -25,9 +25,13 @@ KEY = b"k" * KEY_BYTES
 LINEAR = {"in_features": 784, "out_features": 10, "bias": True}
 SETTINGS = Training(learning_rate=3e-3)
 REST: dict[str, Any] = {
-    "data": "data", "accuracy": 0.98, "retry_margin": 0.01, "seeds": [0, 1],
-    "training_images": 50_000, "seconds": 60.0,
-}  # fmt: skip
+    "data": "data",
+    "accuracy": 0.98,
+    "retry_margin": 0.01,
+    "seeds": [0, 1],
+    "training_images": 50_000,
+    "seconds": 60.0,
+}
 
 
 def job(settings: Training = SETTINGS, features: int = 10, **changes: Any) -> TrainingJob:
@@ -116,10 +120,17 @@ def test_another_packages_key_is_no_key():
         job(training_images=49_984),
     ],
     ids=[
-        "layer", "learning rate", "epochs", "weight decay", "decay of a layer", "bar", "margin",
-        "seeds", "images",
+        "layer",
+        "learning rate",
+        "epochs",
+        "weight decay",
+        "decay of a layer",
+        "bar",
+        "margin",
+        "seeds",
+        "images",
     ],
-)  # fmt: skip
+)
 def test_whatever_a_verdict_depends_on_makes_it_stale(changed):
     run = CarryOver(signed().entries, KEY)
     assert run.find("fc", changed) is None

@@ -11,14 +11,14 @@ import inspect
 import pkgutil
 from collections.abc import Callable
 from dataclasses import replace
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
-from autograder.hw5 import assignment, verdicts
-from autograder.hw5.mistakes import answers, head, head_search, layer, layer_search, models, raised
+from autograder.hw5 import assignment, mistakes, verdicts
+from autograder.hw5.mistakes import head_search, layer_search, raised
 from autograder.hw5.mistakes.catalogue import CATALOGUE
 from autograder.hw5.probes.asker import Heads
 from autograder.hw5.probes.vit import SIZES, Judgement, TransformerRun
@@ -28,12 +28,17 @@ from autograder.rubric.mistake import Mistake
 
 from .local_grading import Recorded, recorded_mistakes
 
-VERDICTS = tuple(
-    importlib.import_module(f"{verdicts.__name__}.{module.name}")
-    for module in pkgutil.iter_modules(verdicts.__path__)
-    if module.name != "map_panels"  # a program
-)
-CATALOGUES = (answers, head, layer, models, *VERDICTS)
+
+def modules_of(package: ModuleType, without: str) -> tuple[ModuleType, ...]:
+    return tuple(
+        importlib.import_module(f"{package.__name__}.{module.name}")
+        for module in pkgutil.iter_modules(package.__path__)
+        if module.name != without
+    )
+
+
+VERDICTS = modules_of(verdicts, without="map_panels")  # a program
+NAMING = (*modules_of(mistakes, without="catalogue"), *VERDICTS)
 MOST_TRIED = 4  # mistakes that are judged again without a check
 
 CHECKS = {
@@ -123,7 +128,7 @@ def expected_ids(recorded: Recorded) -> set[str]:
 
 def take_out(id: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Remove a mistake from every list of the catalogue, and blank it where it is named."""
-    for module in CATALOGUES:
+    for module in NAMING:
         for name, value in list(vars(module).items()):
             if isinstance(value, tuple) and any(is_entry(one, id) for one in value):
                 kept = tuple(one for one in value if not is_entry(one, id))

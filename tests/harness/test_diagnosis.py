@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import re
+from collections.abc import Iterable
 
 import pytest
 import torch
 
-from autograder.hw5.mistakes import answers, models
+from autograder.hw5 import mistakes
 from autograder.hw5.mistakes import head as attention
 from autograder.hw5.mistakes import head_steps as attention_steps
 from autograder.hw5.mistakes import layer as encoder
+from autograder.hw5.mistakes import layer_steps as encoder_steps
 from autograder.hw5.mistakes.catalogue import CATALOGUE
 from autograder.hw5.mistakes.head_search import read_head
 from autograder.hw5.mistakes.layer_search import read_layer
 from autograder.hw5.probes import reference
-from autograder.rubric.mistake import Finding, Pass, combined, run
+from autograder.rubric.mistake import Finding, Mistake, Pass, combined, run
 from autograder.rubric.plugin import PART
 from autograder.staff.solutions import load_solutions
 
@@ -23,11 +27,6 @@ from .conftest import REFERENCE
 from .local_grading import examine, judge, recorded_mistakes, suite_tests
 
 MISTAKES = {solution.name: solution for solution in load_solutions(["mistakes"])}
-LISTS = (
-    answers.CONVOLUTIONS, answers.POOLINGS, answers.DATA, models.ALL, attention.VALUES,
-    attention.GRADIENTS, attention.RETURNED, attention.LARGE_SCORES, attention.ERRORS,
-    attention.SEEN, encoder.OUTPUT, encoder.GRADIENTS, encoder.ERRORS, encoder.SEEN,
-)  # fmt: skip
 
 
 @pytest.fixture
@@ -57,10 +56,26 @@ def layer_parameters(generator):
     )
 
 
-def test_ids_are_unique_and_readable():
-    ids = [mistake.id for mistakes in LISTS for mistake in mistakes]
-    assert len(ids) == len(set(ids)) == len(CATALOGUE)
-    assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", id) for id in ids)
+def written_down():
+    """Every mistake that a module of the catalogue holds: by a name of its own, or in a list."""
+    for module in pkgutil.iter_modules(mistakes.__path__):
+        held = vars(importlib.import_module(f"{mistakes.__name__}.{module.name}")).values()
+        for value in held:
+            listed = value.values() if isinstance(value, dict) else value
+            yield from (
+                one
+                for one in (listed if isinstance(listed, Iterable) else (value,))
+                if isinstance(one, Mistake)
+            )
+
+
+def test_every_mistake_that_is_written_down_is_in_the_catalogue_once():
+    different = {id(mistake): mistake for mistake in written_down()}.values()
+    assert sorted(mistake.id for mistake in different) == sorted(CATALOGUE)
+
+
+def test_ids_are_readable():
+    assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", id) for id in CATALOGUE)
 
 
 @pytest.mark.parametrize("mistake", CATALOGUE.values(), ids=CATALOGUE.keys())
@@ -108,7 +123,7 @@ def test_the_steps_of_a_head_without_variants_are_the_reference(generator):
 
 def test_the_steps_of_a_layer_without_variants_are_the_reference(generator):
     x, parameters = normal(generator, 2, 5, 6), layer_parameters(generator)
-    steps = run(encoder.STEPS, (), Pass(x, parameters))
+    steps = run(encoder_steps.STEPS, (), Pass(x, parameters))
     assert torch.allclose(steps["out"], reference.encoder_layer(x, parameters).out, atol=1e-12)
 
 
@@ -130,7 +145,7 @@ def test_no_two_variants_of_a_layer_give_the_same_numbers(generator):
     x, parameters = normal(generator, 2, 5, 6), layer_parameters(generator)
     seen = {}
     for variant in encoder.OUTPUT:
-        out = run(encoder.STEPS, (variant,), Pass(x, parameters))["out"]
+        out = run(encoder_steps.STEPS, (variant,), Pass(x, parameters))["out"]
         for other, earlier in seen.items():
             assert out.shape != earlier.shape or not torch.allclose(out, earlier), (
                 f"{variant.id} and {other} can't be told apart"
@@ -184,8 +199,8 @@ def test_where_nothing_fits_it_says_what_is_known(submission, change, known):
 
 def test_where_no_known_layer_fits_it_says_what_is_known(submission):
     source = (REFERENCE / "encoder.py").read_text()
-    folder = submission(encoder=source.replace("self.mlp(self.mlp_norm(x))",
-                                               "self.mlp(self.mlp_norm(x)).sin()"))  # fmt: skip
+    branch = "self.mlp(self.mlp_norm(x))"
+    folder = submission(encoder=source.replace(branch, f"{branch}.sin()"))
     line = outcome_of(folder, "3b").lines["3b.2"]
     assert line.earned == 0
     assert "the shape is right, both residual connections are there" in line.text

@@ -19,7 +19,7 @@ from autograder.intake.submission import (
     IntakeError,
     Submission,
     take,
-)  # fmt: skip
+)
 from provided.homework import MAX_TEXT_BYTES
 
 FILES = {
@@ -109,11 +109,18 @@ FORMS: dict[str, Callable[[Path], Path]] = {
     ),
     "with a great deal beside it": lambda at: folder_of(
         at / "s",
-        FILES | {"train.py": b"", "hw5.ipynb": b"{}", ".git/config": b"", "torch.py": b"1/0",
-                 "data/MNIST/raw/x": b"", "__pycache__/models.py": b"bad",
-                 "provided/mnist.py": b""},
+        FILES
+        | {
+            "train.py": b"",
+            "hw5.ipynb": b"{}",
+            ".git/config": b"",
+            "torch.py": b"1/0",
+            "data/MNIST/raw/x": b"",
+            "__pycache__/models.py": b"bad",
+            "provided/mnist.py": b"",
+        },
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("make", FORMS.values(), ids=FORMS.keys())
@@ -194,8 +201,9 @@ def test_a_link_inside_a_zip_is_not_taken(take_in, tmp_path):
     assert any("models.py is a link" in note for note in submission.notes)
 
 
-@pytest.mark.parametrize("pack", [folder_of, lambda at, files: zip_of(at / "s.zip", files)],
-                         ids=["folder", "zip"])  # fmt: skip
+@pytest.mark.parametrize(
+    "pack", [folder_of, lambda at, files: zip_of(at / "s.zip", files)], ids=["folder", "zip"]
+)
 def test_files_over_their_limit_are_named_and_not_taken(take_in, tmp_path, pack):
     big = {
         "models.py": b"#" * (MAX_TEXT_BYTES + 1),
@@ -271,8 +279,11 @@ def many_lines() -> dict[str, bytes]:
     return {"models.py": b"".join(b"x%d = %d\n" % (i, i * i) for i in range(500))}
 
 
-@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2],
-                         ids=["deflate", "LZMA", "bzip2"])  # fmt: skip
+@pytest.mark.parametrize(
+    "method",
+    [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2],
+    ids=["deflate", "LZMA", "bzip2"],
+)
 @pytest.mark.parametrize("place", [0, 1, 20, 200])
 def test_damaged_data_in_a_zip_is_named_and_not_taken(take_in, tmp_path, method, place):
     file = tmp_path / "s.zip"
@@ -313,8 +324,11 @@ def test_a_zip_with_a_damaged_table_of_contents_is_no_submission(take_in, tmp_pa
         take_in(file)
 
 
-@pytest.mark.parametrize("content", [b"not a zip", b"", b"PK\x05\x06" + bytes(18)],
-                         ids=["text", "nothing", "an empty zip"])  # fmt: skip
+@pytest.mark.parametrize(
+    "content",
+    [b"not a zip", b"", b"PK\x05\x06" + bytes(18)],
+    ids=["text", "nothing", "an empty zip"],
+)
 def test_a_file_in_a_folder_that_is_no_zip_leaves_an_empty_submission(take_in, tmp_path, content):
     submission = take_in(folder_of(tmp_path / "s", {"hw5.zip": content}))
     assert submission.code == {}
@@ -331,12 +345,16 @@ def test_two_zips_in_a_folder_are_not_guessed_between(take_in, tmp_path):
 @pytest.mark.parametrize(
     ("there", "missing"),
     [
-        ("Attention.py", "attention.py"), ("attention (1).py", "attention.py"),
-        ("models.ipynb", "models.py"), ("Models.PY", "models.py"), ("model.py", "models.py"),
-        ("answers.yml", "answers.yaml"), ("answers.txt", "answers.yaml"),
+        ("Attention.py", "attention.py"),
+        ("attention (1).py", "attention.py"),
+        ("models.ipynb", "models.py"),
+        ("Models.PY", "models.py"),
+        ("model.py", "models.py"),
+        ("answers.yml", "answers.yaml"),
+        ("answers.txt", "answers.yaml"),
         ("encoder.py.txt", "encoder.py"),
     ],
-)  # fmt: skip
+)
 def test_a_file_of_a_similar_name_is_pointed_out(take_in, tmp_path, there, missing):
     files = {name: content for name, content in FILES.items() if name != missing}
     submission = take_in(folder_of(tmp_path / "s", files | {there: b"x"}))

@@ -34,9 +34,32 @@ LINES = tuple(
     if number.startswith(("3a", "3b")) or number in ("2b.1", "2b.2", "2c.1", "2c.2", "2c.3")
 )
 ODD_VALUES = (
-    None, True, -1, 0, 1, 3, 10**9, 10**18, 10**30, 0.5, -1e300, "", "x", "Linear", "é" * 90,
-    "a\u0000b", "<b>", [], [[]], [1, 2], ["x"] * 9, {}, {"": 1}, {"error": 1}, {"x": {"y": []}},
-)  # fmt: skip
+    None,
+    True,
+    -1,
+    0,
+    1,
+    3,
+    10**9,
+    10**18,
+    10**30,
+    0.5,
+    -1e300,
+    "",
+    "x",
+    "Linear",
+    "é" * 90,
+    "a\u0000b",
+    "<b>",
+    [],
+    [[]],
+    [1, 2],
+    ["x"] * 9,
+    {},
+    {"": 1},
+    {"error": 1},
+    {"x": {"y": []}},
+)
 ODD_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.int64, torch.uint8, torch.bool)
 
 

@@ -349,31 +349,47 @@ CARRIED = {
         "SingleHeadAttention.size == 2",
     ),
     "an import that may fail": (
-        ("try:\n    import einops_\nexcept ImportError:\n    einops_ = None",
-         f"{HEAD}\n    einops = einops_"),
+        (
+            "try:\n    import einops_\nexcept ImportError:\n    einops_ = None",
+            f"{HEAD}\n    einops = einops_",
+        ),
         "SingleHeadAttention.einops is None",
     ),
-    "a star import": (("from math import *", f"{HEAD}\n    size = sqrt(4)"),
-                      "SingleHeadAttention.size == 2"),
+    "a star import": (
+        ("from math import *", f"{HEAD}\n    size = sqrt(4)"),
+        "SingleHeadAttention.size == 2",
+    ),
     "annotations of the future": (
-        ("X = 1", "from __future__ import annotations", "class SingleHeadAttention:\n"
-         "    def same(self) -> SingleHeadAttention:\n        return X"),
+        (
+            "X = 1",
+            "from __future__ import annotations",
+            "class SingleHeadAttention:\n"
+            "    def same(self) -> SingleHeadAttention:\n        return X",
+        ),
         "SingleHeadAttention().same() == 1",
     ),
-    "unpacked constants": (("A, (B, *C) = 1, (2, 3)", f"{HEAD}\n    size = A + B + C[0]"),
-                           "SingleHeadAttention.size == 6"),
-    "several on a line": (("import math; A = 1; print(A); B = math.floor(2.5)",
-                           f"{HEAD}\n    size = A + B"), "SingleHeadAttention.size == 3"),
+    "unpacked constants": (
+        ("A, (B, *C) = 1, (2, 3)", f"{HEAD}\n    size = A + B + C[0]"),
+        "SingleHeadAttention.size == 6",
+    ),
+    "several on a line": (
+        ("import math; A = 1; print(A); B = math.floor(2.5)", f"{HEAD}\n    size = A + B"),
+        "SingleHeadAttention.size == 3",
+    ),
     "indented magics": (
         (f"{HEAD}\n    def f(self):\n        !ls \\\n          -l\n        return 3",),
         "SingleHeadAttention().f() == 3",
     ),
     "help": ((f"?print\nprint?\n{HEAD}\nSingleHeadAttention??",), "SingleHeadAttention"),
-    "strings that look like magics": ((f"TEXT = '''\n%%bash\n!ls\n'''\n{HEAD}\n    text = TEXT",),
-                                      "'!ls' in SingleHeadAttention.text"),
-    "characters that end lines elsewhere": ((f"A = 'x\u2028\\x0c'\n{HEAD}\n    a = A",),
-                                            "SingleHeadAttention.a == 'x\u2028\\x0c'"),
-}  # fmt: skip
+    "strings that look like magics": (
+        (f"TEXT = '''\n%%bash\n!ls\n'''\n{HEAD}\n    text = TEXT",),
+        "'!ls' in SingleHeadAttention.text",
+    ),
+    "characters that end lines elsewhere": (
+        (f"A = 'x\u2028\\x0c'\n{HEAD}\n    a = A",),
+        "SingleHeadAttention.a == 'x\u2028\\x0c'",
+    ),
+}
 
 
 @pytest.mark.parametrize(("cells", "holds"), CARRIED.values(), ids=CARRIED.keys())
@@ -476,11 +492,18 @@ def test_what_is_no_notebook_gets_a_sentence(tmp_path, content, said):
 
 def test_cells_of_the_wrong_kind_are_passed_over():
     odd: list[object] = [
-        1, None, [], "code", {}, {"cell_type": "code"}, {"cell_type": "code", "source": 7},
-        {"cell_type": "code", "source": ["a", 1]}, {"cell_type": ["code"], "source": HEAD},
+        1,
+        None,
+        [],
+        "code",
+        {},
+        {"cell_type": "code"},
+        {"cell_type": "code", "source": 7},
+        {"cell_type": "code", "source": ["a", 1]},
+        {"cell_type": ["code"], "source": HEAD},
         {"cell_type": "markdown", "source": "class ViTLayer: pass"},
         {"cell_type": "code", "source": HEAD},
-    ]  # fmt: skip
+    ]
     made = read_notebook(json.dumps({"cells": odd}).encode(), "hw5.ipynb")
     assert {name: extract.spans[0].cell for name, extract in made.files.items()} == {
         "attention.py": len(odd)

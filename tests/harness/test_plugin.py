@@ -112,9 +112,20 @@ def test_prints(capsys):
 """
 
 EXPECTED = {
-    "1a.1": 2, "1a.2": 1, "1a.3": 1, "1b.1": 1.5, "1b.2": 0, "2a.1": 0, "2a.2": 0, "2b.1": 0,
-    "2b.2": 0, "2b.3": 0, "2b.4": 0, "3a.1": 1, "3a.2": 1,
-}  # fmt: skip
+    "1a.1": 2,
+    "1a.2": 1,
+    "1a.3": 1,
+    "1b.1": 1.5,
+    "1b.2": 0,
+    "2a.1": 0,
+    "2a.2": 0,
+    "2b.1": 0,
+    "2b.2": 0,
+    "2b.3": 0,
+    "2b.4": 0,
+    "3a.1": 1,
+    "3a.2": 1,
+}
 
 
 class Recorder:
@@ -205,10 +216,12 @@ def test_a_worker_that_failed_is_told_in_plain_words(recorded):
 @pytest.mark.parametrize(
     ("number", "trace"),
     [
-        ("2b.1", "ZeroDivisionError"), ("2b.2", "no_such_fixture"), ("2b.3", "not today"),
+        ("2b.1", "ZeroDivisionError"),
+        ("2b.2", "no_such_fixture"),
+        ("2b.3", "not today"),
         ("2b.4", "SystemExit"),
     ],
-)  # fmt: skip
+)
 def test_a_fault_of_the_grader_is_told_to_staff_and_not_held_against_anyone(
     recorded, number, trace
 ):

@@ -41,11 +41,12 @@ IN_THE_WRONG_ROOM = {
     "hw5/probes/a.py": ("from autograder.hw5.mistakes import head", "verdicts > mistakes > probes"),
     "hw5/mistakes/a.py": ("from ..verdicts import numbers", "verdicts > mistakes > probes"),
     "hw5/probes/b.py": (
-        "from autograder.rubric.feedback import reject\nraise reject('no')", "verdicts judge",
+        "from autograder.rubric.feedback import reject\nraise reject('no')",
+        "verdicts judge",
     ),
     "attic/a.py": ("", "lies in no room"),
     "hw5/verdicts/a.py": ("import attention", "which no module of the grader may"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("file", IN_THE_WRONG_ROOM)
@@ -163,8 +164,16 @@ def test_points_of_each_part_are_those_of_the_handout():
         part = number.split(".")[0]
         parts[part] = parts.get(part, 0) + weight
     assert parts == {
-        "1a": 2, "1b": 2, "1c": 2, "2a": 2, "2b": 7, "2c": 11, "3a": 8, "3b": 6, "3c": 8,
-    }  # fmt: skip
+        "1a": 2,
+        "1b": 2,
+        "1c": 2,
+        "2a": 2,
+        "2b": 7,
+        "2c": 11,
+        "3a": 8,
+        "3b": 6,
+        "3c": 8,
+    }
 
 
 def test_the_rubric_lists_every_line_with_its_points():

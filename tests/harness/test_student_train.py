@@ -73,9 +73,20 @@ def test_a_training_leaves_what_the_write_up_needs(template, model):
     assert [row["epoch"] for row in history] == ["1", "2"]
     assert (artifacts / "loss.png").read_bytes().startswith(PNG)
     noted = yaml.safe_load((artifacts / "run.yaml").read_text())
-    wanted = {"seed", "learning_rate", "schedule", "batch_size", "weight_decay", "epochs_done",
-              "architecture", "parameters", "versions", "seconds", "device",
-              "test_accuracy"}  # fmt: skip
+    wanted = {
+        "seed",
+        "learning_rate",
+        "schedule",
+        "batch_size",
+        "weight_decay",
+        "epochs_done",
+        "architecture",
+        "parameters",
+        "versions",
+        "seconds",
+        "device",
+        "test_accuracy",
+    }
     assert wanted <= noted.keys()
     assert f"{noted['test_accuracy']:.2%}" in said
     weights = load_file(artifacts / "weights.safetensors")

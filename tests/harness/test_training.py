@@ -50,9 +50,12 @@ def data() -> Mnist:
 
 def job(*kinds: tuple, settings: Training | None = None, **changes) -> TrainingJob:
     rest = {
-        "data": str(mnist.DATA), "accuracy": 0.5, "retry_margin": 0.1, "seeds": [0, 1, 2],
+        "data": str(mnist.DATA),
+        "accuracy": 0.5,
+        "retry_margin": 0.1,
+        "seeds": [0, 1, 2],
         "training_images": 320,
-    }  # fmt: skip
+    }
     settings = settings or Training(learning_rate=3e-3)
     return TrainingJob.of(layers(*(kinds or (FLATTEN, LINEAR))), settings, **{**rest, **changes})
 
@@ -92,9 +95,11 @@ def test_a_later_seed_may_reach_the_bar():
     best = max(found, key=lambda event: (event["test_accuracy"], -event["seed"]))
     seeds = [event["seed"] for event in found if event["test_accuracy"] < best["test_accuracy"]]
     given = job(
-        settings=settings, accuracy=best["test_accuracy"], retry_margin=1.0,
+        settings=settings,
+        accuracy=best["test_accuracy"],
+        retry_margin=1.0,
         seeds=[seeds[0], best["seed"], 99],
-    )  # fmt: skip
+    )
     epochs, ended = run(given)
     assert ended == "reached"
     assert [epoch["seed"] for epoch in epochs] == [seeds[0], best["seed"]]
@@ -111,8 +116,10 @@ def test_a_loss_that_is_no_number_ends_the_training(schedule):
 HIDDEN = ("Linear", {"in_features": 784, "out_features": 20, "bias": True})
 LAST = ("Linear", {"in_features": 20, "out_features": 10, "bias": True})
 RELU = ("ReLU", {})
-NORM = ("BatchNorm1d", {"num_features": 20, "eps": 1e-5, "momentum": 0.1, "affine": True,
-                        "track_running_stats": True})  # fmt: skip
+NORM = (
+    "BatchNorm1d",
+    {"num_features": 20, "eps": 1e-5, "momentum": 0.1, "affine": True, "track_running_stats": True},
+)
 DYING = (FLATTEN, HIDDEN, RELU, LAST, RELU)
 
 
@@ -252,8 +259,13 @@ def test_a_job_is_trained_in_a_process_of_its_own(trainers):
 
 
 def slow_job() -> TrainingJob:
-    return job(settings=Training(1e-5), accuracy=1.0, training_images=9600, seeds=list(range(50)),
-               retry_margin=1.0)  # fmt: skip
+    return job(
+        settings=Training(1e-5),
+        accuracy=1.0,
+        training_images=9600,
+        seeds=list(range(50)),
+        retry_margin=1.0,
+    )
 
 
 def test_nothing_heavy_is_in_memory_where_models_are_trained():

@@ -205,9 +205,14 @@ def test_an_unknown_solution_is_wrong_usage():
 
 def job(seed: int) -> TrainingJob:
     return TrainingJob(
-        layers=[], settings={}, data="data", accuracy=0.9, retry_margin=0.1, seeds=[seed],
+        layers=[],
+        settings={},
+        data="data",
+        accuracy=0.9,
+        retry_margin=0.1,
+        seeds=[seed],
         training_images=32,
-    )  # fmt: skip
+    )
 
 
 def test_identical_trainings_are_done_once(tmp_path):

@@ -10,113 +10,205 @@ from provided.training import EPOCHS, Training
 
 LEARNS = frozenset({"Linear", "Conv2d"})
 BENDS = frozenset(
-    {"ReLU", "ReLU6", "SELU", "SiLU", "Sigmoid", "Tanh", "Softplus", "Hardswish", "Mish",
-     "LeakyReLU", "ELU", "GELU", "Softmax", "LogSoftmax", "MaxPool2d"}
-)  # fmt: skip
+    {
+        "ReLU",
+        "ReLU6",
+        "SELU",
+        "SiLU",
+        "Sigmoid",
+        "Tanh",
+        "Softplus",
+        "Hardswish",
+        "Mish",
+        "LeakyReLU",
+        "ELU",
+        "GELU",
+        "Softmax",
+        "LogSoftmax",
+        "MaxPool2d",
+    }
+)
 LARGE_RATE = 0.02  # Adam's usual rates lie between 1e-4 and 5e-3
 SMALL_RATE = 2e-5
 LARGE_SHARE = 0.7  # of numbers that a Dropout takes away
 
 NOT_SEQUENTIAL = Mistake(
-    "not-sequential", "2b.1", "the function returns something else than an nn.Sequential",
-    "The grader rebuilds your model from its list of layers: put them into one nn.Sequential.",
-)  # fmt: skip
+    id="not-sequential",
+    line="2b.1",
+    explanation="the function returns something else than an nn.Sequential",
+    hint=(
+        "The grader rebuilds your model from its list of layers: put them into one nn.Sequential."
+    ),
+)
 FORBIDDEN_LAYER = Mistake(
-    "forbidden-layer", "2b.1", "a layer is used that the question's list doesn't name",
-    "Put a layer from the list in its place. It costs no other line, as long as the grader "
-    "can train the model.",
-)  # fmt: skip
+    id="forbidden-layer",
+    line="2b.1",
+    explanation="a layer is used that the question's list doesn't name",
+    hint=(
+        "Put a layer from the list in its place. It costs no other line, as long "
+        "as the grader can train the model."
+    ),
+)
 NOTHING_LEARNS = Mistake(
-    "nothing-learns", "2b.1", "no layer of the model has weights",
-    "Which of these layers have weights that training could change?",
-)  # fmt: skip
+    id="nothing-learns",
+    line="2b.1",
+    explanation="no layer of the model has weights",
+    hint="Which of these layers have weights that training could change?",
+)
 TOO_MANY_UNITS = Mistake(
-    "too-many-units", "2b.2", "the hidden layers together have too many units",
-    "Each Linear layer but the last counts with its outputs; all of them together share the limit.",
-)  # fmt: skip
+    id="too-many-units",
+    line="2b.2",
+    explanation="the hidden layers together have too many units",
+    hint=(
+        "Each Linear layer but the last counts with its outputs; all of them "
+        "together share the limit."
+    ),
+)
 TOO_MANY_PARAMETERS = Mistake(
-    "too-many-parameters", "2c.3", "the model has too many parameters",
-    "Look for the largest number: a Linear layer has inputs times outputs, so a smaller image or "
-    "fewer channels before Flatten saves most.",
-)  # fmt: skip
+    id="too-many-parameters",
+    line="2c.3",
+    explanation="the model has too many parameters",
+    hint=(
+        "Look for the largest number: a Linear layer has inputs times "
+        "outputs, so a smaller image or fewer channels before Flatten saves "
+        "most."
+    ),
+)
 NO_DROPOUT = Mistake(
-    "no-dropout", "2c.2", "the network has no Dropout",
-    "Dropout works against memorising: which of your layers has the most weights to memorise with?",
-)  # fmt: skip
+    id="no-dropout",
+    line="2c.2",
+    explanation="the network has no Dropout",
+    hint=(
+        "Dropout works against memorising: which of your layers has the most weights "
+        "to memorise with?"
+    ),
+)
 NO_BATCH_NORM = Mistake(
-    "no-batch-norm", "2c.2", "the network has no BatchNorm2d",
-    "BatchNorm2d normalises each channel of a convolution's output: where does it belong, and how "
-    "many channels are there?",
-)  # fmt: skip
+    id="no-batch-norm",
+    line="2c.2",
+    explanation="the network has no BatchNorm2d",
+    hint=(
+        "BatchNorm2d normalises each channel of a convolution's output: where does "
+        "it belong, and how many channels are there?"
+    ),
+)
 MISSING_FLATTEN = Mistake(
-    "missing-flatten", "2c.4", "an image meets a Linear layer without having been flattened",
-    "A Linear layer works on the last axis alone, so it takes an image row by row. Which shape "
-    "should it get instead?",
-)  # fmt: skip
+    id="missing-flatten",
+    line="2c.4",
+    explanation="an image meets a Linear layer without having been flattened",
+    hint=(
+        "A Linear layer works on the last axis alone, so it takes an image row "
+        "by row. Which shape should it get instead?"
+    ),
+)
 SIZES_DONT_FIT = Mistake(
-    "sizes-dont-fit", "2b.3", "a layer expects another number of inputs than it gets",
-    "Pass a batch of zeros through the model, layer by layer, and print each shape.",
-)  # fmt: skip
+    id="sizes-dont-fit",
+    line="2b.3",
+    explanation="a layer expects another number of inputs than it gets",
+    hint=("Pass a batch of zeros through the model, layer by layer, and print each shape."),
+)
 WRONG_OUTPUT_COUNT = Mistake(
-    "wrong-output-count", "2b.3", "the last layer doesn't give one number per digit",
-    "Cross entropy wants one logit for each class. How many classes are there?",
-)  # fmt: skip
+    id="wrong-output-count",
+    line="2b.3",
+    explanation="the last layer doesn't give one number per digit",
+    hint=("Cross entropy wants one logit for each class. How many classes are there?"),
+)
 SOFTMAX_BEFORE_LOSS = Mistake(
-    "softmax-before-loss", "2b.3",
-    "the model ends in a Softmax, and cross entropy applies one more: the loss can't fall below "
-    "1.46, and the gradients are small",
-    "Read in torch's documentation what nn.CrossEntropyLoss expects as its input.",
-)  # fmt: skip
+    id="softmax-before-loss",
+    line="2b.3",
+    explanation=(
+        "the model ends in a Softmax, and cross entropy applies one more: "
+        "the loss can't fall below 1.46, and the gradients are small"
+    ),
+    hint=("Read in torch's documentation what nn.CrossEntropyLoss expects as its input."),
+)
 RELU_LAST = Mistake(
-    "relu-last", "2b.3",
-    "the model ends in a ReLU: a digit whose logit is below zero for every image gets no gradient "
-    "and is never learned",
-    "Which values may a logit have? Print the model's output for a few images.",
-)  # fmt: skip
+    id="relu-last",
+    line="2b.3",
+    explanation=(
+        "the model ends in a ReLU: a digit whose logit is below zero for every image "
+        "gets no gradient and is never learned"
+    ),
+    hint="Which values may a logit have? Print the model's output for a few images.",
+)
 NO_NONLINEARITY = Mistake(
-    "no-nonlinearity", "2b.3",
-    "two layers with weights follow each other with nothing non-linear in between",
-    "Two linear maps in a row are no more than one: what must stand between them?",
-)  # fmt: skip
+    id="no-nonlinearity",
+    line="2b.3",
+    explanation=("two layers with weights follow each other with nothing non-linear in between"),
+    hint=("Two linear maps in a row are no more than one: what must stand between them?"),
+)
 RATE_TOO_LARGE = Mistake(
-    "learning-rate-too-large", "2b.3", "the learning rate is far larger than is usual with Adam",
-    "Try a rate a hundred times smaller for one epoch, and compare the loss.",
-)  # fmt: skip
+    id="learning-rate-too-large",
+    line="2b.3",
+    explanation="the learning rate is far larger than is usual with Adam",
+    hint="Try a rate a hundred times smaller for one epoch, and compare the loss.",
+)
 RATE_TOO_SMALL = Mistake(
-    "learning-rate-too-small", "2b.3", "the learning rate is far smaller than is usual with Adam",
-    "Try a rate a hundred times larger for one epoch, and compare the loss.",
-)  # fmt: skip
+    id="learning-rate-too-small",
+    line="2b.3",
+    explanation="the learning rate is far smaller than is usual with Adam",
+    hint="Try a rate a hundred times larger for one epoch, and compare the loss.",
+)
 TOO_FEW_EPOCHS = Mistake(
-    "too-few-epochs", "2b.3", "training ends after less than half of the epochs that are allowed",
-    "Look at the loss curves: do they still fall when the training ends?",
-)  # fmt: skip
+    id="too-few-epochs",
+    line="2b.3",
+    explanation=("training ends after less than half of the epochs that are allowed"),
+    hint="Look at the loss curves: do they still fall when the training ends?",
+)
 TOO_MUCH_DROPOUT = Mistake(
-    "too-much-dropout", "2b.3", "dropout takes away most of what the network sees",
-    "Compare both losses: is the training loss far above the validation loss?",
-)  # fmt: skip
+    id="too-much-dropout",
+    line="2b.3",
+    explanation="dropout takes away most of what the network sees",
+    hint=("Compare both losses: is the training loss far above the validation loss?"),
+)
 TOO_SMALL = Mistake(
-    "too-small", "2b.3", "a hidden layer has fewer units than there are digits",
-    "How many numbers pass through the narrowest place of your network?",
-)  # fmt: skip
+    id="too-small",
+    line="2b.3",
+    explanation="a hidden layer has fewer units than there are digits",
+    hint="How many numbers pass through the narrowest place of your network?",
+)
 HISTORY_MISSING = Mistake(
-    "history-missing", "2b.4", "the loss history was not submitted",
-    "Run train.py for this model and submit the artifacts folder.",
-)  # fmt: skip
+    id="history-missing",
+    line="2b.4",
+    explanation="the loss history was not submitted",
+    hint="Run train.py for this model and submit the artifacts folder.",
+)
 HISTORY_INCOMPLETE = Mistake(
-    "history-incomplete", "2b.4", "the history lacks the losses of one set, or a number",
-    "Compare the first line of your file with the columns above; train.py writes them all.",
-)  # fmt: skip
+    id="history-incomplete",
+    line="2b.4",
+    explanation="the history lacks the losses of one set, or a number",
+    hint=("Compare the first line of your file with the columns above; train.py writes them all."),
+)
 WEIGHTS_MISSING = Mistake(
-    "weights-missing", "3c.2", "the Vision Transformer's weights were not submitted",
-    "Run train.py for the Vision Transformer and submit the artifacts folder.",
-)  # fmt: skip
+    id="weights-missing",
+    line="3c.2",
+    explanation="the Vision Transformer's weights were not submitted",
+    hint=("Run train.py for the Vision Transformer and submit the artifacts folder."),
+)
 
 ALL: tuple[Mistake, ...] = (
-    NOT_SEQUENTIAL, FORBIDDEN_LAYER, NOTHING_LEARNS, TOO_MANY_UNITS, TOO_MANY_PARAMETERS,
-    NO_DROPOUT, NO_BATCH_NORM, MISSING_FLATTEN, SIZES_DONT_FIT, WRONG_OUTPUT_COUNT,
-    SOFTMAX_BEFORE_LOSS, RELU_LAST, NO_NONLINEARITY, RATE_TOO_LARGE, RATE_TOO_SMALL, TOO_FEW_EPOCHS,
-    TOO_MUCH_DROPOUT, TOO_SMALL, HISTORY_MISSING, HISTORY_INCOMPLETE, WEIGHTS_MISSING,
-)  # fmt: skip
+    NOT_SEQUENTIAL,
+    FORBIDDEN_LAYER,
+    NOTHING_LEARNS,
+    TOO_MANY_UNITS,
+    TOO_MANY_PARAMETERS,
+    NO_DROPOUT,
+    NO_BATCH_NORM,
+    MISSING_FLATTEN,
+    SIZES_DONT_FIT,
+    WRONG_OUTPUT_COUNT,
+    SOFTMAX_BEFORE_LOSS,
+    RELU_LAST,
+    NO_NONLINEARITY,
+    RATE_TOO_LARGE,
+    RATE_TOO_SMALL,
+    TOO_FEW_EPOCHS,
+    TOO_MUCH_DROPOUT,
+    TOO_SMALL,
+    HISTORY_MISSING,
+    HISTORY_INCOMPLETE,
+    WEIGHTS_MISSING,
+)
 
 
 def why_untrainable(layers: LayerList) -> Mistake | None:

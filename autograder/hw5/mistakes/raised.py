@@ -15,7 +15,15 @@ from typing import Any
 import torch
 
 from autograder.homework import HEAD, LAYER
-from autograder.hw5.mistakes import head, head_steps, layer, models
+from autograder.hw5.mistakes import (
+    head,
+    head_construction,
+    head_steps,
+    layer,
+    layer_construction,
+    layer_steps,
+    models,
+)
 from autograder.hw5.probes.head import BASE_SIZE
 from autograder.hw5.probes.layer import LayerSize
 from autograder.hw5.probes.reference import HeadParameters, LayerParameters, NormParameters
@@ -62,7 +70,7 @@ def _behind(error: StudentCodeRaised) -> Mistake | None:
         return found or _fixed_size(error.message)
     if f"calling {LAYER.name}" in error.doing:
         if error.type in ("TypeError", "AttributeError") and "tuple" in error.message:
-            return layer.RESULTS_NOT_UNPACKED
+            return layer_construction.RESULTS_NOT_UNPACKED
         return _raised_by_layers().get((numbers, text)) or _fixed_size(error.message)
     return None
 
@@ -70,7 +78,7 @@ def _behind(error: StudentCodeRaised) -> Mistake | None:
 def _fixed_size(message: str) -> Mistake | None:
     numbers, text = _signature(message)
     about_sizes = any(word in text.lower() for word in SIZE_MESSAGES)
-    return head.FIXED_SIZE if about_sizes and HOMEWORK_SIZES & set(numbers) else None
+    return head_construction.FIXED_SIZE if about_sizes and HOMEWORK_SIZES & set(numbers) else None
 
 
 def _signature(message: str) -> tuple[tuple[int, ...], str]:
@@ -107,7 +115,7 @@ def _raised_by_layers() -> Signatures:
         second_bias=None,
     )
     given = Pass(torch.ones(size.out_shape), parameters)
-    return dict(_raised(layer.STEPS, layer.ERRORS, given))
+    return dict(_raised(layer_steps.STEPS, layer.ERRORS, given))
 
 
 def _raised(

@@ -9,7 +9,8 @@ from __future__ import annotations
 import torch
 
 from autograder.homework import HEAD
-from autograder.hw5.mistakes import head as known
+from autograder.hw5.mistakes import head_construction as known
+from autograder.hw5.mistakes.head import VALUE_HINT
 from autograder.hw5.mistakes.head_search import (
     HeadReading,
     find_in_gradients,
@@ -87,8 +88,14 @@ def check_head_calls(probe: HeadProbe) -> None:
 def check_head_parts(parts: ModuleReply) -> None:
     """Only allowed layers inside the constructed head."""
     allowed = {"Linear", "Softmax", "Dropout"}
-    neutral = {"ModuleList", "ModuleDict", "Sequential", "Identity", "ParameterList",
-               "ParameterDict"}  # fmt: skip
+    neutral = {
+        "ModuleList",
+        "ModuleDict",
+        "Sequential",
+        "Identity",
+        "ParameterList",
+        "ParameterDict",
+    }
     foreign = [
         f"{part.kind} ({part.path})"
         for part in parts.modules
@@ -226,7 +233,7 @@ def what_is_known(probe: HeadProbe) -> Named:
             facts.append("the weights are right, so look at what follows the softmax")
     return {
         "likely": f"none of the known ones; {', '.join(facts)}" if facts else "",
-        "next_step": known.VALUE_HINT,
+        "next_step": VALUE_HINT,
     }
 
 

@@ -12,7 +12,8 @@ from collections.abc import Iterable
 import torch
 
 from autograder.homework import LAYER
-from autograder.hw5.mistakes import layer as known
+from autograder.hw5.mistakes import layer_construction as known
+from autograder.hw5.mistakes.layer import MLP_HINT, OTHER_ACTIVATIONS, RESIDUAL_HINT
 from autograder.hw5.mistakes.layer_search import LayerReading, find_in_gradients, read_layer
 from autograder.hw5.mistakes.raised import of_error
 from autograder.hw5.probes import source_rules
@@ -81,7 +82,7 @@ def check_residuals(probe: LayerProbe) -> None:
             named(reading.paid_on("3b.1") if reading else None)
             or Named(
                 likely="a residual connection is missing, added twice, or taken from elsewhere",
-                next_step=known.RESIDUAL_HINT,
+                next_step=RESIDUAL_HINT,
             )
         ),
     )
@@ -163,7 +164,7 @@ def check_layer_structure(probe: LayerProbe) -> None:
         raise reject(
             "The MLP is not Linear, ReLU, Linear.",
             got=f"numbers that none of {', '.join(ACTIVATIONS)} between the two reproduces",
-            next_step=known.MLP_HINT,
+            next_step=MLP_HINT,
         )
 
 
@@ -235,7 +236,7 @@ def _activation_mistakes(probe: LayerProbe) -> list[Mistake]:
         return list(paid_here.mistakes) if paid_here else []
     if probe.activation in ("ReLU", None):
         return []
-    return [known.OTHER_ACTIVATIONS[str(probe.activation)]]
+    return [OTHER_ACTIVATIONS[str(probe.activation)]]
 
 
 def _drops_input(branches: Branches) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from autograder.hw5.mistakes.head import DETACH_HINT
+from autograder.hw5.mistakes.head_gradients import DETACH_HINT
 from autograder.rubric.comparison import Difference, compare
 from autograder.rubric.feedback import Named, Rejected, reject
 from autograder.rubric.mistake import Finding, named

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from autograder.hw5.assignment import Assignment
-from autograder.hw5.mistakes import layer as known
+from autograder.hw5.mistakes import layer_construction as known
 from autograder.hw5.mistakes.models import WEIGHTS_MISSING
 from autograder.hw5.mistakes.raised import of_error
 from autograder.hw5.probes.vit import SIZES, Judgement, TransformerRun, WeightsProblem
