@@ -1,10 +1,10 @@
-"""See in seconds whether your files have the shape that grading needs. This is not the grade.
+"""Check in seconds whether your files have the form that grading needs. This is not the grade.
 
     python check.py              everything
     python check.py 3a           one part or several; 3 stands for 3a, 3b and 3c
     python check.py --zip        everything, then submission.zip with what you submit
 
-It looks at rules, shapes, sizes and files; whether answers are right it neither knows nor says.
+It checks rules, shapes, sizes and files. It doesn't know whether your answers are right.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ Check = Callable[[], Iterator[str]]  # yields what holds, raises Problem at what
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns 0 where nothing is to do or to mend."""
+    """The command line; returns 0 if there is nothing to do or to fix."""
     options = parse(arguments)
     asked = tuple(options.parts)
     parts = [part for part in CHECKS if not asked or part.startswith(asked)]
@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         make_zip()
     print()
     if problems:
-        print(f"{problems} thing{'s' if problems > 1 else ''} to do or to mend.", end=" ")
+        print(f"{problems} thing{'s' if problems > 1 else ''} to do or fix.", end=" ")
     print("This is not the grade: it doesn't say whether your answers are right.")
     return 1 if problems else 0
 
@@ -111,7 +111,7 @@ def run(part: str, check: Check) -> bool:
             for fact in check():
                 say(part, "ok", fact)
     except Problem as problem:
-        say(part, "TO DO" if isinstance(problem, ToDo) else "MEND", str(problem))
+        say(part, "TO DO" if isinstance(problem, ToDo) else "FIX", str(problem))
         return True
     except (Exception, SystemExit) as problem:  # noqa: BLE001  your code's own
         slot = still_to_write(problem)
@@ -120,7 +120,7 @@ def run(part: str, check: Check) -> bool:
         else:
             place = place_of(problem)
             text = str(problem).splitlines()[0] if str(problem) else "no message"
-            say(part, "MEND", f"{type(problem).__name__}{f' in {place}' if place else ''}: {text}")
+            say(part, "FIX", f"{type(problem).__name__}{f' in {place}' if place else ''}: {text}")
         return True
     return False
 
@@ -150,8 +150,8 @@ def check_text() -> Iterator[str]:
     """Question 1d: some text."""
     text = read_answers(HERE / ANSWERS_FILE).get("q1d")
     if not isinstance(text, str) or not text.strip():
-        raise ToDo("not answered yet in answers.yaml: q1d, some sentences of yours.")
-    yield f"{len(text.split())} words, which a person reads"
+        raise ToDo("not answered yet in answers.yaml: q1d, write a few sentences.")
+    yield f"{len(text.split())} words, graded by hand"
 
 
 def check_data_answers() -> Iterator[str]:
@@ -175,7 +175,7 @@ def check_fully_connected() -> Iterator[str]:
     units = sum(layer.out_features for layer in linear[:-1])
     most = rules["max_hidden_units"]
     if units > most:
-        raise Problem(f"{units} hidden units, at most {most} are allowed.")
+        raise Problem(f"{units} hidden units; at most {most} are allowed.")
     yield f"{units} hidden units of at most {most}"
     yield need_logits(model)
     yield need_settings(attribute(FULLY_CONNECTED.settings, models), FULLY_CONNECTED.settings)
@@ -203,7 +203,7 @@ def check_cnn() -> Iterator[str]:
     total = count_parameters(model)
     limit = rules["max_parameters"]
     if total >= limit:
-        raise Problem(f"{total:,} parameters, fewer than {limit:,} are allowed.")
+        raise Problem(f"{total:,} parameters; fewer than {limit:,} are allowed.")
     yield f"{total:9,} parameters together, of fewer than {limit:,}"
     yield need_logits(model)
     yield need_settings(attribute(CNN.settings, models), CNN.settings)
@@ -237,7 +237,7 @@ def check_head() -> Iterator[str]:
     need_probabilities(attention, "the attention weights")
     need_token_order(lambda tokens: head(tokens)[0], x)
     need_gradients(head, out, x)
-    yield "rows sum to one; tokens may be reordered; sequences don't mix; gradients flow"
+    yield "rows sum to one; token order doesn't matter; sequences don't mix; gradients flow"
     dropping = build(12, 5, 0.5)
     need_silent_in_eval(dropping, lambda tokens: dropping(tokens)[0], x)
     yield "nothing is dropped in evaluation"
@@ -282,7 +282,7 @@ def check_layer() -> Iterator[str]:
     need_probabilities(attention, "the attention maps")
     need_token_order(lambda tokens: layer(tokens)[0], x)
     need_gradients(layer, out, x)
-    yield "rows sum to one; tokens may be reordered; sequences don't mix; gradients flow"
+    yield "rows sum to one; token order doesn't matter; sequences don't mix; gradients flow"
     dropping = build(dim=12, heads=3, dim_head=5, mlp_dim=20, dropout=0.5)
     need_silent_in_eval(dropping, lambda tokens: dropping(tokens)[0], x)
     need_dropout(dropping, lambda tokens: dropping(tokens)[0], x)
@@ -303,7 +303,7 @@ def check_transformer() -> Iterator[str]:
         logits, maps = model(torch.rand(1, 1, 28, 28), return_attention=True)
     need_shape(logits, (1, 10), "the output for 1 image")
     if maps is None:
-        raise Problem("your ViTLayer returns no attention maps: return them as second result.")
+        raise Problem("your ViTLayer returns no attention maps: return them as the second result.")
     heads, tokens = default_of(VisionTransformer, "heads"), model.positions.shape[1]
     shape = (1, heads, tokens, tokens)
     stacked_first = (heads, 1, tokens, tokens)
@@ -335,7 +335,7 @@ CHECKS: dict[str, Check] = {
 
 def show_files() -> int:
     """List what would be submitted; returns how many files are too big to be taken."""
-    print("\nSubmitted would be:")
+    print("\nFiles to submit:")
     too_big = 0
     for name, limit in SUBMITTED.items():
         file = HERE / name
@@ -343,12 +343,12 @@ def show_files() -> int:
         over = size is not None and size > limit
         too_big += over
         state = "missing" if size is None else f"{size:,} bytes"
-        print(f"  {name:35}{state:>18}{f'   MEND: at most {limit:,}' if over else ''}")
+        print(f"  {name:35}{state:>18}{f'   FIX: at most {limit:,}' if over else ''}")
     return too_big
 
 
 def make_zip() -> None:
-    """submission.zip with exactly the files that are graded."""
+    """Write submission.zip with exactly the files that are graded."""
     present = [name for name in SUBMITTED if (HERE / name).is_file()]
     with zipfile.ZipFile(HERE / "submission.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for name in present:

@@ -162,8 +162,9 @@ class Examination:
         if self.heads() is Heads.STUDENT:
             return ""
         return (
-            "Your SingleHeadAttention is not right yet (question 3a), so this was graded with "
-            "the grader's own attention head: what is wrong there costs nothing here."
+            "Your SingleHeadAttention doesn't match the reference yet (see question 3a), so this "
+            "line was graded with the grader's own attention head: mistakes in 3a cost nothing "
+            "here."
         )
 
     def seconds_left(self) -> float:
@@ -237,7 +238,7 @@ def progress(event: dict[str, Any]) -> str:
 
 
 def read_settings(layers: LayerList, reply: SettingsReply, name: str) -> Model:
-    """The training settings, checked; what the homework fixes is put right and noted."""
+    """The training settings, checked; what the homework fixes is corrected and noted."""
     numbers: dict[str, Any] = reply.model_dump()
     problems = [
         f"{name}.{field} = {value} is not a number from {low:g} to {high:g}"
@@ -255,19 +256,21 @@ def read_settings(layers: LayerList, reply: SettingsReply, name: str) -> Model:
         or not low <= value <= high
     ]
     if reply.schedule not in SCHEDULES:
-        problems.append(f"{name}.schedule = {reply.schedule!r} is none of {', '.join(SCHEDULES)}")
+        problems.append(
+            f"{name}.schedule = {reply.schedule!r} is not one of {', '.join(SCHEDULES)}"
+        )
     top_level = layers.top_level_indices()
     for layer in reply.layer_weight_decay:
         if not layer.isdecimal() or int(layer) > max(top_level, default=-1):
-            problems.append(f"{name}.layer_weight_decay names layer {layer}, which is not there")
+            problems.append(f"{name}.layer_weight_decay names layer {layer}, which doesn't exist")
     if problems:
         return Model(layers, None, problems[0])
     notes = []
     if reply.batch_size != BATCH_SIZE:
-        notes.append(f"Trained with batches of {BATCH_SIZE}, as the homework fixes them.")
+        notes.append(f"Trained with batches of {BATCH_SIZE}, as the homework requires.")
     epochs = min(int(numbers["epochs"]), EPOCHS)
     if epochs != reply.epochs:
-        notes.append(f"Trained for {EPOCHS} epochs, the most that the homework allows.")
+        notes.append(f"Trained for {EPOCHS} epochs, the most the homework allows.")
     decay = {int(layer): float(value) for layer, value in numbers["layer_weight_decay"].items()}
     settings = Training(
         learning_rate=float(numbers["learning_rate"]),

@@ -75,7 +75,6 @@ def plan(assignment: Assignment, only: frozenset[str] = frozenset()) -> str:
     )
     count = cores()
     return (
-        f"Plan: on {count} core{'s' * (count > 1)}, in the background {listed or 'nothing'}; "
-        f"meanwhile the lines that need none of these; all of it within "
-        f"{assignment.seconds.total:g} s."
+        f"Plan: {count} core{'s' * (count > 1)}; in the background: {listed or 'nothing'}; "
+        f"meanwhile the lines that need none of this. Time limit: {assignment.seconds.total:g} s."
     )

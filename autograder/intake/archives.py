@@ -61,7 +61,7 @@ class OpenFolder:
                 files = [self._only]
             for name in sorted(files):
                 if len(found) >= MAX_ENTRIES:
-                    notes.append(f"More than {MAX_ENTRIES:,} files: the rest was not looked at.")
+                    notes.append(f"More than {MAX_ENTRIES:,} files: the rest were ignored.")
                     return found
                 status = (Path(current) / name).lstat()
                 path = PurePosixPath(*here.parts, name)
@@ -95,7 +95,7 @@ class OpenZip:
         with zipfile.ZipFile(self._file) as archive:
             infos = archive.infolist()
         if len(infos) > MAX_ENTRIES:
-            notes.append(f"More than {MAX_ENTRIES:,} files: the rest was not looked at.")
+            notes.append(f"More than {MAX_ENTRIES:,} files: the rest were ignored.")
         found = []
         for info in infos[:MAX_ENTRIES]:
             path = PurePosixPath(info.filename.replace("\\", "/"))

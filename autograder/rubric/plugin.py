@@ -7,8 +7,8 @@ line of its docstring is the title that a student reads. What can happen to a li
     it raises Rejected            the points named there, usually 0, with its feedback
     it needs an answer that a     0 points, with what went wrong there in plain words
       worker couldn't give
-    it raises anything else       a fault of the grader: 0 for now, the student told that it
-                                  is not theirs, the traceback in extra_data and on stdout
+    it raises anything else       a fault of the grader: 0 for now, the student told so, the
+                                  traceback in extra_data and on stdout
     the run ends before it        0, "not reached", and why
 """
 
@@ -31,11 +31,12 @@ from autograder.sandbox.errors import WorkerError
 
 NOT_REACHED = Feedback(
     "Not reached: the grader was stopped before this line.",
-    next_step="Submit again. If it stays so, ask the course staff: they see what took the time.",
+    next_step="Submit again. If it happens again, ask course staff: they can see what took so "
+    "long.",
 )
 GRADER_FAULT = Feedback(
-    "This line could not be graded, through a fault of the grader and not of yours. "
-    "The course staff can see what happened; your points are theirs to set right."
+    "This line could not be graded because of a grader error, not your code. "
+    "Course staff can see what happened and will correct your points."
 )
 PART = re.compile(r"^(\d[a-z])\.\d+$")
 
@@ -109,7 +110,7 @@ class GradingPlugin:
         for item in items:
             line = self._line_of(item)
             if line.number in self.lines:
-                raise pytest.UsageError(f"rubric line {line.number} stands twice")
+                raise pytest.UsageError(f"rubric line {line.number} appears twice")
             if not self.only or line.part in self.only:
                 self.lines[line.number] = line
                 kept.append(item)
@@ -135,7 +136,7 @@ class GradingPlugin:
         elif call.when == "call":
             line.earned = line.points
             if line.feedback is NOT_REACHED:
-                line.say("Right.")
+                line.say("Correct.")
         if call.when == "call" or call.excinfo is not None:
             line.reached = True
             try:
@@ -204,7 +205,7 @@ def rubric_line(item: pytest.Item, assignment: object) -> RubricLine:
         named = titled(title[0], assignment)
     except (AttributeError, ValueError) as problem:
         raise pytest.UsageError(
-            f"{item.nodeid}: its title quotes what is not there: {problem}"
+            f"{item.nodeid}: its title quotes a value that doesn't exist: {problem}"
         ) from None
     return RubricLine(number, named, float(weight))
 

@@ -17,8 +17,8 @@ from autograder.rubric.plugin import RubricLine
 from autograder.sandbox.client import Sandbox
 
 WELCOME = (
-    "Each line says what was found and, where points are missing, what to look at. You may "
-    "submit again; the last submission counts."
+    "Each line says what the grader found and, where points are missing, what to look at next. "
+    "You can submit again as often as your course allows."
 )
 WORKERS_LISTED = 50  # the last that ended
 
@@ -41,7 +41,7 @@ def summarise(
     return Results(
         tests=[_with_cells(line, submission).result() for line in lines],
         execution_time=round(seconds, 2),
-        output="\n".join([WELCOME, f"Recognised: {submission.form}.", *submission.notes]),
+        output="\n".join([WELCOME, f"Recognised as {submission.form}.", *submission.notes]),
         leaderboard=list(leaderboard),
         extra_data={
             "submission": metadata.id if metadata else None,

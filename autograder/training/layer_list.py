@@ -235,7 +235,7 @@ class LayerList:
         if count_parameters(draft) > MAX_PARAMETERS:
             raise ModelProblem(
                 f"It has {count_parameters(draft):,} parameters; "
-                f"more than {MAX_PARAMETERS:,} are not trained here."
+                f"the limit for training here is {MAX_PARAMETERS:,}."
             )
         self._input_shape(draft)
         return self._assemble()
@@ -279,15 +279,15 @@ class LayerList:
         for index, layer in enumerate(self.layers):
             if not layer.known or layer.kind not in ARGUMENTS:
                 raise ModelProblem(
-                    f"{layer} is not a layer that the grader can rebuild, so the model can't be "
-                    "trained here."
+                    f"{layer} is not a layer that the grader can rebuild, so it can't train the "
+                    "model."
                 )
             if layer.same_as is not None and not (
                 layer.same_as < index
                 and self.layers[layer.same_as].kind == layer.kind
                 and self.layers[layer.same_as].same_as is None
             ):
-                raise ModelProblem(f"{layer} claims to be another layer.")
+                raise ModelProblem(f"{layer} claims to be the same object as a different layer.")
             _check(layer)
 
     def _assemble(self) -> nn.Sequential:
@@ -300,7 +300,7 @@ class LayerList:
             try:
                 modules.append(getattr(nn, layer.kind)(**arguments))
             except (ValueError, TypeError, RuntimeError) as problem:
-                raise ModelProblem(f"{layer} can't be made: {problem}") from None
+                raise ModelProblem(f"{layer} can't be created: {problem}") from None
         return nn.Sequential(*modules)
 
     def work(self) -> Work:
@@ -313,8 +313,8 @@ class LayerList:
         if work.activations > MAX_ACTIVATIONS or work.multiplications > MAX_MULTIPLICATIONS:
             raise ModelProblem(
                 f"One image takes {work.multiplications / 1e6:,.0f} million multiplications and "
-                f"{work.activations:,} numbers in between: far more than can be trained here in "
-                f"time (at most {MAX_MULTIPLICATIONS // 10**6} million and {MAX_ACTIVATIONS:,})."
+                f"{work.activations:,} intermediate numbers: too much to train here in time "
+                f"(limits: {MAX_MULTIPLICATIONS // 10**6} million and {MAX_ACTIVATIONS:,})."
             )
 
     def _work(self, draft: nn.Sequential, shape: tuple[int, ...]) -> Work:
@@ -351,7 +351,7 @@ def _check(layer: Layer) -> None:
         error = problem.errors()[0]
         name = error["loc"][0] if error["loc"] else "its arguments"
         raise ModelProblem(
-            f"{layer} has {name} = {layer.arguments.get(str(name))}, which is not possible here."
+            f"{layer} has {name} = {layer.arguments.get(str(name))}, which can't be rebuilt here."
         ) from None
 
 
@@ -375,7 +375,7 @@ def _check_axis(module: nn.Module, x: Tensor) -> None:
 def _check_width(module: nn.Module, x: Tensor) -> None:
     """Raise ValueError where a Linear gets another number of inputs, plainer than torch does."""
     if isinstance(module, nn.Linear) and x.shape[-1] != module.in_features:
-        raise ValueError(f"it is made for {module.in_features} inputs, and {x.shape[-1]} come in")
+        raise ValueError(f"it expects {module.in_features} inputs and gets {x.shape[-1]}")
 
 
 def _multiplications(module: nn.Module, output: Tensor) -> int:

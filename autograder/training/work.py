@@ -53,17 +53,17 @@ def fitted(job: TrainingJob, evaluated_images: int) -> tuple[TrainingJob, str]:
     if each * wanted <= allowed:
         return job, ""
     why = (
-        f"By the count of its multiplications an epoch of this model takes {each:,.0f} s of "
-        f"processor time, and {allowed:,.0f} s are allowed"
+        f"One epoch of this model is counted as {each:,.0f} s of processor time and the limit is "
+        f"{allowed:,.0f} s"
     )
     if each <= allowed:
         epochs = int(allowed / each)
         fewer = {**job.settings, "epochs": epochs}
-        said = f"{why}: trained for {epochs} of {wanted} epochs."
+        said = f"{why}, so it was trained for {epochs} of {wanted} epochs."
         return job.model_copy(update={"settings": fewer}), said
     evaluation = epoch_seconds(work, 0, evaluated_images)
     share = max(allowed - evaluation, 0.0) / (each - evaluation)
     images = max(int(job.training_images * share) // BATCH_SIZE, 1) * BATCH_SIZE
-    said = f"{why}: trained for one epoch on {images:,} of {job.training_images:,} images."
+    said = f"{why}, so it was trained for 1 epoch on {images:,} of {job.training_images:,} images."
     update = {"settings": {**job.settings, "epochs": 1}, "training_images": images}
     return job.model_copy(update=update), said

@@ -1,6 +1,6 @@
-"""What the homework consists of: its parts, your files and what each must define.
+"""The homework in code: its parts, your files and what each must define.
 
-The numbers that it asks for (sizes, limits, goals) stand in homework.yaml beside this file.
+Its numbers (sizes, limits, goals) are in homework.yaml beside this file.
 Everything that lists files, slots or goals reads them from here: check.py, train.py, and
 the grader in a copy of its own.
 """

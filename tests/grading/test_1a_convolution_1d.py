@@ -9,7 +9,9 @@ from autograder.rubric.mistake import named
 HINT_COUNT = Named(
     next_step="Count the weights of one filter, its bias, and how many filters there are."
 )
-HINT_PLACES = Named(next_step="At how many places can the filter start? Write [length, channels].")
+HINT_PLACES = Named(
+    next_step="At how many positions can the filter start? Write [length, channels]."
+)
 
 
 @number("1a.1")

@@ -8,7 +8,7 @@ from autograder.rubric.mistake import named
 
 HINT_COUNT = Named(next_step="A filter covers every channel of the input, and has one bias.")
 HINT_PLACES = Named(
-    next_step="Count the places along one side first. Write [height, width, channels]."
+    next_step="Count the positions along one side first. Write [height, width, channels]."
 )
 
 

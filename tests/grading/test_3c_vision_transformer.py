@@ -13,7 +13,7 @@ from autograder.sandbox.errors import WorkerError
 @number("3c.1")
 @weight(3)
 def test_learns(exam, assignment, line):
-    """Vision Transformer: learns, when the grader trains it for a moment."""
+    """Vision Transformer: learns when the grader trains it briefly."""
     run = exam.transformer_training.get()
     line.say(verdicts.judge_brief_training(run, assignment).noting(exam.head_note()))
 

@@ -217,7 +217,7 @@ def test_nothing_is_run_where_nothing_guards_the_secrets(tmp_path):
     results, status, said = graded(tmp_path, REFERENCE, "3a", "--without", "user,landlock")
     assert status == 3
     assert results["tests"] == []
-    assert "not of yours" in results["output"]
+    assert "not your code" in results["output"]
     assert "--unsafe-local" in said
 
 

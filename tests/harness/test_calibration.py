@@ -87,9 +87,9 @@ def test_misses_of_correct_work_are_counted(rules):
 
 def test_passes_of_mistaken_work_are_counted(rules):
     text = page(rules, runs("softmax-before-loss", "fc", [0.974, 0.976, 0.97]))
-    cells = row(text, "Mistaken work", "softmax-before-loss | fc")
+    cells = row(text, "Wrong work", "softmax-before-loss | fc")
     assert cells[6] == "1"
-    assert "softmax-before-loss" not in text.split("## Mistaken work")[0]
+    assert "softmax-before-loss" not in text.split("## Wrong work")[0]
 
 
 @pytest.mark.parametrize(("second", "agrees"), [([0.98] * 9, "yes"), ([0.97] * 9, "**no**")])

@@ -158,11 +158,11 @@ def test_a_transformer_that_learns_nothing_in_the_brief_training_is_rejected():
 @pytest.mark.parametrize(
     ("accuracy", "perturbed", "points", "said"),
     [
-        (0.5, 0.5, 0, "below the 97.5% asked for"),
-        (0.68, 0.6, 0, "below the 97.5% asked for"),
-        (0.96, 0.96, 1, "below the 97.5% asked for"),
-        (0.96, 0.92, 0, "fall apart"),
-        (0.99, 0.5, 0, "fall apart"),
+        (0.5, 0.5, 0, "below the 97.5% threshold"),
+        (0.68, 0.6, 0, "below the 97.5% threshold"),
+        (0.96, 0.96, 1, "below the 97.5% threshold"),
+        (0.96, 0.92, 0, "accuracy drops under noise"),
+        (0.99, 0.5, 0, "accuracy drops under noise"),
     ],
     ids=["untrained", "hardly trained", "nearly", "nearly looked up", "looked up"],
 )

@@ -193,7 +193,7 @@ def test_where_nothing_fits_it_says_what_is_known(submission, change, known):
     line = outcome.lines["3a.4"]
     assert line.earned == 0
     assert line.diagnosis == ""
-    assert "no typical one" in line.text
+    assert "none of the known ones" in line.text
     assert known in line.text
 
 

@@ -92,7 +92,7 @@ def test_a_map_that_is_right_or_has_nothing_to_compare_with_is_not_shown(name, l
 
 def test_right_maps_of_a_wrong_layer_say_on_which_side_to_look():
     right = feedback_of("mlp-on-unnormed", "3b.2")
-    assert "the mistake lies behind the attention" in right.text()
+    assert "look at what happens after them" in right.text()
     wrong = feedback_of("attention-on-unnormed", "3b.2")
     assert "behind the attention" not in wrong.text()
 
@@ -214,7 +214,7 @@ def test_a_dead_network_is_told_why_its_training_ended():
         verdicts.judge_training(
             TrainingResult([trial], Ending.DEAD), rules.fully_connected.training, "It", rules, model
         )
-    assert "to this network all images look the same" in str(rejected.value)
+    assert "the network gives every image the same output" in str(rejected.value)
     assert "ReLUs are off for every image" in rejected.value.feedback.likely
 
 
@@ -238,7 +238,7 @@ def history(*rows):
 def test_one_epoch_is_told_in_the_singular():
     text = loss_history.check_history(history((1, "0.5,0.25")), "fc").text()
     assert text == (
-        "Right: 1 epoch (fewer than 10 are fine); training loss 0.500, validation loss 0.250."
+        "Correct: 1 epoch (fewer than 10 are fine); training loss 0.500, validation loss 0.250."
     )
 
 
@@ -268,7 +268,7 @@ def test_a_history_that_is_rejected_says_what_to_do_next(content, said):
 def test_a_linear_layer_that_does_not_fit_is_told_in_plain_numbers():
     flatten = Layer("Flatten", "0", True, {"start_dim": 1, "end_dim": -1}, None)
     layers = LayerList((flatten, linear(1, 784, 50), linear(2, 40, 10)))
-    with pytest.raises(ModelProblem, match="it is made for 40 inputs, and 50 come in"):
+    with pytest.raises(ModelProblem, match="it expects 40 inputs and gets 50"):
         layers.build()
 
 

@@ -162,7 +162,7 @@ def test_a_link_is_not_followed(take_in, tmp_path, target):
     submission = take_in(source)
     assert "models.py" not in submission.code
     assert not (submission.folder / "models.py").exists()
-    assert "models.py is a link or a device, not a file: not taken." in submission.notes
+    assert "models.py is a link or a device, not a regular file: ignored." in submission.notes
 
 
 def test_a_linked_folder_is_not_entered(take_in, tmp_path):
@@ -213,7 +213,9 @@ def test_files_over_their_limit_are_named_and_not_taken(take_in, tmp_path, pack)
     submission = take_in(pack(tmp_path / "s", big))
     assert list(submission.code) == ["attention.py"]
     assert submission.artifacts == {}
-    assert any(note.startswith("models.py has 200,001 bytes") for note in submission.notes)
+    assert any(
+        note.startswith("models.py is too large (200,001 bytes") for note in submission.notes
+    )
 
 
 @pytest.mark.parametrize(
@@ -294,7 +296,7 @@ def test_damaged_data_in_a_zip_is_named_and_not_taken(take_in, tmp_path, method,
     damaged(file, local_data(file) + place, b"\xff\xff\xff\xff")
     submission = take_in(file)
     assert submission.code == {}
-    assert "models.py can't be read: not taken." in submission.notes
+    assert "models.py can't be read: ignored." in submission.notes
 
 
 def test_an_encrypted_zip_is_named_and_not_taken(take_in, tmp_path):
@@ -304,7 +306,7 @@ def test_an_encrypted_zip_is_named_and_not_taken(take_in, tmp_path):
     damaged(file, content.rfind(b"PK\x01\x02") + 8, b"\x01")
     submission = take_in(file)
     assert submission.code == {}
-    assert "models.py can't be read: not taken." in submission.notes
+    assert "models.py can't be read: ignored." in submission.notes
 
 
 def test_an_unknown_compression_is_named_and_not_taken(take_in, tmp_path):
@@ -312,7 +314,7 @@ def test_an_unknown_compression_is_named_and_not_taken(take_in, tmp_path):
     content = file.read_bytes()
     damaged(file, 8, b"\x63")
     damaged(file, content.rfind(b"PK\x01\x02") + 10, b"\x63")
-    assert "models.py can't be read: not taken." in take_in(file).notes
+    assert "models.py can't be read: ignored." in take_in(file).notes
 
 
 def test_a_zip_with_a_damaged_table_of_contents_is_no_submission(take_in, tmp_path):

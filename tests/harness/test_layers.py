@@ -235,10 +235,10 @@ REFUSED = {
     "a window of zero": ((("Conv2d", {**CONV, "kernel_size": 0}),), "kernel_size"),
     "a stride of zero": ((("Conv2d", {**CONV, "stride": [0, 1]}),), "stride"),
     "a padding mode of its own": ((("Conv2d", {**CONV, "padding_mode": "x"}),), "padding_mode"),
-    "groups that don't divide": ((("Conv2d", {**CONV, "groups": 2}),), "can't be made"),
+    "groups that don't divide": ((("Conv2d", {**CONV, "groups": 2}),), "can't be created"),
     "the same padding with a stride": (
         (("Conv2d", {**CONV, "padding": "same", "stride": 2}),),
-        "can't be made",
+        "can't be created",
     ),
     "a wrong input": ((linear(783, 10),), "can't take its input of shape"),
     "wrong channels": ((("Conv2d", {**CONV, "in_channels": 3}),), "can't take its input"),
@@ -311,7 +311,7 @@ REFUSED = {
             ("Flatten", {"start_dim": 1, "end_dim": -1}),
             linear(500, 10),
         ),
-        "far more than can be trained",
+        "too much to train here",
     ),
     "too many numbers in between": (
         (
@@ -321,18 +321,18 @@ REFUSED = {
             ("Flatten", {"start_dim": 1, "end_dim": -1}),
             linear(2, 10),
         ),
-        "numbers in between",
+        "intermediate numbers",
     ),
     "a layer that claims to be a later one": (
         (
             ("Linear", {"in_features": 784, "out_features": 10, "bias": True}, {"same_as": 1}),
             linear(784, 10),
         ),
-        "claims to be another",
+        "claims to be the same object as a different layer",
     ),
     "a layer that claims to be of another kind": (
         (linear(784, 10), ("ReLU", {}, {"same_as": 0})),
-        "claims to be another",
+        "claims to be the same object as a different layer",
     ),
 }
 

@@ -165,24 +165,24 @@ def template_with_notebook(at: Path) -> Path:
     return at
 
 
-BELOW = "the files in the folder"
+BELOW = "with the files in the folder"
 FORMS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "a folder": (folder_of, "a folder"),
     "a zip": (lambda at: zip_of(folder_of(at)), "a zip"),
     "a zip, one folder deeper": (
         lambda at: zip_of(folder_of(at), "hw5"),
-        f"a zip, {BELOW} hw5",
+        f"a zip {BELOW} hw5",
     ),
     "a zip in a folder": (zip_in_a_folder, "the zip s.zip"),
     "a repository": (repository_of, "a repository"),
     "a repository, one folder deeper": (
         one_deeper,
-        f"a repository, {BELOW} hw5-main",
+        f"a repository {BELOW} hw5-main",
     ),
     "a notebook": (lambda at: with_notebook(at, *WORK), "a folder"),
     "a notebook in a zip": (
         lambda at: zip_of(with_notebook(at, *WORK), "hw5"),
-        f"a zip, {BELOW} hw5",
+        f"a zip {BELOW} hw5",
     ),
     "a notebook that writes files": (lambda at: with_notebook(at, *WRITTEN), "a folder"),
     "a notebook beside untouched stubs": (template_with_notebook, "a folder"),
@@ -218,7 +218,7 @@ def test_every_form_gets_the_same_score(grade, tmp_path):
     for form in GRADED:
         run = grade(FORMS[form][0](tmp_path / form.replace(" ", "-").replace(",", "")))
         assert run.faults == {}
-        assert f"Recognised: {FORMS[form][1]}." in run.results["output"]
+        assert f"Recognised as {FORMS[form][1]}." in run.results["output"]
         scores[form] = run.points()
     assert all(points == scores["a folder"] for points in scores.values()), scores
     assert sum(scores["a folder"].values()) == 48
@@ -431,12 +431,13 @@ def test_what_defines_nothing_that_a_slot_names_is_left_out(cell):
 def test_a_cell_that_is_no_python_is_left_out_and_named():
     cells = ("x = 1", "def broken(:\n    pass", HEAD)
     assert notes(*cells) == [
-        "Cell 2 of hw5.ipynb (def broken(:) is no Python and was left out: invalid syntax, line 1."
+        "Cell 2 of hw5.ipynb (def broken(:) is not valid Python and was ignored: invalid syntax, "
+        "line 1."
     ]
     assert set(files(*cells)) == {"attention.py"}
     many = notes(*["1 +"] * 10)
     assert len(many) == notebook.MAX_NOTES + 1
-    assert many[-1] == "7 more cells of hw5.ipynb are no Python."
+    assert many[-1] == "7 more cells of hw5.ipynb are not valid Python."
 
 
 # Sources that are no code, or made to break a parser; none may stop the reading.
@@ -468,10 +469,10 @@ NO_NOTEBOOKS = {
     "no text": (b"\xff\xfe\x00", "not a readable notebook"),
     "nested 100,000 deep": (b"[" * 100_000 + b"]" * 100_000, "not a readable notebook"),
     "dictionaries nested deep": (b'{"cells":' * 100_000, "not a readable notebook"),
-    "a list": (b"[]", "holds no cells"),
-    "a word": (b'"cells"', "holds no cells"),
-    "cells that are no list": (b'{"cells": {"a": 1}}', "holds no cells"),
-    "too many parts": (b"[" + b"[]," * 1_500_000 + b"[]]", "too big to be read"),
+    "a list": (b"[]", "contains no cells"),
+    "a word": (b'"cells"', "contains no cells"),
+    "cells that are no list": (b'{"cells": {"a": 1}}', "contains no cells"),
+    "too many parts": (b"[" + b"[]," * 1_500_000 + b"[]]", "too large to read"),
     "too many cells": (notebook_of(*["1"] * 2_001), "more than 2,000 cells"),
     "too much code": (notebook_of("#" * 400_001), "400,000 characters of code"),
     "too many definitions": (notebook_of("a=1\n" * 5_000 + HEAD), "too many definitions"),
@@ -531,7 +532,7 @@ def test_a_notebook_over_the_limit_is_not_read(tmp_path, pack):
     (source / "hw5.ipynb").write_bytes(big)
     submission = taken(pack(source), tmp_path)
     assert submission.code == {}
-    assert "hw5.ipynb has more than 20 MB: not read." in submission.notes
+    assert "hw5.ipynb is larger than 20 MB: ignored." in submission.notes
 
 
 def test_a_notebook_with_megabytes_of_pictures_is_read(tmp_path):
@@ -552,7 +553,7 @@ def test_a_file_that_would_be_too_long_is_not_taken(tmp_path):
     long = "%%writefile attention.py\n" + "#" * 250_000
     submission = taken(with_notebook(tmp_path / "s", long), tmp_path)
     assert submission.code == {}
-    assert "attention.py would be too long: not taken." in submission.notes
+    assert "attention.py from the notebook would be too long: ignored." in submission.notes
 
 
 def test_the_templates_own_notebook_defines_no_slot(tmp_path):

@@ -32,7 +32,7 @@ def states(output: str) -> list[tuple[str, str, str]]:
     found = []
     for line in output.splitlines():
         state, text = line[4:9].strip(), line[10:]
-        if line[:1].isdigit() and state in ("ok", "MEND", "TO DO"):
+        if line[:1].isdigit() and state in ("ok", "FIX", "TO DO"):
             found.append((line[:2], state, text))
     return found
 
@@ -62,7 +62,7 @@ def test_it_takes_seconds(template):
 def test_no_answer_is_given_away(template):
     said = run(template, "check.py", "1").output + run(template, "check.py", "2a").output
     assert [text for _, _, text in states(said) if any(c.isdigit() for c in text)] == [
-        "34 words, which a person reads"
+        "34 words, graded by hand"
     ]
 
 
@@ -154,7 +154,7 @@ BROKEN = {
         "2b",
         "returns Linear, not an nn.Sequential",
     ),
-    "too many hidden units": ("models.py", "200", "300", "2b", "300 hidden units, at most 200"),
+    "too many hidden units": ("models.py", "200", "300", "2b", "300 hidden units; at most 200"),
     "a layer that is not allowed": ("models.py", "nn.ReLU()", "nn.GELU()", "2b", "GELU not allow"),
     "nine classes": ("models.py", "nn.Linear(200, 10)", "nn.Linear(200, 9)", "2b", "(4, 9)"),
     "sizes that don't fit": (
@@ -206,7 +206,7 @@ BROKEN = {
         "nn.Linear(198, 10)",
         "nn.Linear(198, 300), nn.ReLU(), nn.Linear(300, 10)",
         "2c",
-        "parameters, fewer than 50,000 are allowed",
+        "parameters; fewer than 50,000 are allowed",
     ),
     "biases": ("attention.py", "bias=False", "bias=True", "3a", "no biases are allowed"),
     "another layer in the head": (
@@ -239,13 +239,19 @@ BROKEN = {
         "3a",
         "expected (3, 7, 5)",
     ),
-    "NaN": ("attention.py", "self.scale = 1 /", "self.scale = float('nan') /", "3a", "holds NaN"),
+    "NaN": (
+        "attention.py",
+        "self.scale = 1 /",
+        "self.scale = float('nan') /",
+        "3a",
+        "contains NaN",
+    ),
     "tokens seen in order": (
         "attention.py",
         "out = self",
         "out = v.cumsum(1); out = out + self",
         "3a",
-        "tokens in another order",
+        "reordering the tokens",
     ),
     "sequences that mix": (
         "attention.py",
@@ -360,7 +366,7 @@ def test_a_broken_template_gets_one_clear_sentence(template, file, old, new, par
 # part, file, content, sentence
 BROKEN_ARTIFACTS = {
     "history missing": ("2b", "fc/history.csv", None, "fc/history.csv is missing"),
-    "history empty": ("2c", "cnn/history.csv", HISTORY, "holds no epochs"),
+    "history empty": ("2c", "cnn/history.csv", HISTORY, "contains no epochs"),
     "history of one set": (
         "2b",
         "fc/history.csv",
@@ -411,7 +417,7 @@ def test_a_file_that_is_too_big_to_be_taken_is_named(template):
         file.write("#" * 200_000)
     ended = run(template, "check.py")
     assert ended.status == 1
-    assert "MEND: at most 200,000" in ended.output
+    assert "FIX: at most 200,000" in ended.output
 
 
 def test_a_short_history_is_fine_and_said_to_be_short(template):

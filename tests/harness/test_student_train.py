@@ -129,7 +129,7 @@ def test_a_run_stopped_in_its_first_epoch_leaves_what_it_learned(template, model
     assert rows(template / "artifacts/experiments.csv")[0]["epochs"] == "0"
     assert load_file(artifacts / "weights.safetensors")
     again = run(template, "train.py", model, "--images", "96", "--resume")
-    assert (again.status, "no run to go on with" in again.output) == (1, True)
+    assert (again.status, "no run to continue" in again.output) == (1, True)
     train(template, model, "--images", "96", "--epochs", "1")
     assert "steps_done" not in yaml.safe_load((artifacts / "run.yaml").read_text())
     assert (artifacts / "previous" / "history.csv").exists()
@@ -140,7 +140,7 @@ def test_a_run_stopped_before_its_first_epoch_leaves_the_earlier_one_alone(templ
     before = kept(template)
     stopped = run(template, "interrupted.py", "2", "fc", "--images", "96", "--seed", "1")
     assert stopped.status == 1
-    assert "nothing is changed" in stopped.output
+    assert "nothing has changed" in stopped.output
     assert "Traceback" not in stopped.output
     assert kept(template) == before
 
@@ -167,7 +167,7 @@ def test_a_finished_run_is_not_trained_further(template):
 def test_a_run_is_not_resumed_with_another_seed_or_architecture_or_where_there_is_none(template):
     options = ("train.py", "fc", "--images", "64", "--resume")
     nothing = run(template, *options)
-    assert (nothing.status, "no run to go on with" in nothing.output) == (1, True)
+    assert (nothing.status, "no run to continue" in nothing.output) == (1, True)
     train(template, "fc", "--images", "64", "--epochs", "1")
     seed = run(template, *options, "--seed", "1")
     assert (seed.status, "differs in seed" in seed.output) == (1, True)
@@ -213,10 +213,10 @@ def test_an_untouched_template_is_told_what_is_to_do(tmp_path, arguments, said):
     ("old", "new", "options", "said"),
     [
         ("learning_rate=3e-3", "learning_rate=1e30", [], "try a smaller learning rate"),
-        ("nn.Flatten(),\n        nn.Linear(784", "nn.Linear(784", [], "don't pass through"),
+        ("nn.Flatten(),\n        nn.Linear(784", "nn.Linear(784", [], "can't process images"),
         ("nn.Linear(200, 10)", "nn.Linear(200, 9)", [], "returns (2, 9)"),
         ("", "", ["--device", "warp"], "no device warp"),
-        ("", "", ["--data", "models.py"], "data set can't be had"),
+        ("", "", ["--data", "models.py"], "data set can't be loaded"),
     ],
     ids=["a loss that explodes", "no flatten", "nine classes", "no such device", "no data"],
 )

@@ -204,6 +204,6 @@ def test_check_py_follows_the_values(copy):
     for name in ("models.py", "answers.yaml", "attention.py", "encoder.py"):
         shutil.copyfile(ROOT / "solutions" / "reference" / name, folder / name)
     printed = run(folder, "check.py", "2b", "2c").output
-    assert "200 hidden units, at most 50 are allowed" in printed
+    assert "200 hidden units; at most 50 are allowed" in printed
     assert "only allowed layers, MaxPool2d among them" in printed
-    assert "parameters, fewer than 100 are allowed" in printed
+    assert "parameters; fewer than 100 are allowed" in printed

@@ -100,7 +100,7 @@ def test_an_alternative_that_loses_a_point_is_reported(no_scale):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        (LineOutcome(1.0, 1.0, "", "Right."), "1 points for the untouched template"),
+        (LineOutcome(1.0, 1.0, "", "Correct."), "1 points for the untouched template"),
         (LineOutcome(0.0, 1.0, "", "KeyError: 'x'"), "no kind message"),
     ],
     ids=["points", "unkind"],

@@ -14,42 +14,42 @@ from autograder.training.layer_list import count_parameters
 Convolution = Convolution1d | Convolution2d
 
 COUNT_HINT = "Count the weights of one filter, then its bias, then how many filters there are."
-PLACES_HINT = "Write down the first places at which a filter can start, and the very last one."
+PLACES_HINT = "Write down the first positions at which a filter can start, and the very last one."
 
 BIAS_FORGOTTEN = Mistake(
     id="bias-forgotten",
     line="1a.1",
     explanation="the biases are not counted",
-    hint="Every filter learns one more number besides its weights.",
+    hint="Every filter learns one more number in addition to its weights.",
 )
 ONE_FILTER = Mistake(
     id="one-filter-counted",
     line="1a.1",
-    explanation="one filter is counted, not all",
+    explanation="only one filter is counted",
     hint=COUNT_HINT,
 )
 ONE_BIAS = Mistake(
     id="one-bias-counted",
     line="1a.1",
-    explanation="one bias is counted for all filters together",
+    explanation="only one bias is counted for all filters together",
     hint=COUNT_HINT,
 )
 ONE_CHANNEL = Mistake(
     id="one-channel-counted",
     line="1b.1",
-    explanation="a filter is counted with one input channel",
+    explanation="a filter is counted with only one input channel",
     hint="A filter covers all channels of the input at once.",
 )
 OUTPUTS_COUNTED = Mistake(
     id="outputs-counted",
     line="1a.1",
-    explanation="the numbers of the output are counted, not what is learned",
-    hint=("The same filter is used at every place: which numbers change in training?"),
+    explanation="the numbers in the output are counted, not the learned parameters",
+    hint="The same filter is used at every position: which numbers change in training?",
 )
 PLUS_ONE_FORGOTTEN = Mistake(
     id="plus-one-forgotten",
     line="1a.2",
-    explanation="one place is missing, most often the very first",
+    explanation="one position is missing, most often the very first",
     hint=PLACES_HINT,
 )
 PADDED = Mistake(
@@ -57,39 +57,42 @@ PADDED = Mistake(
     line="1a.2",
     explanation=("the size is the input's divided by the stride, as with padding or rounding up"),
     hint=(
-        "Without padding, the whole filter must lie inside the input: what is the last "
-        "place for it?"
+        "Without padding, the whole filter must lie inside the input: what is its last position?"
     ),
 )
 STRIDE_1 = Mistake(
     id="stride-1",
     line="1a.2",
-    explanation="the filter moves by one place, not by the stride",
+    explanation="the filter moves by one position, not by the stride",
     hint=PLACES_HINT,
 )
 STRIDE_3 = Mistake(
     id="stride-3",
     line="1a.2",
-    explanation="the filter moves by three places, not by the stride",
+    explanation="the filter moves by three positions, not by the stride",
     hint=PLACES_HINT,
 )
 CHANNELS_FIRST = Mistake(
     id="channels-first",
     line="1a.2",
-    explanation="the sizes are right but stand in another order",
+    explanation="the sizes are right but in the wrong order",
     hint=("Write the output's sizes in the order in which the question gives the input's."),
 )
 FILTERS_FORGOTTEN = Mistake(
     id="filters-forgotten",
     line="1a.2",
     explanation="the output has as many channels as the input",
-    hint=("Each filter gives one number at each place: how many numbers does a place then have?"),
+    hint=(
+        "Each filter gives one number at each position: how many numbers does a position then have?"
+    ),
 )
 KERNEL_SIZED = Mistake(
     id="kernel-for-channels",
     line="1a.2",
-    explanation="the filter's size stands where the number of filters belongs",
-    hint=("Each filter gives one number at each place: how many numbers does a place then have?"),
+    explanation="the filter's size is given in place of the number of filters",
+    hint=(
+        "Each filter gives one number at each position: how many numbers does a position then have?"
+    ),
 )
 
 ALL: tuple[Mistake, ...] = (

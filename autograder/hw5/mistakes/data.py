@@ -10,7 +10,7 @@ LOOK_HINT = "Load the data with provided/mnist.py; print its length, an image's 
 SIZE_WITH_BORDER = Mistake(
     id="size-with-border",
     line="2a.1",
-    explanation="this is the size with a border of 2 pixels, or of other images",
+    explanation="this is the size with a border of 2 pixels, or the size of other images",
     hint=LOOK_HINT,
 )
 SIZE_FLATTENED = Mistake(
@@ -29,20 +29,20 @@ PIXELS: dict[str, Mistake] = {
     "label": Mistake(
         id="pixel-label",
         line="2a.2",
-        explanation="the label says which digit it is, and is kept apart from the image",
+        explanation="the label says which digit it is, and is stored apart from the image",
         hint=LOOK_HINT,
     ),
     "probability": Mistake(
         id="pixel-probability",
         line="2a.2",
-        explanation=("scaled pixels lie between 0 and 1, yet don't say how likely anything is"),
+        explanation="pixels scaled to 0 to 1 still don't say how likely anything is",
         hint="Do the pixels of an image sum to one? Print them beside the picture.",
     ),
 }
 SETS_EXCHANGED = Mistake(
     id="sets-exchanged",
     line="2a.3",
-    explanation="the numbers of training and test images are exchanged",
+    explanation="the numbers of training and test images are swapped",
     hint=LOOK_HINT,
 )
 ALL_COUNTED = Mistake(
@@ -60,7 +60,7 @@ VALIDATION_COUNTED = Mistake(
 OTHER_SPLIT = Mistake(
     id="other-split",
     line="2a.3",
-    explanation="this is what another split leaves, with 5,000 validation images",
+    explanation="this is what a different split leaves, with 5,000 validation images",
     hint=LOOK_HINT,
 )
 

@@ -33,11 +33,13 @@ AXIS_HINT = (
     "which one must be all ones?"
 )
 VALUE_HINT = (
-    "Work a tiny case by hand, two tokens of two numbers each, and compare it with your code step "
-    "by step."
+    "Work through a tiny case by hand, two tokens of two numbers each, and compare each step with "
+    "your code."
 )
 
-RETURNED_HINT = "A map is read as shares: which of your tensors has rows that sum to one?"
+RETURNED_HINT = (
+    "Each row of an attention map holds shares: which of your tensors has rows that sum to one?"
+)
 EVAL_HINT = "Call the head twice with the same input after eval(): why do the results differ?"
 
 # Mistakes in the output's values, likeliest first.
@@ -52,7 +54,7 @@ VALUES: tuple[Variant, ...] = (
     Variant(
         id="scale-by-inner-dim",
         line="3a.4",
-        explanation="the scores are divided by inner_dim itself, or twice by its root",
+        explanation="the scores are divided by inner_dim itself, or by its root twice",
         hint=SCALE_HINT,
         steps=divided_by(lambda p: p["query"].shape[-1]),
     ),
@@ -60,8 +62,8 @@ VALUES: tuple[Variant, ...] = (
         id="scale-by-root-input-dim",
         line="3a.4",
         explanation=(
-            "the scores are divided by the root of input_dim, the size of a token, where the size "
-            "of a query counts"
+            "the scores are divided by the root of input_dim, the size of a token, instead of the "
+            "root of the size of a query"
         ),
         hint=SCALE_HINT,
         steps=divided_by(lambda p: math.sqrt(p.x.shape[-1])),
@@ -100,7 +102,7 @@ VALUES: tuple[Variant, ...] = (
     Variant(
         id="softmax-over-queries",
         line="3a.4",
-        explanation="the softmax runs over the queries, so columns sum to one and not rows",
+        explanation="the softmax runs over the queries, so columns sum to one instead of rows",
         hint=AXIS_HINT,
         steps={"softmax": lambda p: torch.softmax(p["masked"], dim=-2)},
     ),
@@ -122,7 +124,7 @@ VALUES: tuple[Variant, ...] = (
         id="softmax-absent",
         line="3a.4",
         explanation="the values are mixed with the scores; there is no softmax",
-        hint="A mix needs shares: what makes any numbers positive, with a sum of one?",
+        hint=("Mixing needs shares: what turns any numbers into positive ones with a sum of one?"),
         steps={"softmax": lambda p: p["masked"]},
     ),
     Variant(
@@ -130,7 +132,7 @@ VALUES: tuple[Variant, ...] = (
         line="3a.4",
         explanation="the softmax is applied twice",
         hint=(
-            "A softmax of shares makes them nearly equal. Follow the scores through your code: "
+            "A second softmax makes the shares nearly equal. Follow the scores through your code: "
             "where do they first sum to one?"
         ),
         steps={"softmax": lambda p: torch.softmax(torch.softmax(p["masked"], dim=-1), dim=-1)},
@@ -138,9 +140,9 @@ VALUES: tuple[Variant, ...] = (
     Variant(
         id="log-softmax",
         line="3a.4",
-        explanation="the logarithm of the softmax is taken",
+        explanation="the logarithm of the softmax is used",
         hint=(
-            "Shares lie between 0 and 1. Print what your softmax puts out: which numbers do you "
+            "Shares lie between 0 and 1. Print the output of your softmax: which numbers do you "
             "see?"
         ),
         steps={"softmax": lambda p: torch.log_softmax(p["masked"], dim=-1)},
@@ -148,7 +150,7 @@ VALUES: tuple[Variant, ...] = (
     Variant(
         id="sigmoid-for-softmax",
         line="3a.4",
-        explanation="a sigmoid stands where the softmax belongs",
+        explanation="a sigmoid is used instead of the softmax",
         hint="A sigmoid squashes each score by itself: what makes the shares of one row compete?",
         steps={"softmax": lambda p: torch.sigmoid(p["masked"])},
     ),
@@ -163,28 +165,30 @@ VALUES: tuple[Variant, ...] = (
         id="causal-mask",
         line="3a.4",
         explanation="a causal mask hides the later tokens",
-        hint="A text model must not look ahead. Is there an order in which patches are seen?",
+        hint=("A text model must not look ahead. Do the patches of an image have such an order?"),
         steps={"masked": causal},
     ),
     Variant(
         id="mask-after-softmax",
         line="3a.4",
         explanation="the weights of later tokens are cut off after the softmax",
-        hint="A text model must not look ahead. Is there an order in which patches are seen?",
+        hint=("A text model must not look ahead. Do the patches of an image have such an order?"),
         steps={"weights": lambda p: p["softmax"].tril()},
     ),
     Variant(
         id="transposed-value-product",
         line="3a.4",
-        explanation="the weights are transposed where they meet the values",
+        explanation="the weights are transposed in the product with the values",
         hint=VALUE_HINT,
         steps={"mixed": lambda p: p["weights"].transpose(-2, -1) @ p["value"]},
     ),
     Variant(
         id="attention-over-features",
         line="3a.4",
-        explanation="numbers of a token attend to each other (D by D), not tokens (T by T)",
-        hint="Write the shape behind each product: which axis disappears, which two are left?",
+        explanation=(
+            "the numbers of a token attend to each other (D by D) instead of tokens (T by T)"
+        ),
+        hint=("Write down the shape after each product: which axis disappears, which two remain?"),
         steps={
             "scores": lambda p: p["query"].transpose(-2, -1) @ p["key"],
             "mixed": lambda p: p["value"] @ p["weights"],
@@ -195,8 +199,8 @@ VALUES: tuple[Variant, ...] = (
         line="3a.4",
         explanation="all sequences of the batch are joined, so images attend to each other",
         hint=(
-            "Change one image of a batch: may the output for another image change? Which axes does "
-            "your product mix?"
+            "Change one image of a batch: should the output for another image change? Which axes "
+            "does your product mix?"
         ),
         steps={
             "scores": across_batch,
@@ -242,14 +246,14 @@ VALUES: tuple[Variant, ...] = (
         id="value-not-projected",
         line="3a.4",
         explanation="the tokens themselves are mixed, not their values",
-        hint="How many numbers has a token of the output, and how many has one of the input?",
+        hint="How many numbers does a token have in the output, and how many in the input?",
         steps={"value": lambda p: p.x},
     ),
     Variant(
         id="activation-on-projections",
         line="3a.4",
         explanation="a ReLU follows the projections",
-        hint="Can a score still be negative? The projections are linear and nothing else.",
+        hint="Can a score still be negative? The projections are purely linear.",
         steps={
             "query": rectified(query),
             "key": rectified(key),
@@ -259,14 +263,14 @@ VALUES: tuple[Variant, ...] = (
     Variant(
         id="dropout-alive-in-eval",
         line="3a.4",
-        explanation="dropout on the output stays on in evaluation",
+        explanation="dropout on the output stays active in evaluation mode",
         hint=EVAL_HINT,
         steps={"out": lambda p: dropped(p, "mixed", p.seen.out if p.seen is not None else None)},
     ),
     Variant(
         id="weights-dropout-alive-in-eval",
         line="3a.4",
-        explanation="dropout on the attention weights stays on in evaluation",
+        explanation="dropout on the attention weights stays active in evaluation mode",
         hint=EVAL_HINT,
         steps={
             "weights": lambda p: dropped(
@@ -286,8 +290,8 @@ VALUES: tuple[Variant, ...] = (
         line="3a.4",
         explanation="the output is right up to a constant factor",
         hint=(
-            "All of your output is scaled alike: which factor or division in your code does the "
-            "formula not have?"
+            "All of your output is scaled alike: which factor or division in your code is not in "
+            "the formula?"
         ),
         steps={"out": fitted_factor},
     ),
@@ -298,14 +302,14 @@ RETURNED: tuple[Variant, ...] = (
     Variant(
         id="scores-returned",
         line="3a.3",
-        explanation="the scores are returned, not the weights behind the softmax",
+        explanation="the scores are returned instead of the weights after the softmax",
         hint=RETURNED_HINT,
         steps={"returned": lambda p: p["scaled"]},
     ),
     Variant(
         id="raw-scores-returned",
         line="3a.3",
-        explanation="the unscaled scores are returned, not the weights",
+        explanation="the unscaled scores are returned instead of the weights",
         hint=RETURNED_HINT,
         steps={"returned": lambda p: p["scores"]},
     ),
@@ -338,21 +342,21 @@ ERRORS: tuple[Variant, ...] = (
         id="key-not-transposed",
         line="3a.4",
         explanation="the key is not transposed before the product",
-        hint="Write both shapes side by side: a product of matrices needs equal inner sizes.",
+        hint="Write both shapes side by side: a matrix product needs equal inner sizes.",
         steps={"scores": lambda p: p["query"] @ p["key"]},
     ),
     Variant(
         id="batch-transposed",
         line="3a.4",
-        explanation=".T turns all three axes round, the batch too",
-        hint="Which two of the three axes should change places? Name them, counted from the end.",
+        explanation=".T reverses all three axes, the batch axis too",
+        hint=("Which two of the three axes should be swapped? Name them, counting from the end."),
         steps={"scores": lambda p: p["query"] @ p["key"].permute(2, 1, 0)},
     ),
     Variant(
         id="batch-and-tokens-exchanged",
         line="3a.4",
-        explanation="transpose(0, 1) exchanges images and tokens",
-        hint="Which two of the three axes should change places? Name them, counted from the end.",
+        explanation="transpose(0, 1) swaps images and tokens",
+        hint=("Which two of the three axes should be swapped? Name them, counting from the end."),
         steps={"scores": lambda p: p["query"] @ p["key"].transpose(0, 1)},
     ),
 )

@@ -12,17 +12,17 @@ PROJECTION_BIAS = Mistake(
     line="3a.2",
     explanation="the projections have biases",
     hint=(
-        "Does an nn.Linear have a bias when you don't say so? It costs no other "
-        "line: the others compare with your biases included."
+        "Does an nn.Linear have a bias by default? It costs no other line: the others compare with "
+        "your biases included."
     ),
 )
 FOREIGN_LAYER = Mistake(
     id="foreign-layer",
     line="3a.2",
-    explanation=("a layer or function of torch is used that the question's list doesn't name"),
+    explanation="a layer or function of torch is used that is not on the question's list",
     hint=(
-        "The head needs three projections, one softmax and one dropout; matrix "
-        "products do the rest."
+        "The head needs three projections, one softmax and one dropout; matrix products do the "
+        "rest."
     ),
 )
 BUILT_IN_ATTENTION = Mistake(
@@ -30,28 +30,28 @@ BUILT_IN_ATTENTION = Mistake(
     line="3a.2",
     explanation="torch's ready-made attention is used",
     hint=(
-        "Write the formula yourself: two products of matrices, a scale and a softmax between them."
+        "Write the formula yourself: two matrix products, with a scale and a softmax between them."
     ),
 )
 WEIGHTS_NOT_RETURNED = Mistake(
     id="weights-not-returned",
     line="3a.3",
-    explanation="the head returns its output alone",
-    hint=("The weights are a step on the way to your output: hand them on as a second result."),
+    explanation="the head returns only its output",
+    hint=("The weights are a step on the way to your output: return them as a second result."),
 )
 RESULTS_SWAPPED = Mistake(
     id="results-swapped",
     line="3a.1",
     explanation="the weights are returned first and the output second",
-    hint=("Whoever calls the head takes the first result for its output: see forward's docstring."),
+    hint="The caller takes the first result as the output: see forward's docstring.",
 )
 CAST_TO_FLOAT32 = Mistake(
     id="cast-to-float32",
     line="3a.6",
-    explanation="a tensor on the way is made as float32, or cast to it",
+    explanation="a tensor on the way is created as float32, or cast to it",
     hint=(
-        "Look for float(), dtype=... and tensors made anew: which dtype do they "
-        "have if x is float64?"
+        "Look for float(), dtype=... and newly created tensors: which dtype do they have if x is "
+        "float64?"
     ),
 )
 FIXED_SIZE = Mistake(

@@ -8,7 +8,7 @@ from autograder.hw5.mistakes.head_steps import detached
 from autograder.rubric.mistake import Variant
 
 DETACH_HINT = (
-    "Forward numbers don't show this: call backward() and look at .grad of each projection. "
+    "The forward pass doesn't show this: call backward() and look at .grad of each projection. "
     "detach(), .data, .item(), numpy and no_grad all cut the graph."
 )
 
@@ -16,35 +16,35 @@ ALL: tuple[Variant, ...] = (
     Variant(
         id="detached-query",
         line="3a.5",
-        explanation="the query is cut off from the gradient",
+        explanation="no gradient flows through the query",
         hint=DETACH_HINT,
         steps=detached("query"),
     ),
     Variant(
         id="detached-key",
         line="3a.5",
-        explanation="the key is cut off from the gradient",
+        explanation="no gradient flows through the key",
         hint=DETACH_HINT,
         steps=detached("key"),
     ),
     Variant(
         id="detached-value",
         line="3a.5",
-        explanation="the value is cut off from the gradient",
+        explanation="no gradient flows through the value",
         hint=DETACH_HINT,
         steps=detached("value"),
     ),
     Variant(
         id="detached-weights",
         line="3a.5",
-        explanation="the attention weights are cut off from the gradient",
+        explanation="no gradient flows through the attention weights",
         hint=DETACH_HINT,
         steps=detached("weights"),
     ),
     Variant(
         id="detached-input",
         line="3a.5",
-        explanation="the input is cut off from the gradient",
+        explanation="no gradient flows back to the input",
         hint=DETACH_HINT,
         steps={
             "query": lambda p: functional.linear(

@@ -17,7 +17,7 @@ from autograder.hw5.mistakes.layer_steps import (
 from autograder.rubric.mistake import Variant
 
 RESIDUAL_HINT = (
-    "If a sub-layer's weights were all zero, the layer should hand its input through unchanged. "
+    "If a sub-layer's weights were all zero, the layer should pass its input through unchanged. "
     "Follow x in that case."
 )
 NORM_HINT = (
@@ -25,52 +25,54 @@ NORM_HINT = (
     "path of x from bottom to top meets no norm."
 )
 AXES_HINT = (
-    "Each token is normalised by itself: with scale 1 and shift 0, each token's numbers have "
-    "mean 0 behind the norm. Do yours?"
+    "Each token is normalised by itself: with scale 1 and shift 0, the numbers of each token have "
+    "mean 0 after the norm. Do yours?"
 )
-MLP_HINT = "Compare your MLP, part by part, with the three that the question names."
+MLP_HINT = "Compare your MLP with the question, part by part."
 SAMPLE_HINT = "std() and var() estimate from a sample. What does nn.LayerNorm's formula divide by?"
 
 RESIDUALS: tuple[Variant, ...] = (
     Variant(
         id="missing-first-residual",
         line="3b.1",
-        explanation="the residual connection round the attention is missing",
+        explanation="the residual connection around the attention is missing",
         hint=RESIDUAL_HINT,
         steps={"middle": lambda p: p["projected"]},
     ),
     Variant(
         id="missing-second-residual",
         line="3b.1",
-        explanation="the residual connection round the MLP is missing",
+        explanation="the residual connection around the MLP is missing",
         hint=RESIDUAL_HINT,
         steps={"out": lambda p: p["branch"]},
     ),
     Variant(
         id="first-residual-from-norm",
         line="3b.1",
-        explanation="the first residual adds the normalised input instead of the input itself",
+        explanation=(
+            "the first residual connection adds the normalised input instead of the input itself"
+        ),
         hint=RESIDUAL_HINT,
         steps={"middle": lambda p: p["normed"] + p["projected"]},
     ),
     Variant(
         id="second-residual-from-norm",
         line="3b.1",
-        explanation="the second residual adds what the norm gives instead of what goes into it",
+        explanation="the second residual connection adds the norm's output instead of its input",
         hint=RESIDUAL_HINT,
         steps={"out": lambda p: p["mlp_normed"] + p["branch"]},
     ),
     Variant(
         id="first-residual-twice",
         line="3b.1",
-        explanation="the input is added twice round the attention",
+        explanation="the input is added twice around the attention",
         hint=RESIDUAL_HINT,
         steps={"middle": lambda p: p.x + p.x + p["projected"]},
     ),
     Variant(
         id="second-residual-twice",
         line="3b.1",
-        explanation="what comes in is added twice round the MLP",
+        explanation="the input is added twice around the MLP",
         hint=RESIDUAL_HINT,
         steps={"out": lambda p: p["middle"] + p["middle"] + p["branch"]},
     ),
@@ -94,7 +96,7 @@ VALUES: tuple[Variant, ...] = (
     Variant(
         id="post-norm",
         line="3b.2",
-        explanation="the norms stand behind the residual sums (post-norm)",
+        explanation="the norms come after the residual sums (post-norm)",
         hint=NORM_HINT,
         steps={
             "normed": lambda p: p.x,
@@ -106,7 +108,7 @@ VALUES: tuple[Variant, ...] = (
     Variant(
         id="norm-behind-sub-layers",
         line="3b.2",
-        explanation="the norms stand behind attention and MLP instead of before them",
+        explanation="the norms come after attention and MLP instead of before them",
         hint=NORM_HINT,
         steps={
             "normed": lambda p: p.x,
@@ -127,7 +129,7 @@ VALUES: tuple[Variant, ...] = (
     Variant(
         id="attention-on-unnormed",
         line="3b.2",
-        explanation="the attention gets the input without its norm",
+        explanation="the attention gets its input without the norm",
         hint=NORM_HINT,
         steps={"normed": lambda p: p.x},
     ),
@@ -142,10 +144,11 @@ VALUES: tuple[Variant, ...] = (
         id="residual-from-layer-input",
         line="3b.2",
         explanation=(
-            "the second residual adds the layer's input, so what the attention gave is lost"
+            "the second residual connection adds the layer's input, so the attention's result is "
+            "lost"
         ),
         hint=(
-            "Think of an MLP that gives zeros: what should the layer then return, and what does "
+            "Think of an MLP that outputs zeros: what should the layer then return, and what does "
             "yours?"
         ),
         steps={"out": lambda p: p.x + p["branch"]},
@@ -153,35 +156,43 @@ VALUES: tuple[Variant, ...] = (
     Variant(
         id="parallel-sub-layers",
         line="3b.2",
-        explanation="the MLP starts from the layer's input, beside the attention and not behind it",
-        hint="The MLP works on what the first residual gives: which variable goes into its norm?",
+        explanation=(
+            "the MLP starts from the layer's input, in parallel with the attention instead of "
+            "after it"
+        ),
+        hint=(
+            "The MLP works on the result of the first residual connection: which variable goes "
+            "into its norm?"
+        ),
         steps={"mlp_normed": lambda p: second_norm(p, p.x)},
     ),
     Variant(
         id="mlp-without-attention",
         line="3b.2",
-        explanation="what the attention gives is never used",
+        explanation="the attention's result is never used",
         hint="Follow the attention's result line by line: where does it go into the output?",
         steps={"middle": lambda p: p.x},
     ),
     Variant(
         id="norm-over-tokens",
         line="3b.2",
-        explanation="the norm runs over the tokens and not over the numbers of each token",
+        explanation="the norm runs over the tokens instead of the numbers of each token",
         hint=AXES_HINT,
         steps=both_norms(over_tokens),
     ),
     Variant(
         id="norm-over-tokens-and-numbers",
         line="3b.2",
-        explanation="the norm runs over all tokens of a sequence together, and not over each token",
+        explanation=(
+            "the norm runs over all tokens of a sequence together instead of each token by itself"
+        ),
         hint=AXES_HINT,
         steps=both_norms(over_both),
     ),
     Variant(
         id="norm-with-sample-deviation",
         line="3b.2",
-        explanation="the norm divides by std(), which takes its mean over one number too few",
+        explanation="the norm divides by std(), which averages over one number too few",
         hint=SAMPLE_HINT,
         steps=both_norms(by_hand),
     ),
@@ -189,7 +200,7 @@ VALUES: tuple[Variant, ...] = (
         id="norm-with-sample-variance",
         line="3b.2",
         explanation=(
-            "the norm divides by the root of var(), which takes its mean over one number too few"
+            "the norm divides by the root of var(), which averages over one number too few"
         ),
         hint=SAMPLE_HINT,
         steps=both_norms(by_hand_under_root),
@@ -199,8 +210,8 @@ VALUES: tuple[Variant, ...] = (
 NO_ACTIVATION = Variant(
     id="no-activation",
     line="3b.4",
-    explanation="nothing stands between the MLP's two Linear layers",
-    hint="Two linear maps in a row are one linear map. " + MLP_HINT,
+    explanation="there is no activation between the MLP's two Linear layers",
+    hint="Two linear maps in a row are just one linear map. " + MLP_HINT,
     steps=activation("no activation"),
 )
 FOR_RELU = {
@@ -218,7 +229,7 @@ OTHER_ACTIVATIONS: dict[str, Variant] = {
         name: Variant(
             id=f"{word}-for-relu",
             line="3b.4",
-            explanation=f"the MLP has {name} where this homework asks for a ReLU",
+            explanation=f"the MLP uses {name} where this homework asks for ReLU",
             hint=MLP_HINT,
             steps=activation(name),
         )
@@ -231,15 +242,15 @@ STRUCTURE: tuple[Variant, ...] = (
     Variant(
         id="relu-at-the-end",
         line="3b.4",
-        explanation="a ReLU follows the MLP's last Linear too",
+        explanation="a ReLU also follows the MLP's last Linear",
         hint="An MLP that ends in a ReLU can only add to x, never take away. " + MLP_HINT,
         steps={"branch": lambda p: torch.relu(p["second"])},
     ),
     Variant(
         id="relu-only-at-the-end",
         line="3b.4",
-        explanation="the ReLU stands behind the second Linear, not between",
-        hint="Two linear maps in a row are one linear map. " + MLP_HINT,
+        explanation="the ReLU comes after the second Linear instead of between the two",
+        hint="Two linear maps in a row are just one linear map. " + MLP_HINT,
         steps={
             "activated": lambda p: p["hidden"],
             "branch": lambda p: torch.relu(p["second"]),
@@ -248,8 +259,8 @@ STRUCTURE: tuple[Variant, ...] = (
     Variant(
         id="relu-before-mlp",
         line="3b.4",
-        explanation="the ReLU stands before the first Linear, not between the two",
-        hint="Two linear maps in a row are one linear map. " + MLP_HINT,
+        explanation="the ReLU comes before the first Linear instead of between the two",
+        hint="Two linear maps in a row are just one linear map. " + MLP_HINT,
         steps={
             "mlp_input": lambda p: torch.relu(p["mlp_normed"]),
             "activated": lambda p: p["hidden"],
@@ -262,9 +273,9 @@ ERRORS: tuple[Variant, ...] = (
     Variant(
         id="output-projection-missing",
         line="3b.4",
-        explanation="W_O is missing, so the heads' numbers don't fit the residual stream",
+        explanation="W_O is missing, so the heads' output doesn't fit the residual stream",
         hint=(
-            "The heads give heads * dim_head numbers for each token: what brings them back to dim?"
+            "The heads give heads * dim_head numbers for each token: what maps them back to dim?"
         ),
         steps={"middle": lambda p: p.x + p["heads"]},
     ),

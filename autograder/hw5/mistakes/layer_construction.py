@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from autograder.rubric.mistake import Mistake
 
-DROPOUT_HINT = "Give your layer's `dropout` to each of the three places that the question names."
+DROPOUT_HINT = "Pass your layer's `dropout` to all three places that the question names."
 
 OUTPUT_BIAS = Mistake(
     id="output-bias",
     line="3b.4",
     explanation="W_O has a bias",
-    hint="Does an nn.Linear have a bias when you don't say so?",
+    hint="Does an nn.Linear have a bias by default?",
 )
 BUILT_IN_LAYER = Mistake(
     id="built-in-layer",
@@ -24,18 +24,17 @@ BUILT_IN_LAYER = Mistake(
 WRONG_HIDDEN_SIZE = Mistake(
     id="mlp-dim-ignored",
     line="3b.4",
-    explanation="the MLP has another number of hidden units than mlp_dim",
+    explanation="the MLP's number of hidden units is not mlp_dim",
     hint=(
-        "Make the layer with mlp_dim=20 and print the shapes of the MLP's weights: where is the 20?"
+        "Build the layer with mlp_dim=20 and print the shapes of the MLP's weights: where is the "
+        "20?"
     ),
 )
 LAYER_RESULTS_SWAPPED = Mistake(
     id="layer-results-swapped",
     line="3b.1",
     explanation="the attention maps are returned first, the tokens second",
-    hint=(
-        "Whoever calls the layer takes the first result for its output: see forward's docstring."
-    ),
+    hint="The caller takes the first result as the output: see forward's docstring.",
 )
 NO_ATTENTION_DROPOUT = Mistake(
     id="no-dropout-after-attention",
@@ -58,30 +57,28 @@ NO_LAST_DROPOUT = Mistake(
 DROPOUT_ON_RESIDUAL = Mistake(
     id="dropout-on-residual",
     line="3b.5",
-    explanation="dropout also falls on the residual stream",
+    explanation="dropout is also applied to the residual stream",
     hint=(
-        "What is dropped from x is lost for every later layer: drop from the "
-        "branch, before the sum."
+        "What is dropped from x is lost to every later layer: apply dropout to the branch, before "
+        "the sum."
     ),
 )
 LAYER_DROPOUT_ALIVE = Mistake(
     id="layer-dropout-alive-in-eval",
     line="3b.5",
-    explanation="dropout stays on in evaluation",
+    explanation="dropout stays active in evaluation mode",
     hint=("Call the layer twice with the same input after eval(): why do the results differ?"),
 )
 RESULTS_NOT_UNPACKED = Mistake(
     id="results-not-unpacked",
     line="3b.1",
-    explanation=("the result of the given Attention is used whole, though it is a pair"),
-    hint=(
-        "Attention returns its output and the maps, as a pair: what do you do with each of them?"
-    ),
+    explanation="the given Attention returns a pair, but it is used as a single result",
+    hint="Attention returns its output and the maps: what do you do with each of them?",
 )
 MAPS_NOT_RETURNED = Mistake(
     id="maps-not-returned",
     line="3c.4",
-    explanation="no attention maps come out of the encoder layer",
+    explanation="the encoder layer returns no attention maps",
     hint=(
         "Your head's weights become the second result of the given Attention: "
         "follow them from there to the return of your layer."

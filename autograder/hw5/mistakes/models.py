@@ -35,33 +35,33 @@ LARGE_SHARE = 0.7  # of numbers that a Dropout takes away
 NOT_SEQUENTIAL = Mistake(
     id="not-sequential",
     line="2b.1",
-    explanation="the function returns something else than an nn.Sequential",
+    explanation="the function returns something other than an nn.Sequential",
     hint=(
-        "The grader rebuilds your model from its list of layers: put them into one nn.Sequential."
+        "The grader rebuilds your model from its list of layers: put them all into one "
+        "nn.Sequential."
     ),
 )
 FORBIDDEN_LAYER = Mistake(
     id="forbidden-layer",
     line="2b.1",
-    explanation="a layer is used that the question's list doesn't name",
+    explanation="a layer is used that is not on the question's list",
     hint=(
-        "Put a layer from the list in its place. It costs no other line, as long "
-        "as the grader can train the model."
+        "Replace it with a layer from the list. It costs no other line, as long as the grader can "
+        "train the model."
     ),
 )
 NOTHING_LEARNS = Mistake(
     id="nothing-learns",
     line="2b.1",
-    explanation="no layer of the model has weights",
-    hint="Which of these layers have weights that training could change?",
+    explanation="the model has no Linear and no Conv2d layer",
+    hint="Which layers could turn the pixels of an image into ten logits?",
 )
 TOO_MANY_UNITS = Mistake(
     id="too-many-units",
     line="2b.2",
     explanation="the hidden layers together have too many units",
     hint=(
-        "Each Linear layer but the last counts with its outputs; all of them "
-        "together share the limit."
+        "Every Linear layer except the last counts with its outputs; together they share the limit."
     ),
 )
 TOO_MANY_PARAMETERS = Mistake(
@@ -69,9 +69,8 @@ TOO_MANY_PARAMETERS = Mistake(
     line="2c.3",
     explanation="the model has too many parameters",
     hint=(
-        "Look for the largest number: a Linear layer has inputs times "
-        "outputs, so a smaller image or fewer channels before Flatten saves "
-        "most."
+        "Find the largest number: a Linear layer has inputs times outputs weights, so a smaller "
+        "image or fewer channels before Flatten saves the most."
     ),
 )
 NO_DROPOUT = Mistake(
@@ -79,8 +78,8 @@ NO_DROPOUT = Mistake(
     line="2c.2",
     explanation="the network has no Dropout",
     hint=(
-        "Dropout works against memorising: which of your layers has the most weights "
-        "to memorise with?"
+        "Dropout works against overfitting: which of your layers has the most weights to overfit "
+        "with?"
     ),
 )
 NO_BATCH_NORM = Mistake(
@@ -95,32 +94,32 @@ NO_BATCH_NORM = Mistake(
 MISSING_FLATTEN = Mistake(
     id="missing-flatten",
     line="2c.4",
-    explanation="an image meets a Linear layer without having been flattened",
+    explanation="an image reaches a Linear layer without being flattened",
     hint=(
-        "A Linear layer works on the last axis alone, so it takes an image row "
-        "by row. Which shape should it get instead?"
+        "A Linear layer works only on the last axis, so it takes an image row by row. Which shape "
+        "should it get instead?"
     ),
 )
 SIZES_DONT_FIT = Mistake(
     id="sizes-dont-fit",
     line="2b.3",
-    explanation="a layer expects another number of inputs than it gets",
+    explanation="a layer expects a different number of inputs than it gets",
     hint=("Pass a batch of zeros through the model, layer by layer, and print each shape."),
 )
 WRONG_OUTPUT_COUNT = Mistake(
     id="wrong-output-count",
     line="2b.3",
     explanation="the last layer doesn't give one number per digit",
-    hint=("Cross entropy wants one logit for each class. How many classes are there?"),
+    hint="Cross entropy needs one logit for each class. How many classes are there?",
 )
 SOFTMAX_BEFORE_LOSS = Mistake(
     id="softmax-before-loss",
     line="2b.3",
     explanation=(
-        "the model ends in a Softmax, and cross entropy applies one more: "
-        "the loss can't fall below 1.46, and the gradients are small"
+        "the model ends in a Softmax, and cross entropy applies another one: the loss can't fall "
+        "below 1.46, and the gradients are small"
     ),
-    hint=("Read in torch's documentation what nn.CrossEntropyLoss expects as its input."),
+    hint="What does nn.CrossEntropyLoss expect as its input? See torch's documentation.",
 )
 RELU_LAST = Mistake(
     id="relu-last",
@@ -134,38 +133,38 @@ RELU_LAST = Mistake(
 NO_NONLINEARITY = Mistake(
     id="no-nonlinearity",
     line="2b.3",
-    explanation=("two layers with weights follow each other with nothing non-linear in between"),
-    hint=("Two linear maps in a row are no more than one: what must stand between them?"),
+    explanation="two layers with weights follow each other with nothing nonlinear in between",
+    hint="Two linear maps in a row are just one linear map: what must stand between them?",
 )
 RATE_TOO_LARGE = Mistake(
     id="learning-rate-too-large",
     line="2b.3",
-    explanation="the learning rate is far larger than is usual with Adam",
+    explanation="the learning rate is far larger than usual for Adam",
     hint="Try a rate a hundred times smaller for one epoch, and compare the loss.",
 )
 RATE_TOO_SMALL = Mistake(
     id="learning-rate-too-small",
     line="2b.3",
-    explanation="the learning rate is far smaller than is usual with Adam",
+    explanation="the learning rate is far smaller than usual for Adam",
     hint="Try a rate a hundred times larger for one epoch, and compare the loss.",
 )
 TOO_FEW_EPOCHS = Mistake(
     id="too-few-epochs",
     line="2b.3",
-    explanation=("training ends after less than half of the epochs that are allowed"),
-    hint="Look at the loss curves: do they still fall when the training ends?",
+    explanation="training ends after less than half of the allowed epochs",
+    hint="Look at the loss curves: are they still falling when training ends?",
 )
 TOO_MUCH_DROPOUT = Mistake(
     id="too-much-dropout",
     line="2b.3",
-    explanation="dropout takes away most of what the network sees",
-    hint=("Compare both losses: is the training loss far above the validation loss?"),
+    explanation="dropout removes most of what the network sees",
+    hint="Compare the two losses: is the training loss far above the validation loss?",
 )
 TOO_SMALL = Mistake(
     id="too-small",
     line="2b.3",
     explanation="a hidden layer has fewer units than there are digits",
-    hint="How many numbers pass through the narrowest place of your network?",
+    hint="How many numbers pass through the narrowest layer of your network?",
 )
 HISTORY_MISSING = Mistake(
     id="history-missing",
@@ -176,8 +175,10 @@ HISTORY_MISSING = Mistake(
 HISTORY_INCOMPLETE = Mistake(
     id="history-incomplete",
     line="2b.4",
-    explanation="the history lacks the losses of one set, or a number",
-    hint=("Compare the first line of your file with the columns above; train.py writes them all."),
+    explanation="the history lacks the losses of one set, or a single number",
+    hint=(
+        "Compare the first line of your file with the columns above; train.py writes all of them."
+    ),
 )
 WEIGHTS_MISSING = Mistake(
     id="weights-missing",

@@ -12,25 +12,25 @@ from autograder.hw5.assignment import Matrix, Pooling
 from autograder.rubric.mistake import Mistake
 
 POOL_HINT = "Lay the window over the matrix again: neighbouring windows share a row or a column."
-BLANK_HINT = "Read the blank's name again: does it ask for averages or for maxima?"
+BLANK_HINT = "Read the name of the blank again: does it ask for averages or for maxima?"
 
 MAX_FOR_AVERAGE = Mistake(
     id="maximum-for-average",
     line="1c.1",
-    explanation="these are the maxima, where averages are asked for",
+    explanation="these are the maxima, but the question asks for averages",
     hint=BLANK_HINT,
 )
 AVERAGE_FOR_MAX = Mistake(
     id="average-for-maximum",
     line="1c.2",
-    explanation="these are the averages, where maxima are asked for",
+    explanation="these are the averages, but the question asks for maxima",
     hint=BLANK_HINT,
 )
 MIN_FOR_MAX = Mistake(
     id="minimum-for-maximum",
     line="1c.2",
-    explanation="these are the minima, where maxima are asked for",
-    hint="Which one of the numbers under a window does max pooling keep?",
+    explanation="these are the minima, but the question asks for maxima",
+    hint="Which of the numbers under a window does max pooling keep?",
 )
 SUM_FOR_AVERAGE = Mistake(
     id="sum-for-average",
@@ -47,8 +47,8 @@ ZEROS_SKIPPED = Mistake(
 POOLING_TRANSPOSED = Mistake(
     id="pooling-transposed",
     line="1c.1",
-    explanation="the result is transposed: rows and columns are exchanged",
-    hint="In which corner of the result does the upper right window belong?",
+    explanation="the result is transposed: rows and columns are swapped",
+    hint="Which corner of the result belongs to the upper right window?",
 )
 POOLING_STRIDE_1 = Mistake(
     id="pooling-stride-1",
@@ -66,7 +66,7 @@ POOLING_WINDOW_2 = Mistake(
     id="pooling-window-2",
     line="1c.1",
     explanation="the window is 2 by 2",
-    hint="How many rows and columns has the window in the question?",
+    hint="How many rows and columns does the window in the question have?",
 )
 OTHER_MATRIX = Mistake(
     id="other-matrix",

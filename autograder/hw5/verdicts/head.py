@@ -31,7 +31,7 @@ from autograder.sandbox.replies import ModuleReply
 
 NAME = HEAD.name
 TWO_RESULTS = "the output (B, T, inner_dim), then the attention weights (B, T, T)"
-CASE = "Run your head on random numbers of these sizes and look at each step's shape and numbers."
+CASE = "Run your head on random input of these sizes; print the shape and values of each step."
 
 
 def check_head_shape(probe: HeadProbe) -> None:
@@ -40,7 +40,7 @@ def check_head_shape(probe: HeadProbe) -> None:
     problem = well_formed(base.out, base.out_shape)
     if problem is not None:
         raise reject(
-            "The output doesn't have the right shape.",
+            "The output has the wrong shape.",
             got=f"for x of shape {tuple(base.x.shape)} the output {problem.text}",
             expected=f"(B, T, inner_dim) = {base.out_shape}",
             **named(_finding(probe)),
@@ -68,7 +68,7 @@ def check_head_source(source: str | None) -> None:
             one.name.rpartition(".")[2] in source_rules.BUILT_IN_ATTENTION for one in violations
         )
         raise reject(
-            "attention.py uses what this question doesn't allow.",
+            "attention.py uses something this question doesn't allow.",
             got="; ".join(source_rules.lines_of(violations)),
             expected="from torch.nn only Linear, Softmax and Dropout; plain tensor operations",
             **named(known.BUILT_IN_ATTENTION if built_in else known.FOREIGN_LAYER),
@@ -79,7 +79,7 @@ def check_head_calls(probe: HeadProbe) -> None:
     """No ready-made attention was called, by whatever name the source reaches it."""
     if probe.called:
         raise reject(
-            f"While your head ran, torch's {', '.join(probe.called[:3])} was called.",
+            f"While your head ran, {', '.join(probe.called[:3])} of torch was called.",
             expected="attention that you compute yourself, from plain tensor operations",
             **named(known.BUILT_IN_ATTENTION),
         )
@@ -134,7 +134,7 @@ def check_head_returns_weights(probe: HeadProbe) -> None:
     problem = well_formed(base.attention, base.map_shape)
     if problem is not None:
         raise reject(
-            "The attention weights don't have the right shape.",
+            "The attention weights have the wrong shape.",
             got=f"a tensor that {problem.text}",
             expected=f"(B, T, T) = {base.map_shape}",
             **named(_finding(probe)),
@@ -160,9 +160,7 @@ def check_head_values(probe: HeadProbe, pictures: bool) -> None:
     if reading is None or reading.variants:
         difference = probe.closest(probe.base)
         rejected = reject(
-            f"The output is not right: it {difference.text}."
-            if difference
-            else probe.roles_problem,
+            f"The output is wrong: it {difference.text}." if difference else probe.roles_problem,
             expected="softmax(Q Kᵀ / √inner_dim) V, for the same weights and the same x",
             **(named(_finding(probe)) or what_is_known(probe)),
         )
@@ -234,7 +232,7 @@ def what_is_known(probe: HeadProbe) -> Named:
         ):
             facts.append("the weights are right, so look at what follows the softmax")
     return {
-        "likely": f"no typical one; {', '.join(facts)}" if facts else "",
+        "likely": f"none of the known ones; {', '.join(facts)}" if facts else "",
         "next_step": VALUE_HINT,
     }
 

@@ -32,7 +32,10 @@ def judge_brief_training(run: TransformerRun, assignment: Assignment) -> Feedbac
     if assignment.pictures:
         title = f"Vision Transformer, {brief.steps} steps by the grader"
         pictures = (step_picture(run.losses, title),)
-    got = f"{run.accuracy:.1%} of {brief.test_images:,} test images after {brief.steps} steps"
+    got = (
+        f"accuracy {run.accuracy:.1%} on {brief.test_images:,} test images after "
+        f"{brief.steps} steps"
+    )
     if run.accuracy >= brief.accuracy:
         return Feedback(f"It learns: {got}.", pictures=pictures)
     raise Rejected(
@@ -40,8 +43,8 @@ def judge_brief_training(run: TransformerRun, assignment: Assignment) -> Feedbac
             f"It hardly learns: {got}.",
             expected=f"at least {brief.accuracy:.0%}; guessing gives {1 / CLASSES:.0%}",
             likely="a missing residual connection, a softmax over the wrong axis, or a part of the "
-            "layer that no gradient reaches",
-            next_step="Start with the lines of 3a and 3b: what they say is wrong shows here too.",
+            "layer that gets no gradient",
+            next_step="Start with the lines of 3a and 3b: a mistake they name can show here too.",
             pictures=pictures,
         )
     )
@@ -52,10 +55,10 @@ def check_losses(run: TransformerRun) -> None:
     if run.losses_problem:
         raise reject(
             "The loss became NaN or infinite in the grader's brief training.",
-            got=f"the list of losses {run.losses_problem}",
+            got=f"a list of losses that {run.losses_problem}",
             expected="a finite loss at each step",
             likely="a division by zero, or a softmax that overflows",
-            next_step="Start with the lines of 3a and 3b; then print the largest number behind "
+            next_step="Start with the lines of 3a and 3b; then print the largest number after "
             "each step of your layer.",
         )
 
@@ -70,32 +73,34 @@ def judge_weights(judgement: Judgement | WeightsProblem, assignment: Assignment)
     lost = judgement.plain_accuracy - judgement.perturbed_accuracy
     if (reached or points > 0) and lost > rules.max_perturbed_loss:
         raise reject(
-            "The predictions fall apart under noise that no eye sees.",
+            "The accuracy drops under noise that is too faint to see.",
             got=f"{judgement.plain_accuracy:.2%} on {rules.perturbed_images:,} test images, "
             f"{judgement.perturbed_accuracy:.2%} on the same with {rules.perturbation} of 255 gray "
             "levels of noise",
-            expected="about the same on both, as a trained network gives",
-            likely="the predictions hang on exact pixel values, as with a table of stored answers",
+            expected="about the same accuracy on both, as trained networks have",
+            likely="the predictions depend on exact pixel values, as a table of answers does",
             next_step="Train the given Vision Transformer on the training images: "
             "python train.py vit.",
         )
     text = f"Test accuracy {judgement.accuracy:.2%}"
     if reached:
         return Feedback(
-            f"{text}: the {rules.accuracy:.1%} are reached.",
+            f"{text}: meets the {rules.accuracy:.1%} threshold.",
             notes=(
-                f"On {rules.perturbed_images:,} of them {judgement.plain_accuracy:.2%}, with faint "
-                f"noise {judgement.perturbed_accuracy:.2%}.",
+                f"On {rules.perturbed_images:,} of the images: {judgement.plain_accuracy:.2%}; "
+                f"with faint noise on them: {judgement.perturbed_accuracy:.2%}.",
             ),
         )
     near = judgement.accuracy > 0.5
     raise Rejected(
         Feedback(
-            f"{text}: below the {rules.accuracy:.1%} asked for.",
-            likely="" if near else "the weights were trained with other code than you submit",
-            next_step="Train longer: python train.py vit, all ten epochs."
+            f"{text}: below the {rules.accuracy:.1%} threshold.",
+            likely=""
             if near
-            else "Run python train.py vit with the code as it is now, and submit both together.",
+            else "the weights were trained with different code from what you submitted",
+            next_step="Train for all the epochs: python train.py vit."
+            if near
+            else "Run python train.py vit with your current code; submit code and weights.",
         ),
         points,
     )
@@ -115,10 +120,10 @@ def check_attention_maps(judged: Judgement | TransformerRun, assignment: Assignm
         problem = well_formed(maps, (1, heads, tokens, tokens))
     if problem is not None:
         raise reject(
-            "The last layer's attention maps don't have the right shape.",
+            "The last layer's attention maps have the wrong shape.",
             got=f"a tensor that {problem.text}",
             expected=f"(B, {heads}, {tokens}, {tokens}) for {heads} heads and {tokens} tokens",
-            likely="something else than the maps of the given Attention is returned",
+            likely="something other than the maps of the given Attention is returned",
             next_step="Print the shape of each result of Attention inside your layer.",
         )
     weights = (
@@ -134,14 +139,14 @@ def check_attention_maps(judged: Judgement | TransformerRun, assignment: Assignm
         raise Rejected(shown, rejected.points) from None
     if float(maps.max() - maps.min()) < MIN_MAP_SPREAD:
         raise reject(
-            "All attention weights are the same number.",
+            "All attention weights are practically the same number.",
             expected="maps in which tokens look more at some tokens than at others",
-            likely="the maps are not those of the attention, or queries and keys are all zero",
-            next_step="Print the scores before the softmax: do they differ from each other?",
+            likely="the maps are not those of the attention, or all scores are equal",
+            next_step="Print the scores before the softmax: do they differ?",
         )
     pictures = (attention_picture(maps[0], title),) if assignment.pictures else ()
     return Feedback(
-        f"Right: {heads} maps of {tokens} by {tokens} tokens, each row sums to one.",
+        f"Correct: {heads} maps of {tokens} by {tokens} tokens, and each row sums to one.",
         pictures=pictures,
     )
 
@@ -150,12 +155,12 @@ def _no_weights(problem: WeightsProblem) -> Rejected:
     if not problem.unreadable:
         return reject(
             "No trained weights were submitted: artifacts/vit/weights.safetensors is missing.",
-            next_step="Run: python train.py vit, and submit the artifacts folder.",
+            next_step="Run python train.py vit and submit the artifacts folder.",
             diagnosis=WEIGHTS_MISSING.id,
         )
     return reject(
         "artifacts/vit/weights.safetensors can't be read.",
         got=problem.unreadable,
         expected="the file that train.py writes",
-        next_step="Run: python train.py vit, and submit the file as it is.",
+        next_step="Run python train.py vit and submit the file as it is.",
     )
