@@ -6,7 +6,7 @@ they need not (assignment.yaml, beside this module). No value stands in both.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -95,7 +95,22 @@ class Pooling(_Section):
         for matrix in (self.first, self.second):
             if len({len(row) for row in matrix}) != 1 or len(matrix) < self.window:
                 raise ValueError("each matrix needs rows of one length and the window's size")
+        if len(self.first) != len(self.second):
+            raise ValueError("both matrices need as many rows")
         return self
+
+    @property
+    def side_by_side(self) -> str:
+        """Both matrices as a comment in a text, the second beside the first."""
+        rows = [
+            [" ".join(f"{value:g}" for value in row) for row in matrix]
+            for matrix in (self.first, self.second)
+        ]
+        heads = (("first:  ", "second:  "), *((" " * 8, " " * 9) for _ in self.first[1:]))
+        return "\n".join(
+            f"#   {head}{left}      {other}{right}"
+            for (head, other), left, right in zip(heads, *rows, strict=True)
+        )
 
     def average(self, matrix: Matrix) -> Matrix:
         """Average pooling, by torch."""
@@ -133,13 +148,23 @@ class TrainingRules(_Section):
         check_bars(self.accuracy, self.partial)
         return self
 
+    @property
+    def partial_credit(self) -> str:
+        """The partial bars in words: "3 points from 97%, 2 from 95%"."""
+        return partial_credit(self.partial)
+
 
 class FullyConnected(_Section):
     """The limits of question 2b."""
 
     max_hidden_units: Positive
-    allowed_layers: frozenset[str]
+    allowed_layers: tuple[str, ...]
     training: TrainingRules
+
+    @property
+    def listed(self) -> str:
+        """The layers in a sentence; a Flatten is given and needs no mention."""
+        return joined(name for name in self.allowed_layers if name != "Flatten")
 
 
 Part = TypeVar("Part", "FullyConnected", "Cnn")
@@ -150,7 +175,7 @@ class Cnn(_Section):
 
     max_parameters: Positive
     small_parameters: Positive
-    allowed_layers: frozenset[str]
+    allowed_layers: tuple[str, ...]
     required_layers: tuple[str, ...]
     training: TrainingRules
 
@@ -158,6 +183,11 @@ class Cnn(_Section):
     def required_kinds(self) -> str:
         """The required layers as a phrase: "Dropout and one BatchNorm2d"."""
         return " and one ".join(self.required_layers)
+
+    @property
+    def listed(self) -> str:
+        """The layers in a list: "Linear, Conv2d, …"."""
+        return ", ".join(self.allowed_layers)
 
 
 class FixedTraining(_Section):
@@ -202,6 +232,11 @@ class Transformer(_Section):
     def _ordered(self) -> Transformer:
         check_bars(self.accuracy, self.partial)
         return self
+
+    @property
+    def partial_credit(self) -> str:
+        """The partial bars in words: "1 point from 95%"."""
+        return partial_credit(self.partial)
 
 
 class OneCore(_Section):
@@ -327,6 +362,15 @@ def _merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, An
         else second.get(name, first.get(name))
         for name in {**first, **second}
     }
+
+
+def partial_credit(bars: Sequence[Bar]) -> str:
+    """Bars in words: "3 points from 97%, 2 from 95%"; "nothing" where there are none."""
+    words = [f"{bar.points:g} from {bar.accuracy:.1%}".replace(".0%", "%") for bar in bars]
+    if not words:
+        return "nothing"
+    points = "point" if bars[0].points == 1 else "points"
+    return ", ".join([words[0].replace(" from", f" {points} from", 1), *words[1:]])
 
 
 def check_bars(accuracy: float, partial: list[Bar]) -> None:

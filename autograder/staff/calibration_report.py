@@ -82,7 +82,7 @@ def _correct(
         bar, tries = bar_of(assignment, kind), tries_of(assignment, kind)
         misses = sum(value < bar for value in values)
         bound = upper_bound(misses, len(values))
-        chance = verdict_tail(values, bar, margin_of(assignment, kind), tries)
+        chance = chance_of_failing(values, assignment, kind)
         needed = sorted(epochs.get((name, kind), []))
         yield _row(
             name,
@@ -207,6 +207,19 @@ def _repeated(
             f"{low:.3f} to {high:.3f}",
             "yes" if low <= misses / len(values) <= high else "**no**",
         )
+
+
+def page(runs: list[CalibrationRun], assignment: Assignment) -> str:
+    """The report as a file."""
+    return "\n".join(report(runs, assignment)) + "\n"
+
+
+def chance_of_failing(best: Sequence[float], assignment: Assignment, kind: str) -> float | None:
+    """How likely a verdict on correct work goes wrong by chance; None for too few runs."""
+    if len(best) < 2:
+        return None
+    bar, tries = bar_of(assignment, kind), tries_of(assignment, kind)
+    return verdict_tail(best, bar, margin_of(assignment, kind), tries)
 
 
 def bar_of(assignment: Assignment, kind: str) -> float:

@@ -1,4 +1,4 @@
-"""Staff's commands: package, validate, calibrate. The command line adds them where staff is."""
+"""Staff's commands. The command line adds them where staff's room is."""
 
 from __future__ import annotations
 
@@ -13,9 +13,16 @@ from rich.progress import track
 from autograder.cli import usage_error
 from autograder.hw5 import assignment
 from autograder.hw5.mnist import DataError
-from autograder.staff import calibration, calibration_report, validation, validation_report
+from autograder.staff import (
+    calibration,
+    calibration_report,
+    stale,
+    texts,
+    validation,
+    validation_report,
+)
 from autograder.staff.packaging import make_packages
-from autograder.staff.solutions import Solution, SolutionError, load_solutions
+from autograder.staff.solutions import ROOT, Solution, SolutionError, load_solutions
 
 
 def package(
@@ -80,8 +87,8 @@ def calibrate(
     into.mkdir(parents=True, exist_ok=True)
     seeds_wanted = range(first_seed, first_seed + seeds)
     calibration.calibrate(chosen, wanted, seeds_wanted, record, settings, print)
-    lines = calibration_report.report(calibration.read_record(record), settings)
-    (into / "calibration.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    page = calibration_report.page(calibration.read_record(record), settings)
+    (into / "calibration.md").write_text(page, encoding="utf-8")
     print(f"{into / 'calibration.md'}")
 
 
@@ -93,7 +100,26 @@ def _solutions(names: list[str]) -> list[Solution]:
         raise usage_error(str(problem)) from None
 
 
-COMMANDS = (package, validate, calibrate)
+def check(
+    write: Annotated[
+        bool, typer.Option("--write", help="Bring texts that quote another value up to date.")
+    ] = False,
+) -> None:
+    """Say what a changed value makes stale, and what to do again; 1 if there is anything."""
+    try:
+        settings = assignment.load()
+        for file in texts.write_texts(ROOT, settings) if write else ():
+            print(f"Brought up to date: {file}")
+        sentences = list(stale.stale())
+    except assignment.AssignmentError as problem:
+        raise usage_error(str(problem)) from None
+    for sentence in sentences:
+        print(f"- {sentence}")
+    print("Then prove it again: autograder validate" if sentences else "Nothing is stale.")
+    raise typer.Exit(1 if sentences else 0)
+
+
+COMMANDS = (package, validate, calibrate, check)
 
 
 def register(app: typer.Typer) -> None:

@@ -7,7 +7,7 @@ process claims about weights, parameters or accuracy has nowhere to go.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Annotated, Any, Literal
@@ -172,7 +172,7 @@ class LayerList:
             )
         )
 
-    def outside(self, allowed: frozenset[str]) -> list[Layer]:
+    def outside(self, allowed: Collection[str]) -> list[Layer]:
         """The layers that a part's list doesn't allow."""
         return [layer for layer in self.layers if not layer.known or layer.kind not in allowed]
 

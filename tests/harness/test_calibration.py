@@ -21,7 +21,7 @@ def rules():
 
 
 def runs(name: str, kind: str, best: list[float], first: int = 0) -> list[CalibrationRun]:
-    return [CalibrationRun(name, kind, first + n, [0.5, value]) for n, value in enumerate(best)]
+    return [CalibrationRun(name, kind, first + n, [0.5, value], "") for n, value in enumerate(best)]
 
 
 def page(rules, *groups: list[CalibrationRun]) -> str:
@@ -113,4 +113,4 @@ def test_a_calibration_trains_what_is_missing_and_nothing_twice(tmp_path):
     assert len(said) == 4
     assert all(len(run.test_accuracy) == 10 for run in found)
     assert found[0].test_accuracy != found[2].test_accuracy
-    assert calibration.CalibrationRun("x", "fc", 0, [0.1, 0.5, 0.4]).epochs_to(0.4) == 2
+    assert calibration.CalibrationRun("x", "fc", 0, [0.1, 0.5, 0.4], "").epochs_to(0.4) == 2

@@ -5,7 +5,7 @@ Each function returns or leaves the feedback for full points, or raises Rejected
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from autograder.hw5.assignment import Assignment, Bar, Cnn, TrainingRules
 from autograder.hw5.examination import Model, Untrainable
@@ -27,14 +27,14 @@ from autograder.training.layer_list import LayerList, ModelProblem
 from provided.mnist import CLASSES
 
 
-def check_layers(layers: LayerList, allowed: frozenset[str]) -> None:
+def check_layers(layers: LayerList, allowed: Collection[str]) -> None:
     """Only layers on the list, and at least one that learns."""
     outside = layers.outside(allowed)
     if outside:
         raise reject(
             f"{joined(dict.fromkeys(str(layer) for layer in outside))} "
             f"{'is' if len(outside) == 1 else 'are'} not on the list of allowed layers.",
-            expected=f"only {', '.join(sorted(allowed))}",
+            expected=f"only {', '.join(allowed)}",
             **hinted(known.FORBIDDEN_LAYER),
         )
     check_has_weights(layers)
