@@ -189,21 +189,22 @@ def test_no_module_is_longer_than_400_lines():
 
 
 def commands() -> list[str]:
-    """Shell commands in README.md: lines of code blocks, and what stands in backquotes."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"```(?:bash|sh)?\n(.*?)```", readme, re.DOTALL)
+    """Shell commands in both guides: lines of code blocks, and what stands in backquotes."""
+    guides = (ROOT / name for name in ("README.md", "CONTRIBUTING.md"))
+    text = "\n".join(guide.read_text(encoding="utf-8") for guide in guides)
+    blocks = re.findall(r"```(?:bash|sh)?\n(.*?)```", text, re.DOTALL)
     lines = [line.strip() for block in blocks for line in block.splitlines()]
-    lines += re.findall(r"`([^`\n]+)`", readme)
-    starts = ("./", ".venv/bin/")
+    lines += re.findall(r"`([^`\n]+)`", text)
+    starts = ("./", ".ci/", ".venv/bin/")
     return sorted({line.partition("#")[0].strip() for line in lines if line.startswith(starts)})
 
 
-def test_the_readme_names_commands():
+def test_the_guides_name_commands():
     assert len(commands()) >= 5
 
 
 @pytest.mark.parametrize("command", commands())
-def test_every_command_in_the_readme_exists(command):
+def test_every_command_in_the_guides_exists(command):
     program, *arguments = command.split()
     assert (ROOT / program).is_file()
     assert (ROOT / program).stat().st_mode & 0o100
@@ -215,7 +216,7 @@ def test_every_command_in_the_readme_exists(command):
             assert (ROOT / argument).exists()
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/rubric.md"])
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/rubric.md"])
 def test_every_file_that_a_document_links_to_exists(name):
     text = (ROOT / name).read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#:]+)\)", text):
