@@ -49,6 +49,7 @@ def grade(
     seed: int | None = None,
     without: frozenset[str] = frozenset(),
     unsafe_local: bool = False,
+    unhurried: bool = False,
 ) -> tuple[Results, bool]:
     """Grade a submission, a folder, zip or notebook; returns the results and whether all went well.
 
@@ -57,14 +58,21 @@ def grade(
     """
     started = time.monotonic()
     close_to_others()
-    assignment = assignments.load(assignment_file, homework_file).on(cores())
+    assignment = assignments.load(assignment_file, homework_file)
+    assignment = assignment.unhurried() if unhurried else assignment.on(cores())
     with tempfile.TemporaryDirectory(prefix="autograder-") as folder, Progress(console) as progress:
         submission = take(source, Path(folder))
         limits = Limits(**assignment.worker.model_dump())
         sandbox = Sandbox(submission.folder, STUDENT_MODULES, limits, TRAINING_FILES, without)
         earlier = CarryOver.from_metadata(metadata.previous_submissions if metadata else [])
         examination = Examination(
-            submission, assignment, sandbox, say=progress.say, seed=seed, carry_over=earlier
+            submission,
+            assignment,
+            sandbox,
+            say=progress.say,
+            seed=seed,
+            carry_over=earlier,
+            ends_at=started + assignment.seconds.total,
         )
 
         def results_of(lines: list[RubricLine]) -> Results:

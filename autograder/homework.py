@@ -18,7 +18,6 @@ from provided.homework import (
     HEAD,
     LAYER,
     PARTS,
-    READ_BY_A_PERSON,
     SLOTS,
     SUBMITTED,
     VALUES_FILE,
@@ -46,6 +45,6 @@ __all__ = [
 SUITES = Path(__file__).resolve().parent.parent / "tests" / "grading"
 GIVEN_CODE = Path(given.__file__).resolve().parent
 
-GRADED_PARTS = tuple(part for part in PARTS if part not in READ_BY_A_PERSON)
+GRADED_PARTS = tuple(name for name, part in PARTS.items() if part.points)
 # What student code may import beside installed libraries: its own files and the given code.
 STUDENT_MODULES = frozenset({*(file.removesuffix(".py") for file in CODE_FILES), GIVEN_CODE.name})

@@ -113,7 +113,7 @@ def run(part: str, check: Check) -> bool:
     except Problem as problem:
         say(part, "TO DO" if isinstance(problem, ToDo) else "FIX", str(problem))
         return True
-    except (Exception, SystemExit) as problem:  # your code's own, whatever it is
+    except (Exception, SystemExit) as problem:  # noqa: BLE001  your code's own
         slot = still_to_write(problem)
         if slot is not None:
             say(part, "TO DO", f"write {slot}.")

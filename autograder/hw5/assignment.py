@@ -21,6 +21,8 @@ from autograder.training.layer_list import count_parameters
 
 FILE = Path(__file__).with_name("assignment.yaml")
 
+UNHURRIED_SECONDS = 86_400.0  # a day: more than any training of this homework takes
+
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -141,7 +143,7 @@ class TrainingRules(_Section):
     retry_margin: Share
     seeds: Annotated[list[int], Field(min_length=1)]
     training_images: Annotated[int, Field(ge=32, le=48_000)]
-    seconds: Seconds
+    cpu_seconds: Seconds
 
     @model_validator(mode="after")
     def _ordered(self) -> TrainingRules:
@@ -240,7 +242,7 @@ class Transformer(_Section):
 
 
 class OneCore(_Section):
-    """Seconds where everything has to share one core."""
+    """Seconds where everything has to share one core; of trainings, processor seconds."""
 
     fully_connected: Seconds
     cnn: Seconds
@@ -286,6 +288,24 @@ class Assignment(_Section):
     worker: WorkerLimits
     pictures: bool
 
+    def unhurried(self) -> Assignment:
+        """The same with all the time that is needed: no training is shortened or stopped."""
+        seconds = self.seconds.model_copy(
+            update={
+                "total": UNHURRIED_SECONDS,
+                "brief_training": UNHURRIED_SECONDS,
+                "predictions": UNHURRIED_SECONDS,
+                "when_short": "stop",
+            }
+        )
+        return self.model_copy(
+            update={
+                "fully_connected": _limited(self.fully_connected, UNHURRIED_SECONDS),
+                "cnn": _limited(self.cnn, UNHURRIED_SECONDS),
+                "seconds": seconds,
+            }
+        )
+
     def on(self, cores: int) -> Assignment:
         """The same with the limits for a machine of so many cores."""
         if cores > 1:
@@ -294,8 +314,11 @@ class Assignment(_Section):
         shorter = {"brief_training": few.brief_training, "predictions": few.predictions}
         return self.model_copy(
             update={
-                "fully_connected": _limited(self.fully_connected, few.fully_connected),
-                "cnn": _limited(self.cnn, few.cnn),
+                "fully_connected": _limited(
+                    self.fully_connected,
+                    min(self.fully_connected.training.cpu_seconds, few.fully_connected),
+                ),
+                "cnn": _limited(self.cnn, min(self.cnn.training.cpu_seconds, few.cnn)),
                 "seconds": self.seconds.model_copy(
                     update={
                         name: min(seconds, getattr(self.seconds, name))
@@ -307,9 +330,8 @@ class Assignment(_Section):
 
 
 def _limited(part: Part, seconds: float) -> Part:
-    """A part of the assignment whose training may take no more than so many seconds."""
-    limit = min(part.training.seconds, seconds)
-    training = part.training.model_copy(update={"seconds": limit})
+    """A part of the assignment whose trainings may take so many processor seconds."""
+    training = part.training.model_copy(update={"cpu_seconds": seconds})
     return part.model_copy(update={"training": training})
 
 

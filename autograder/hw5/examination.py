@@ -8,6 +8,7 @@ Which points follow from it is for the tests in tests/grading to say.
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +18,7 @@ import torch
 
 from autograder.homework import WEIGHTS
 from autograder.hw5 import mnist
-from autograder.hw5.assignment import Assignment, TrainingRules
+from autograder.hw5.assignment import UNHURRIED_SECONDS, Assignment, TrainingRules
 from autograder.hw5.probes.asker import Heads
 from autograder.hw5.probes.head import HeadProbe, probe_head
 from autograder.hw5.probes.layer import LayerProbe, probe_layer
@@ -43,6 +44,8 @@ from provided.mnist import Mnist
 from provided.training import BATCH_SIZE, EPOCHS, SCHEDULES, Training
 
 Say = Callable[[str, str], None]
+SECONDS_FOR_THE_REST = 20.0  # of a run's time: what is judged after the last training
+LEAST_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,8 @@ class Untrainable:
 class Examination:
     """All evidence about one submission.
 
-    say: told what goes on in the background, as (topic, text), for the progress line
+    say:     told what goes on in the background, as (topic, text), for the progress line
+    ends_at: when the whole run has to be over, in time.monotonic's seconds; None for never
     """
 
     def __init__(
@@ -80,12 +84,14 @@ class Examination:
         seed: int | None = None,
         carry_over: CarryOver | None = None,
         trainers: Trainers | None = None,
+        ends_at: float | None = None,
     ) -> None:
         self.submission = submission
         self.assignment = assignment
         self.sandbox = sandbox
         self.seed = secrets.randbits(48) if seed is None else seed
         self._say = say
+        self._ends_at = ends_at
         self._trainers = trainers or Trainers()
         self.carry_over = carry_over or CarryOver()
         self.fully_connected = Kept(lambda: self._model(FULLY_CONNECTED))
@@ -161,6 +167,12 @@ class Examination:
             "here."
         )
 
+    def seconds_left(self) -> float:
+        """Wall time that is left for what takes long, so that its verdict is still written."""
+        if self._ends_at is None:
+            return UNHURRIED_SECONDS
+        return max(self._ends_at - time.monotonic() - SECONDS_FOR_THE_REST, LEAST_SECONDS)
+
     def start(self) -> None:
         """Start the processes that fork trainings and workers, without waiting."""
         self._trainers.start()
@@ -204,14 +216,14 @@ class Examination:
             retry_margin=rules.retry_margin,
             seeds=rules.seeds,
             training_images=rules.training_images,
-            seconds=rules.seconds,
+            cpu_seconds=rules.cpu_seconds,
             shorten=self.assignment.seconds.when_short == "shorten",
         )
         earlier = self.carry_over.find(topic, job)
         if earlier is not None:
             return earlier
         result = self._trainers.train(
-            job, rules.seconds, lambda event: self._say(topic, progress(event))
+            job, self.seconds_left(), lambda event: self._say(topic, progress(event))
         )
         self.carry_over.keep(topic, job, result)
         return result

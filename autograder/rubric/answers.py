@@ -116,7 +116,7 @@ def read_answers(text: str | None) -> Answers:
         mark = problem.problem_mark
         place = f", line {mark.line + 1}" if mark else ""
         return Answers({}, f"{FILE} is not valid YAML{place}: {problem.problem or 'unreadable'}.")
-    except Exception:  # the boundary: odd tags raise AttributeError, KeyError, IndexError and more
+    except Exception:  # noqa: BLE001  odd tags raise AttributeError, KeyError, IndexError and more
         return Answers({}, f"{FILE} is not valid YAML.")
     if not isinstance(values, dict):
         return Answers({}, f"{FILE} contains no questions.")

@@ -116,7 +116,7 @@ class Sandbox:
         }
         try:
             pid = int(self._zygote.request(request, theirs)["pid"])
-        except BaseException as problem:
+        except BaseException as problem:  # whatever stops the start, nothing is left open
             for descriptor in (questions, replies, output):
                 os.close(descriptor)
             shutil.rmtree(scratch, ignore_errors=True)

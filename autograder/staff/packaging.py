@@ -22,6 +22,7 @@ FOR_GRADESCOPE = (
     "setup.sh",
     "run_autograder",
     "pyproject.toml",
+    "requirements.lock",
     "autograder",
     "student_template/provided",
     "tests/grading",

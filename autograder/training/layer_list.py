@@ -164,6 +164,15 @@ class ModelProblem(Exception):
 
 
 @dataclass(frozen=True)
+class Work:
+    """What one image's forward pass takes: layers, multiplications, numbers in between."""
+
+    layers: int
+    multiplications: int
+    activations: int
+
+
+@dataclass(frozen=True)
 class Layer:
     """One layer: its class in torch.nn, its place in the student's model, its arguments."""
 
@@ -294,7 +303,21 @@ class LayerList:
                 raise ModelProblem(f"{layer} can't be created: {problem}") from None
         return nn.Sequential(*modules)
 
+    def work(self) -> Work:
+        """What one image's forward pass takes, counted layer by layer. Raises ModelProblem."""
+        draft = self._draft()
+        return self._work(draft, self._input_shape(draft))
+
     def _check_shapes(self, draft: nn.Sequential, shape: tuple[int, ...]) -> None:
+        work = self._work(draft, shape)
+        if work.activations > MAX_ACTIVATIONS or work.multiplications > MAX_MULTIPLICATIONS:
+            raise ModelProblem(
+                f"One image takes {work.multiplications / 1e6:,.0f} million multiplications and "
+                f"{work.activations:,} intermediate numbers: too much to train here in time "
+                f"(limits: {MAX_MULTIPLICATIONS // 10**6} million and {MAX_ACTIVATIONS:,})."
+            )
+
+    def _work(self, draft: nn.Sequential, shape: tuple[int, ...]) -> Work:
         x = torch.zeros(2, *shape, device="meta")
         activations = multiplications = 0
         with warnings.catch_warnings(), torch.inference_mode():
@@ -317,12 +340,7 @@ class LayerList:
                 f"For images of shape {batch_shape((2, *shape))} it returns "
                 f"{batch_shape(tuple(x.shape))}; expected (B, {CLASSES}), one logit per digit."
             )
-        if activations > MAX_ACTIVATIONS or multiplications > MAX_MULTIPLICATIONS:
-            raise ModelProblem(
-                f"One image takes {multiplications / 1e6:,.0f} million multiplications and "
-                f"{activations:,} intermediate numbers: too much to train here in time "
-                f"(limits: {MAX_MULTIPLICATIONS // 10**6} million and {MAX_ACTIVATIONS:,})."
-            )
+        return Work(len(self.layers), multiplications, activations)
 
 
 def _check(layer: Layer) -> None:

@@ -10,6 +10,8 @@ import importlib.util
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from autograder.homework import GIVEN_CODE, STUDENT_MODULES
+
 PACKAGE = "autograder"
 GENERAL = ("intake", "sandbox", "confined", "rubric", "training")
 HOMEWORK = "hw5"
@@ -18,7 +20,9 @@ TOP = ("__init__", "launch", "cli", "grade", "homework")  # modules that lie in 
 INSIDE_HOMEWORK = ("probes", "mistakes", "verdicts")  # each may import those before it
 JUDGING = {"Rejected", "reject"}  # what a verdict is made with
 OURS = (PACKAGE, "provided", "tests", "solutions", "student_template", "benchmarks")
-OF_A_SUBMISSION = ("tests", "solutions", "student_template", "models", "attention", "encoder")
+OF_A_SUBMISSION = (
+    "tests", "solutions", "student_template", *(STUDENT_MODULES - {GIVEN_CODE.name}),
+)  # fmt: skip
 
 
 def modules_below(root: Path) -> dict[str, Path]:

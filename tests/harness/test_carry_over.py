@@ -139,7 +139,7 @@ def test_whatever_a_verdict_depends_on_makes_it_stale(changed):
 
 
 def test_where_the_data_lie_and_how_long_it_may_take_change_no_verdict():
-    moved = job(data="elsewhere", seconds=5.0, shorten=True)
+    moved = job(data="elsewhere", cpu_seconds=5.0, shorten=True)
     assert CarryOver(signed().entries, KEY).find("fc", moved) is not None
 
 

@@ -14,8 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from autograder.homework import PARTS
+
 from .conftest import REFERENCE, ROOT, TEMPLATE, Run, run_grader
 
+FULL_MARKS = sum(part.points for part in PARTS.values())
 CHEAP = ("--only", "1a,1b,1c,2a,3a,3b")
 
 NO_SCALE = (REFERENCE / "attention.py").read_text().replace(" * self.scale", "")
@@ -29,7 +32,7 @@ def reference_run(tmp_path_factory) -> Run:
 
 def test_the_reference_gets_every_point_on_real_mnist(reference_run):
     assert reference_run.status == 0
-    assert reference_run.score == 48
+    assert reference_run.score == FULL_MARKS
     assert reference_run.lost() == set()
     assert reference_run.faults == {}
     with_pictures = {
@@ -69,7 +72,7 @@ def test_the_untouched_template_gets_nothing_and_a_kind_sentence_on_every_line(g
     assert run.status == 0
     assert run.score == 0
     assert len(run.results["tests"]) == 36
-    assert sum(test["max_score"] for test in run.results["tests"]) == 48
+    assert sum(test["max_score"] for test in run.results["tests"]) == FULL_MARKS
     for test in run.results["tests"]:
         assert re.match(r"(Not done yet|Not answered yet|artifacts/|No trained)", test["output"])
         assert "Traceback" not in test["output"]

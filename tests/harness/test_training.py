@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from functools import cache
 from pathlib import Path
 
@@ -14,16 +13,13 @@ import pytest
 import torch
 
 from autograder.hw5 import mnist
-from autograder.training import trainer as training
 from autograder.training.job import TrainingJob
 from autograder.training.layer_list import Layer, LayerList
 from autograder.training.trainer import (
     DEAD_EPOCHS,
     TrainerFault,
     Trainers,
-    epoch_seconds,
     events,
-    fitted,
     is_dead,
     rebuild,
 )
@@ -321,41 +317,3 @@ def test_after_the_end_nothing_is_started():
     over.stop()
     with pytest.raises(TrainerFault):
         over.train(job(), 1, lambda event: None)
-
-
-def test_a_training_that_fits_into_its_time_is_left_alone():
-    given = job(seconds=600.0, shorten=True)
-    assert fitted(given, data()) == (given, "")
-
-
-def test_a_training_without_a_limit_or_with_the_other_policy_is_left_alone():
-    for given in (job(shorten=True), job(seconds=0.001, shorten=False)):
-        assert fitted(given, data()) == (given, "")
-
-
-@pytest.mark.parametrize(
-    ("allowed", "epochs", "images"), [(4.0, 3, 320), (1.0, 1, 256), (0.01, 1, 32)]
-)
-def test_a_training_is_shortened_to_epochs_or_images_that_fit(allowed, epochs, images, monkeypatch):
-    monkeypatch.setattr(training, "epoch_seconds", lambda job, data: 1.1)
-    short, why = fitted(job(seconds=allowed, shorten=True), data())
-    assert short.training().epochs == epochs
-    assert short.training_images == images
-    assert f"{epochs} of 10 epochs" in why or f"{images} of 320 images" in why
-
-
-def test_a_shortened_training_says_so_and_ends_by_itself(monkeypatch):
-    monkeypatch.setattr(training, "epoch_seconds", lambda job, data: 1.0)
-    first, *epochs, last = events(job(seconds=2.5, shorten=True, accuracy=1.01), data())
-    assert "2 of 10 epochs" in first["shortened"]
-    assert len(epochs) == 2
-    assert last == {"ended": "missed"}
-
-
-def test_the_time_of_an_epoch_is_estimated_from_a_few_steps():
-    given = job(training_images=48_000)
-    started = time.monotonic()
-    few = epoch_seconds(given, data())
-    assert time.monotonic() - started < 10
-    more = epoch_seconds(given.model_copy(update={"training_images": 32}), data())
-    assert 0 < more < few

@@ -1,7 +1,8 @@
-"""Runs confined: this homework's questions, about an attention head, a layer, a Transformer.
+"""Runs confined: this homework's questions, about a module of one's own and the Transformer.
 
-Names of files and slots come from the given code's own declaration, which the worker finds
-as a pristine copy beside the submission.
+Which class of which file is meant stands in the question. The attention head that the
+grader's own can replace is found in the given code's declaration, a pristine copy of which
+lies beside the submission.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import mmap
 import sys
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, ClassVar
 
@@ -41,11 +43,16 @@ class Questions(Answerer):
     )
 
     def construct(
-        self, _: dict[str, Tensor], slot: str, arguments: dict[str, Any], heads: str
+        self,
+        _: dict[str, Tensor],
+        file: str,
+        names: list[str],
+        arguments: dict[str, Any],
+        heads: str,
     ) -> Message:
-        """Make an attention head or an encoder layer; returns a handle and what it is made of."""
-        kind = head_class() if slot == "head" else layer_class(heads)
-        return self.keep(kind(**arguments))
+        """Make a module of the submission's; returns a handle and what it is made of."""
+        substitute_head(heads)
+        return self.keep(student_class(file, names)(**arguments))
 
     def train_transformer(
         self,
@@ -118,19 +125,11 @@ class Questions(Answerer):
         return Message({}, {"attention": attention.float()})
 
 
-def head_class() -> Any:
-    """The student's own attention head."""
-    slot = import_student("provided.homework").HEAD
-    return attribute(import_student(slot.module), slot.name, slot.file)
-
-
-def layer_class(heads: str) -> Any:
-    """The student's encoder layer, over their own heads or the harness's."""
-    substitute_head(heads)
-    slot = import_student("provided.homework").LAYER
-    module = import_student(slot.module)
-    name = next((name for name in slot.names if hasattr(module, name)), slot.name)
-    return attribute(module, name, slot.file)
+def student_class(file: str, names: Sequence[str]) -> Any:
+    """A class that a file of the submission's defines, by the first of its names that is there."""
+    module = import_student(file.removesuffix(".py"))
+    name = next((name for name in names if hasattr(module, name)), names[0])
+    return attribute(module, name, file)
 
 
 def substitute_head(heads: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor
 from autograder.sandbox.client import Worker
 from autograder.sandbox.errors import WorkerError
 from autograder.sandbox.replies import ModuleReply, OutputsReply
+from provided.homework import Slot
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -43,14 +44,19 @@ AnyCase = TypeVar("AnyCase", bound="Case[Any]")
 
 @dataclass(frozen=True)
 class Case(Generic[Size]):
-    """One pass through a student's module: what was sent, what came back."""
+    """One pass through a student's module: what was sent, what came back.
+
+    values:    its parameters
+    upstream:  the gradient that was sent back from the output, if any was
+    gradients: what came of it, for "x" and every parameter
+    """
 
     size: Size
     values: dict[str, Tensor]
     x: Tensor
-    upstream: Tensor
-    outputs: list[Tensor]
-    gradients: dict[str, Tensor]
+    upstream: Tensor = field(default_factory=lambda: torch.empty(0))
+    outputs: list[Tensor] = field(default_factory=list)
+    gradients: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def out(self) -> Tensor:
@@ -99,16 +105,20 @@ class Asker:
         self._name = name
 
     def construct(
-        self, slot: str, arguments: dict[str, Any], heads: Heads = Heads.HARNESS
+        self, slot: Slot, arguments: dict[str, Any], heads: Heads = Heads.STUDENT
     ) -> ModuleReply:
-        """Make the student's module; returns what it is made of."""
+        """Make the student's module; returns what it is made of.
+
+        With heads=HARNESS the grader's attention head stands where the student's would.
+        """
         reply: ModuleReply
         reply, _ = self._worker.ask(
             "construct",
             ModuleReply,
             seconds=self._seconds,
             doing=f"making {self._name}({_listed(arguments)})",
-            slot=slot,
+            file=slot.file,
+            names=list(slot.names),
             arguments=arguments,
             heads=heads,
         )

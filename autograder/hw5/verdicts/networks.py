@@ -129,7 +129,7 @@ def judge_training(
     if not trial.epochs:
         reason = {
             Ending.DIVERGED: "The loss became NaN or infinite in the first epoch.",
-            Ending.OUT_OF_TIME: f"No epoch was finished within {rules.seconds:g} seconds.",
+            Ending.OUT_OF_TIME: "No epoch was finished in the time allowed.",
         }.get(result.ended, "No epoch was trained.")
         raise reject(
             f"{title}: no result. {reason}",
@@ -156,7 +156,8 @@ def judge_training(
     ended = {
         Ending.DIVERGED: " The loss became NaN or infinite afterwards.",
         Ending.DEAD: " Training stopped early: the network gives every image the same output.",
-        Ending.OUT_OF_TIME: f" Training was stopped after {rules.seconds:g} seconds.",
+        Ending.OUT_OF_TIME: " Training was stopped because its time was up; course staff can "
+        "train it to the end.",
     }.get(result.ended, "")
     tries = f", best of {len(result.trials)} seeds" if len(result.trials) > 1 else ""
     raise Rejected(
