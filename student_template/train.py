@@ -174,7 +174,7 @@ def train_model(
     last = min(epochs or settings.epochs, settings.epochs)
     print(f"{TITLES[name]}: {count_parameters(model):,} parameters, on {device}")
     if len(history) >= last:
-        print(f"{len(history)} epochs are already done.")
+        print(f"Nothing to do: {len(history)} of {last} epochs are done.")
         return Result(model, history, evaluate(model, sets.test, device=device)[1], device)
     started = time.monotonic()
     first_steps: list[Step] = []

@@ -46,7 +46,7 @@ def summarise(
         extra_data={
             "submission": metadata.id if metadata else None,
             **figures,
-            "confinement": sandbox.confinement.report(),
+            "confinement": sandbox.confinement.for_staff(),
             "grader": _own_figures(),
             "workers": sandbox.endings[-WORKERS_LISTED:],
             "faults": dict(faults),

@@ -42,12 +42,12 @@ def validate(
         str, typer.Option(help="Solutions by name, pattern or kind: no-scale,alternatives.")
     ] = "",
     training: Annotated[
-        bool, typer.Option(help="Ask the lines too that need a training; takes much longer.")
+        bool, typer.Option(help="Also grade the lines that need a training; takes much longer.")
     ] = True,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML to this file.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write Markdown to this file.")] = None,
 ) -> None:
-    """Prove the grader: grade all of solutions/ and compare with what is known; 1 if it differs."""
+    """Grade all of solutions/ and compare with what is expected; exits with 1 if it differs."""
 
     console = Console(width=None if sys.stdout.isatty() else 140)
     chosen = _solutions([name for name in only.split(",") if name])
@@ -72,7 +72,7 @@ def calibrate(
         list[str], typer.Argument(help="Solutions by name, pattern or kind: reference, einsum.")
     ],
     seeds: Annotated[int, typer.Option(help="How many seeds each model is trained with.")] = 30,
-    first_seed: Annotated[int, typer.Option(help="The first of them.")] = 0,
+    first_seed: Annotated[int, typer.Option(help="The first seed.")] = 0,
     kinds: Annotated[str, typer.Option(help="Which models: fc, cnn, vit.")] = "fc,cnn,vit",
     into: Annotated[Path, typer.Option(help="The folder for record and report.")] = Path("docs"),
 ) -> None:
@@ -102,10 +102,10 @@ def _solutions(names: list[str]) -> list[Solution]:
 
 def check(
     write: Annotated[
-        bool, typer.Option("--write", help="Bring texts that quote another value up to date.")
+        bool, typer.Option("--write", help="Update the texts that quote an old value.")
     ] = False,
 ) -> None:
-    """Say what a changed value makes stale, and what to do again; 1 if there is anything."""
+    """List what a changed value makes stale and how to redo it; exits with 1 if there is any."""
     try:
         settings = assignment.load()
         for file in texts.write_texts(ROOT, settings) if write else ():

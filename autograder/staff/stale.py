@@ -32,7 +32,7 @@ def stale(file: Path = assignments.FILE, homework: Path = VALUES_FILE) -> Iterat
     """
     assignment = assignments.load(file, homework)
     for text in stale_texts(ROOT, assignment):
-        yield f"{text}. Run: autograder check --write, or mend it by hand."
+        yield f"{text}. Run: autograder check --write, or fix it by hand."
     yield from stale_reference(assignment)
     yield from stale_calibration(
         calibration.read_record(RECORD), PAGE.read_text(encoding="utf-8"), assignment
@@ -81,7 +81,7 @@ def stale_calibration(
             names = ", ".join(sorted({run.submission for run in outdated}))
             yield (
                 f"docs/calibration.jsonl: {len(outdated)} runs of {kind} were measured with other "
-                f"settings. Take them out and run: autograder calibrate {names} --kinds {kind}"
+                f"settings. Remove them and run: autograder calibrate {names} --kinds {kind}"
             )
             continue
         best = [run.best for run in runs if (run.submission, run.kind) == (REFERENCE, kind)]

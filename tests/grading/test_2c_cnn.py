@@ -4,7 +4,7 @@ import pytest
 from gradescope_utils.autograder_utils.decorators import number, weight
 
 from autograder.hw5.verdicts import loss_history
-from autograder.hw5.verdicts import models as verdicts
+from autograder.hw5.verdicts import networks as verdicts
 
 
 @number("2c.1")

@@ -96,7 +96,7 @@ def test_passes_of_mistaken_work_are_counted(rules):
 def test_a_second_run_agrees_or_not(rules, second, agrees):
     first = [0.98, 0.981] * 15
     text = page(rules, runs("reference", "fc", first), runs("reference", "fc", second, 100))
-    assert row(text, "Again", "reference | fc | 2")[9] == agrees
+    assert row(text, "Repeated", "reference | fc | 2")[9] == agrees
     assert row(text, "Correct work", "reference | fc")[2] == "30"
 
 

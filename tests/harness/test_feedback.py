@@ -11,11 +11,11 @@ import torch
 
 from autograder.hw5 import assignment as assignments
 from autograder.hw5.examination import Model
-from autograder.hw5.mistakes import models as known
+from autograder.hw5.mistakes import networks as known
 from autograder.hw5.probes.asker import Heads
 from autograder.hw5.probes.vit import SIZES, Judgement
 from autograder.hw5.verdicts import loss_history, pictures, vit
-from autograder.hw5.verdicts import models as verdicts
+from autograder.hw5.verdicts import networks as verdicts
 from autograder.hw5.verdicts.map_panels import difference_panels
 from autograder.rubric.feedback import Feedback, Rejected, aligned
 from autograder.rubric.plugin import RubricLine

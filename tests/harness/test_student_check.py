@@ -271,7 +271,7 @@ BROKEN = {
         "self.dropout(torch",
         "nn.Dropout(self.dropout.p).train()(torch",
         "3a",
-        "in evaluation mode two passes differ",
+        "two passes in evaluation mode differ",
     ),
     "an error inside": (
         "attention.py",
@@ -306,7 +306,7 @@ BROKEN = {
         "super().__init__()",
         "super().__init__(); dropout = 0.0",
         "3b",
-        "with dropout=0.5 two passes in training mode are the same",
+        "with dropout=0.5, two passes in training mode give the same result",
     ),
     "a layer that detaches": (
         "encoder.py",
@@ -408,7 +408,7 @@ def test_a_broken_artifact_gets_one_clear_sentence(template, part, file, content
 def test_weights_of_another_model_are_named(template):
     weights = template / "artifacts" / "vit" / "weights.safetensors"
     save_file({"some": torch.zeros(2)}, weights)
-    assert "doesn't fit your code" in run(template, "check.py", "3c").output
+    assert "no longer fits your code" in run(template, "check.py", "3c").output
 
 
 def test_a_file_that_is_too_big_to_be_taken_is_named(template):

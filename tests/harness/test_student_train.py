@@ -105,7 +105,7 @@ def test_a_run_stopped_by_ctrl_c_and_resumed_ends_exactly_as_an_unbroken_one(tem
     train(template, *options, "--epochs", "4")
     stopped = run(other, "interrupted.py", "8", *options)  # in epoch 3, as an epoch has 3 steps
     assert stopped.status == 0
-    assert "epoch 2 was the last finished one" in stopped.output
+    assert "epoch 2 was the last to finish" in stopped.output
     assert len(rows(other / "artifacts/fc/history.csv")) == 2
     assert yaml.safe_load((other / "artifacts/fc/run.yaml").read_text())["epochs_done"] == 2
     assert (other / "artifacts/fc/loss.png").exists()
@@ -157,7 +157,7 @@ def test_a_new_run_keeps_the_one_before(template):
 def test_a_finished_run_is_not_trained_further(template):
     train(template, "fc", "--images", "64", "--epochs", "1")
     before = kept(template)
-    assert "1 epochs are done" in train(
+    assert "1 of 1 epochs are done" in train(
         template, "fc", "--images", "64", "--epochs", "1", "--resume"
     )
     assert kept(template) == before

@@ -11,7 +11,7 @@ from autograder.hw5.mistakes import (
     layer,
     layer_construction,
     layer_gradients,
-    models,
+    networks,
     pooling,
 )
 from autograder.rubric.mistake import Mistake
@@ -22,7 +22,7 @@ CATALOGUE: dict[str, Mistake] = {
         convolution.ALL,
         pooling.ALL,
         data.ALL,
-        models.ALL,
+        networks.ALL,
         head.VALUES,
         head_gradients.ALL,
         head.RETURNED,

@@ -22,7 +22,7 @@ from autograder.hw5.mistakes import (
     layer,
     layer_construction,
     layer_steps,
-    models,
+    networks,
 )
 from autograder.hw5.probes.head import BASE_SIZE
 from autograder.hw5.probes.layer import LayerSize
@@ -57,13 +57,13 @@ def of_error(error: WorkerError) -> Feedback:
     mistake = _behind(error) if isinstance(error, StudentCodeRaised) else None
     if mistake is None:
         return feedback
-    said = hinted(mistake) if mistake is models.NOT_SEQUENTIAL else named(mistake)
+    said = hinted(mistake) if mistake is networks.NOT_SEQUENTIAL else named(mistake)
     return replace(feedback, **said)
 
 
 def _behind(error: StudentCodeRaised) -> Mistake | None:
     if error.type == "Refusal":
-        return models.NOT_SEQUENTIAL if "not an nn.Sequential" in error.message else None
+        return networks.NOT_SEQUENTIAL if "not an nn.Sequential" in error.message else None
     numbers, text = _signature(error.message)
     if f"calling {HEAD.name}" in error.doing:
         found = _raised_by_heads().get((numbers, text))

@@ -114,8 +114,10 @@ def check_head_biases(parts: ModuleReply) -> None:
     biases = [p.name for p in parts.parameters if p.name.rpartition(".")[2] == "bias"]
     biases += [p.name for p in parts.parameters if len(p.shape) == 1 and p.name not in biases]
     if biases:
+        named_so = all(name.rpartition(".")[2] == "bias" for name in biases)
+        what = "biases" if named_so else "biases, or parameters with the shape of one"
         raise reject(
-            f"The projections have biases: {numbers.first_of(biases)}.",
+            f"The head has {what}: {numbers.first_of(biases)}.",
             expected="query, key and value without bias",
             **hinted(known.PROJECTION_BIAS),
         )

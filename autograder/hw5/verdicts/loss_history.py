@@ -6,7 +6,7 @@ import csv
 import io
 import math
 
-from autograder.hw5.mistakes import models as known
+from autograder.hw5.mistakes import networks as known
 from autograder.rubric.feedback import Feedback, counted, joined, reject
 from autograder.rubric.mistake import hinted
 from provided.training import EPOCHS

@@ -9,11 +9,11 @@ from dataclasses import replace
 
 from autograder.hw5.assignment import Assignment
 from autograder.hw5.mistakes import layer_construction as known
-from autograder.hw5.mistakes.models import WEIGHTS_MISSING
+from autograder.hw5.mistakes.networks import WEIGHTS_MISSING
 from autograder.hw5.mistakes.raised import of_error
 from autograder.hw5.probes.vit import SIZES, Judgement, TransformerRun, WeightsProblem
 from autograder.hw5.verdicts import numbers
-from autograder.hw5.verdicts.models import points_of
+from autograder.hw5.verdicts.networks import points_of
 from autograder.hw5.verdicts.pictures import attention_picture, step_picture
 from autograder.rubric.comparison import well_formed
 from autograder.rubric.feedback import Feedback, Picture, Rejected, reject

@@ -70,7 +70,7 @@ ATTACKS = {
     "grading modules left in memory": probe(
         """
         import gc, sys
-        names = ('autograder.hw5.probes.reference', 'autograder.hw5.verdicts.models', 'autograder.hw5.examination')
+        names = ('autograder.hw5.probes.reference', 'autograder.hw5.verdicts.networks', 'autograder.hw5.examination')
         return any(name in sys.modules for name in names) or any(
             type(o).__name__ in ('LayerParameters', 'Examination') for o in gc.get_objects())
     """,

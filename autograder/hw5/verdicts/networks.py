@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 
 from autograder.hw5.assignment import Assignment, Bar, Cnn, TrainingRules
 from autograder.hw5.examination import Model, Untrainable
-from autograder.hw5.mistakes import models as known
+from autograder.hw5.mistakes import networks as known
 from autograder.hw5.verdicts.pictures import loss_picture
 from autograder.rubric.feedback import (
     Feedback,
