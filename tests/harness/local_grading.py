@@ -21,6 +21,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from autograder.confined import wire
 from autograder.confined.worker import SubmissionFinder, describe_exception, frame_of
 from autograder.homework import GIVEN_CODE, STUDENT_MODULES, SUITES
@@ -39,6 +41,7 @@ from autograder.staff.validation import WEIGHTS_LINE, LineOutcome, Outcome
 from autograder.training.job import Ending, TrainingJob, TrainingResult, Trial
 from provided.training import Epoch
 
+ON_ONE_CORE = pytest.mark.xdist_group("recorded mistakes")  # which are recorded once there
 TRAINED_LINES = {"3c.1", "3c.4"}  # what they come to shows only after a real training
 STUDENT_FILES = (
     *(STUDENT_MODULES - {GIVEN_CODE.name}), "provided.multi_head", "provided.vision_transformer",

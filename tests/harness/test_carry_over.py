@@ -19,7 +19,7 @@ from autograder.training.job import Ending, TrainingJob, TrainingResult, Trial
 from autograder.training.layer_list import Layer, LayerList
 from provided.training import Epoch, Training
 
-from .conftest import REFERENCE, ROOT, key_in
+from .conftest import REFERENCE
 
 KEY = b"k" * KEY_BYTES
 LINEAR = {"in_features": 784, "out_features": 10, "bias": True}
@@ -258,13 +258,12 @@ def test_only_what_changed_is_trained_in_a_resubmission(grade, submission, tmp_p
         said = {t["number"] for t in run.results["tests"] if "Carried over" in t["output"]}
         return said, run.results
 
-    with key_in(ROOT):
-        first, results = graded({})
-        again, repeated = graded(results)
-        reworded, _ = graded(repeated, models=f"# In other words.\n{MODELS}")
-        changed, _ = graded(repeated, models=MODELS.replace("Dropout(0.3)", "Dropout(0.2)"))
-        results["extra_data"]["carry_over"]["cnn"]["result"]["trials"][0]["seed"] = 1
-        forged, _ = graded(results)
+    first, results = graded({})
+    again, repeated = graded(results)
+    reworded, _ = graded(repeated, models=f"# In other words.\n{MODELS}")
+    changed, _ = graded(repeated, models=MODELS.replace("Dropout(0.3)", "Dropout(0.2)"))
+    results["extra_data"]["carry_over"]["cnn"]["result"]["trials"][0]["seed"] = 1
+    forged, _ = graded(results)
     assert first == set()
     assert again == reworded == {"2b.3", "2c.4"}
     assert changed == {"2c.4"}

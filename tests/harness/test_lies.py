@@ -24,6 +24,7 @@ from autograder.sandbox.replies import ModelReply, ModuleReply, OutputsReply
 from autograder.staff.solutions import load_solutions
 
 from . import local_grading
+from .conftest import left_to_the_full_set
 from .local_grading import LocalWorker, examine, judge_line, received, suite_tests
 
 LYING_RUNS = 400
@@ -147,7 +148,7 @@ class LyingWorker(LocalWorker):
             raise self.refuse(str(problem)[:500], doing) from None
 
 
-@pytest.mark.parametrize("part", range(8))
+@pytest.mark.parametrize("part", left_to_the_full_set(range(8), but=(0,)))
 def test_no_lie_of_a_worker_is_more_than_a_verdict(part, monkeypatch, tmp_path):
     monkeypatch.setattr(local_grading, "LocalWorker", LyingWorker)
     chosen = load_solutions(["reference", "einsum", "no-scale", "post-norm", "fused-projections"])
