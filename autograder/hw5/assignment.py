@@ -10,132 +10,39 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-import torch
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from torch import nn
+from pydantic import Field, ValidationError, model_validator
 
 from autograder.homework import VALUES_FILE
+from autograder.hw5.answer_keys import (
+    Convolution1d,
+    Convolution2d,
+    Pooling,
+    Positive,
+    Section,
+)
 from autograder.rubric.feedback import joined
-from autograder.training.layer_list import count_parameters
 
 FILE = Path(__file__).with_name("assignment.yaml")
 
 UNHURRIED_SECONDS = 86_400.0  # a day: more than any training of this homework takes
 
-Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(gt=0)]
-Matrix = list[list[float]]
 
 
 class AssignmentError(Exception):
     """A settings file is not what it must be; says which, and where."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Convolution1d(_Section):
-    """A one-dimensional convolution without padding."""
-
-    length: Positive
-    input_channels: Positive
-    filters: Positive
-    kernel: Positive
-    stride: Positive
-
-    def parameters(self) -> int:
-        """Weights and biases, counted by torch."""
-        return count_parameters(self._layer())
-
-    def output_shape(self) -> tuple[int, int]:
-        """(length, channels) of the output, computed by torch."""
-        _, channels, length = self._layer()(torch.zeros(1, self.input_channels, self.length)).shape
-        return length, channels
-
-    def _layer(self) -> nn.Conv1d:
-        return nn.Conv1d(self.input_channels, self.filters, self.kernel, self.stride)
-
-
-class Convolution2d(_Section):
-    """A two-dimensional convolution without padding."""
-
-    height: Positive
-    width: Positive
-    input_channels: Positive
-    filters: Positive
-    kernel: Positive
-    stride: Positive
-
-    def parameters(self) -> int:
-        """Weights and biases, counted by torch."""
-        return count_parameters(self._layer())
-
-    def output_shape(self) -> tuple[int, int, int]:
-        """(height, width, channels) of the output, computed by torch."""
-        image = torch.zeros(1, self.input_channels, self.height, self.width)
-        _, channels, height, width = self._layer()(image).shape
-        return height, width, channels
-
-    def _layer(self) -> nn.Conv2d:
-        return nn.Conv2d(self.input_channels, self.filters, self.kernel, self.stride)
-
-
-class Pooling(_Section):
-    """Two matrices that are pooled by hand."""
-
-    window: Positive
-    stride: Positive
-    tolerance: Annotated[float, Field(ge=0)]
-    first: Matrix
-    second: Matrix
-
-    @model_validator(mode="after")
-    def _rectangular(self) -> Pooling:
-        for matrix in (self.first, self.second):
-            if len({len(row) for row in matrix}) != 1 or len(matrix) < self.window:
-                raise ValueError("each matrix needs rows of one length and the window's size")
-        if len(self.first) != len(self.second):
-            raise ValueError("both matrices need as many rows")
-        return self
-
-    @property
-    def side_by_side(self) -> str:
-        """Both matrices as a comment in a text, the second beside the first."""
-        rows = [
-            [" ".join(f"{value:g}" for value in row) for row in matrix]
-            for matrix in (self.first, self.second)
-        ]
-        heads = (("first:  ", "second:  "), *((" " * 8, " " * 9) for _ in self.first[1:]))
-        return "\n".join(
-            f"#   {head}{left}      {other}{right}"
-            for (head, other), left, right in zip(heads, *rows, strict=True)
-        )
-
-    def average(self, matrix: Matrix) -> Matrix:
-        """Average pooling, by torch."""
-        return self._pooled(nn.AvgPool2d(self.window, self.stride), matrix)
-
-    def maximum(self, matrix: Matrix) -> Matrix:
-        """Max pooling, by torch."""
-        return self._pooled(nn.MaxPool2d(self.window, self.stride), matrix)
-
-    @staticmethod
-    def _pooled(layer: nn.Module, matrix: Matrix) -> Matrix:
-        pooled = layer(torch.tensor(matrix, dtype=torch.float64)[None, None])
-        return [[float(value) for value in row] for row in pooled[0, 0]]
-
-
-class Bar(_Section):
+class Bar(Section):
     """An accuracy and the points that reaching it gives."""
 
     accuracy: Share
     points: Annotated[float, Field(ge=0)]
 
 
-class TrainingRules(_Section):
+class TrainingRules(Section):
     """When a training passes, and how often it is tried."""
 
     accuracy: Share
@@ -156,7 +63,7 @@ class TrainingRules(_Section):
         return partial_credit(self.partial)
 
 
-class FullyConnected(_Section):
+class FullyConnected(Section):
     """The limits of question 2b."""
 
     max_hidden_units: Positive
@@ -172,7 +79,7 @@ class FullyConnected(_Section):
 Part = TypeVar("Part", "FullyConnected", "Cnn")
 
 
-class Cnn(_Section):
+class Cnn(Section):
     """The limits of question 2c."""
 
     max_parameters: Positive
@@ -192,14 +99,14 @@ class Cnn(_Section):
         return ", ".join(self.allowed_layers)
 
 
-class FixedTraining(_Section):
+class FixedTraining(Section):
     """What the homework fixes about trainings."""
 
     batch_size: Positive
     epochs: Positive
 
 
-class HeadRules(_Section):
+class HeadRules(Section):
     """What question 3a allows from torch.nn."""
 
     allowed_layers: tuple[str, ...]
@@ -210,7 +117,7 @@ class HeadRules(_Section):
         return joined(self.allowed_layers)
 
 
-class BriefTraining(_Section):
+class BriefTraining(Section):
     """The grader's own short training of the Vision Transformer."""
 
     steps: Positive
@@ -220,7 +127,7 @@ class BriefTraining(_Section):
     accuracy: Share
 
 
-class Transformer(_Section):
+class Transformer(Section):
     """The limits of question 3c."""
 
     accuracy: Share
@@ -241,7 +148,7 @@ class Transformer(_Section):
         return partial_credit(self.partial)
 
 
-class OneCore(_Section):
+class OneCore(Section):
     """Seconds where everything has to share one core; of trainings, processor seconds."""
 
     fully_connected: Seconds
@@ -250,7 +157,7 @@ class OneCore(_Section):
     predictions: Seconds
 
 
-class TimeLimits(_Section):
+class TimeLimits(Section):
     """Seconds that questions to a submission's code, and the whole run, may take."""
 
     question: Seconds
@@ -261,7 +168,7 @@ class TimeLimits(_Section):
     when_short: Literal["shorten", "stop"]
 
 
-class WorkerLimits(_Section):
+class WorkerLimits(Section):
     """What a worker may use."""
 
     memory_mib: Positive
@@ -272,7 +179,7 @@ class WorkerLimits(_Section):
     scratch_mib: Positive
 
 
-class Assignment(_Section):
+class Assignment(Section):
     """Everything in homework.yaml and assignment.yaml."""
 
     title: str

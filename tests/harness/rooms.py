@@ -21,8 +21,11 @@ INSIDE_HOMEWORK = ("probes", "mistakes", "verdicts")  # each may import those be
 JUDGING = {"Rejected", "reject"}  # what a verdict is made with
 OURS = (PACKAGE, "provided", "tests", "solutions", "student_template", "benchmarks")
 OF_A_SUBMISSION = (
-    "tests", "solutions", "student_template", *(STUDENT_MODULES - {GIVEN_CODE.name}),
-)  # fmt: skip
+    "tests",
+    "solutions",
+    "student_template",
+    *(STUDENT_MODULES - {GIVEN_CODE.name}),
+)
 
 
 def modules_below(root: Path) -> dict[str, Path]:

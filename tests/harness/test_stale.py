@@ -65,8 +65,9 @@ def test_runs_with_other_settings_are_told_to_be_measured_again(change, kinds, t
 
 def test_a_kind_that_was_never_measured_is_told():
     runs = [run for run in RUNS if run.kind != "cnn"]
-    assert any("reference's cnn" in one and "not measured" in one
-               for one in told(assignments.load(), runs))  # fmt: skip
+    assert any(
+        "reference's cnn" in one and "not measured" in one for one in told(assignments.load(), runs)
+    )
 
 
 def test_a_reference_that_no_longer_answers_right_is_told(tmp_path):

@@ -143,21 +143,45 @@ def test_points_stand_alike_in_the_homework_the_tests_and_the_rubric():
 
 # file, old text, new text, and what must be said of it
 OTHER_POINTS = {
-    "a line worth more": ("tests/grading/test_3b_encoder_layer.py", "@weight(2)", "@weight(3)",
-                          ["3b: tests/grading gives 7", "each line once with its points: 3b.2"]),
-    "a part worth more": ("student_template/provided/homework.py", '"1a": Part(points=2',
-                          '"1a": Part(points=3', ["1a: tests/grading gives 2", "49 points"]),
-    "a part more": ("student_template/provided/homework.py", "PARTS = {",
-                    'PARTS = {\n    "4a": Part(points=1, files=()),', ["4a: tests/", "49 points"]),
-    "a part that is undeclared": ("student_template/provided/homework.py", '"1a": ', '"0a": ',
-                                  ["0a: tests/grading gives 0", "1a: tests/grading gives 2"]),
-    "more by hand": ("student_template/provided/homework.py", "by_hand=2", "by_hand=3",
-                     ["48 points and 7 by hand"]),
+    "a line worth more": (
+        "tests/grading/test_3b_encoder_layer.py",
+        "@weight(2)",
+        "@weight(3)",
+        ["3b: tests/grading gives 7", "each line once with its points: 3b.2"],
+    ),
+    "a part worth more": (
+        "student_template/provided/homework.py",
+        '"1a": Part(points=2',
+        '"1a": Part(points=3',
+        ["1a: tests/grading gives 2", "49 points"],
+    ),
+    "a part more": (
+        "student_template/provided/homework.py",
+        "PARTS = {",
+        'PARTS = {\n    "4a": Part(points=1, files=()),',
+        ["4a: tests/", "49 points"],
+    ),
+    "a part that is undeclared": (
+        "student_template/provided/homework.py",
+        '"1a": ',
+        '"0a": ',
+        ["0a: tests/grading gives 0", "1a: tests/grading gives 2"],
+    ),
+    "more by hand": (
+        "student_template/provided/homework.py",
+        "by_hand=2",
+        "by_hand=3",
+        ["48 points and 7 by hand"],
+    ),
     "a row that is gone": ("docs/rubric.md", "| 1a.2 | 1 |", "| x |", ["its points: 1a.2"]),
-    "a row that stands twice": ("docs/rubric.md", "| 1a.2 | 1 |", "| 1a.2 | 1 |\n| 1a.2 | 1 |",
-                                ["docs/rubric.md doesn't list each line once"]),
+    "a row that stands twice": (
+        "docs/rubric.md",
+        "| 1a.2 | 1 |",
+        "| 1a.2 | 1 |\n| 1a.2 | 1 |",
+        ["docs/rubric.md doesn't list each line once"],
+    ),
     "another sum": ("docs/rubric.md", "54 points", "55 points", ["48 points and 6 by hand"]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", OTHER_POINTS)
@@ -185,7 +209,7 @@ def commands() -> list[str]:
     blocks = re.findall(r"```(?:bash|sh)?\n(.*?)```", text, re.DOTALL)
     lines = [line.strip() for block in blocks for line in block.splitlines()]
     lines += re.findall(r"`([^`\n]+)`", text)
-    starts = ("./", ".venv/bin/")
+    starts = ("./", ".ci/", ".venv/bin/")
     return sorted({line.partition("#")[0].strip() for line in lines if line.startswith(starts)})
 
 

@@ -73,8 +73,10 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
                 "second": [[0, 1, 2, 3, 4], [0, 0, 0, 0, 0], [7, 8, 8, 8, 8]],
             }
         },
-        {"student_template/answers.yaml": "#   first:  1 2 3 4 5      second:  0 1 2 3 4\n"
-         "#           0 0 0 0 9               0 0 0 0 0\n"},
+        {
+            "student_template/answers.yaml": "#   first:  1 2 3 4 5      second:  0 1 2 3 4\n"
+            "#           0 0 0 0 9               0 0 0 0 0\n"
+        },
     ),
     "the pooling window": (
         {"pooling": {"window": 2}},
@@ -89,8 +91,12 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
         },
     ),
     "the layers of 2c": (
-        {"cnn": {"allowed_layers": ["Linear", "Conv2d", "ReLU", "Flatten"],
-                 "required_layers": ["Conv2d"]}},
+        {
+            "cnn": {
+                "allowed_layers": ["Linear", "Conv2d", "ReLU", "Flatten"],
+                "required_layers": ["Conv2d"],
+            }
+        },
         {
             "student_template/models.py": "only Linear, Conv2d, ReLU, Flatten,",
             "student_template/README.md": "of Linear, Conv2d, ReLU, Flatten; at least one Conv2d;",
@@ -113,7 +119,7 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
             "docs/rubric.md": "only Linear and Softmax; no built-in",
         },
     ),
-}  # fmt: skip
+}
 
 
 @pytest.fixture
@@ -198,8 +204,13 @@ def test_titles_of_rubric_lines_follow_the_values(copy):
 
 
 def test_check_py_follows_the_values(copy):
-    changed(copy, {"fully_connected": {"max_hidden_units": 50},
-                   "cnn": {"required_layers": ["MaxPool2d"], "max_parameters": 100}})  # fmt: skip
+    changed(
+        copy,
+        {
+            "fully_connected": {"max_hidden_units": 50},
+            "cnn": {"required_layers": ["MaxPool2d"], "max_parameters": 100},
+        },
+    )
     folder = copy / "student_template"
     for name in ("models.py", "answers.yaml", "attention.py", "encoder.py"):
         shutil.copyfile(ROOT / "solutions" / "reference" / name, folder / name)

@@ -18,15 +18,28 @@ from .test_training import FLATTEN, HIDDEN, LAST, LINEAR, RELU, data, job, layer
 
 EVALUATED = 22_000  # validation and test images
 CONV = {
-    "in_channels": 1, "out_channels": 64, "kernel_size": 5, "stride": 1, "padding": 2,
-    "dilation": 1, "groups": 1, "bias": True, "padding_mode": "zeros",
-}  # fmt: skip
+    "in_channels": 1,
+    "out_channels": 64,
+    "kernel_size": 5,
+    "stride": 1,
+    "padding": 2,
+    "dilation": 1,
+    "groups": 1,
+    "bias": True,
+    "padding_mode": "zeros",
+}
 WIDE = (
-    ("Conv2d", CONV), RELU, ("Conv2d", {**CONV, "in_channels": 64, "kernel_size": 3, "padding": 1}),
-    RELU, ("MaxPool2d", {"kernel_size": 14, "stride": 14, "padding": 0, "dilation": 1,
-                         "ceil_mode": False}),
-    FLATTEN, ("Linear", {"in_features": 256, "out_features": 10, "bias": True}),
-)  # fmt: skip
+    ("Conv2d", CONV),
+    RELU,
+    ("Conv2d", {**CONV, "in_channels": 64, "kernel_size": 3, "padding": 1}),
+    RELU,
+    (
+        "MaxPool2d",
+        {"kernel_size": 14, "stride": 14, "padding": 0, "dilation": 1, "ceil_mode": False},
+    ),
+    FLATTEN,
+    ("Linear", {"in_features": 256, "out_features": 10, "bias": True}),
+)
 
 
 def counted(given: TrainingJob) -> float:
@@ -94,9 +107,16 @@ def test_the_reference_fits_with_room_on_one_core_too():
             (exam.cnn.get(), one_core.cnn.training),
         ):
             given = TrainingJob.of(
-                model.layers, model.settings, data="", accuracy=1, retry_margin=0, seeds=[0],
-                training_images=48_000, cpu_seconds=rules.cpu_seconds, shorten=True,
-            )  # fmt: skip
+                model.layers,
+                model.settings,
+                data="",
+                accuracy=1,
+                retry_margin=0,
+                seeds=[0],
+                training_images=48_000,
+                cpu_seconds=rules.cpu_seconds,
+                shorten=True,
+            )
             assert fitted(given, EVALUATED) == (given, "")
 
 
@@ -104,8 +124,14 @@ def test_a_training_that_uses_up_its_processor_time_is_ended_and_says_so():
     """With nothing shortened: as where a processor is far slower than was counted."""
     trainers = Trainers()
     settings = Training(learning_rate=1e-5)
-    given = job(*WIDE, settings=settings, data=str(mnist.DATA), accuracy=1.01, cpu_seconds=0.5,
-                training_images=48_000)  # fmt: skip
+    given = job(
+        *WIDE,
+        settings=settings,
+        data=str(mnist.DATA),
+        accuracy=1.01,
+        cpu_seconds=0.5,
+        training_images=48_000,
+    )
     try:
         result = trainers.train(given, 300.0, lambda event: None)
     finally:

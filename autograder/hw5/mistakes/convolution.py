@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from autograder.hw5.assignment import Convolution1d, Convolution2d
+from autograder.hw5.answer_keys import Convolution1d, Convolution2d
 from autograder.rubric.mistake import Mistake, first_that_gives
 from autograder.training.layer_list import count_parameters
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from autograder.hw5.assignment import Matrix, Pooling
+from autograder.hw5.answer_keys import Matrix, Pooling
 from autograder.rubric.mistake import Mistake
 
 POOL_HINT = "Lay the window over the matrix again: neighbouring windows share a row or a column."
