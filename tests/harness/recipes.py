@@ -17,7 +17,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import sysconfig
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -156,13 +155,11 @@ def run(command: str, copy: Path, *options: str) -> subprocess.CompletedProcess[
 
 def python(code: str, copy: Path, *argv: str) -> subprocess.CompletedProcess[str]:
     """Some Python in a process of its own that imports what stands in the copy."""
-    # Isolated and without site: the installation in site-packages leads to this repository.
-    start = (
-        f"import sys; sys.path[:0] = [{str(copy)!r}, {str(copy / 'student_template')!r}]; "
-        f"sys.path.append({sysconfig.get_paths()['purelib']!r}); sys.argv = {list(argv)!r}; {code}"
-    )
+    # What comes first on the path is found before the installation, which leads to this repository.
+    first = [str(copy), str(copy / "student_template")]
+    start = f"import sys; sys.path[:0] = {first!r}; sys.argv = {list(argv)!r}; {code}"
     return subprocess.run(
-        [sys.executable, "-I", "-S", "-c", start],
+        [sys.executable, "-I", "-c", start],
         capture_output=True,
         text=True,
         timeout=SECONDS,
