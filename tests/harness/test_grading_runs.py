@@ -8,7 +8,6 @@ import os
 import re
 import signal
 import subprocess
-import time
 import zipfile
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from .conftest import (
     run_grader,
     settings_in,
     spread,
+    wait_until,
 )
 
 CHEAP = ("--only", "1a,1b,1c,2a,3a,3b")
@@ -327,13 +327,6 @@ def descends(pid: int, ancestor: int) -> bool:
     while pid > 1 and pid != ancestor:
         pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
     return pid == ancestor
-
-
-def wait_until(holds, seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_a_zip_one_folder_deeper_is_graded_the_same(grade, tmp_path):
