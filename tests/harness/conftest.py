@@ -85,6 +85,12 @@ def spread(cases: Iterable[Any], count: int) -> list[Any]:
     return [cases[number * len(cases) // count] for number in range(count)]
 
 
+def a_few_and_all(cases: Iterable[Any], few: int) -> list[Any]:
+    """For a test that lists what is wrong with cases: some, and in the full set all of them."""
+    cases = list(cases)
+    return [spread(cases, few), pytest.param(cases, marks=pytest.mark.full)]
+
+
 @dataclass(frozen=True)
 class Run:
     """One run of the grader: results.json, the exit status, what was printed."""

@@ -39,7 +39,7 @@ ATTACKS = {
 # One of each family goes through ./run_autograder itself; the others are forked.
 STARTED_ANEW = {next(name for name in ATTACKS if name.startswith(f"{f}:")) for f in FAMILIES}
 IN_EACH_FAMILY = 2  # that the default set tries
-AS_A_USER_BY_DEFAULT = 4
+AS_A_USER_BY_DEFAULT = 3
 SECRET_TEXT = "The attention head and the encoder layer that submissions are compared with"
 LIMITS = {
     "worker": {"memory_mib": 400, "cpu_seconds": 20},
@@ -176,21 +176,26 @@ def test_without_one_wall_all_is_graded_and_the_report_says_so(wall, open_folder
     assert wall in results["extra_data"]["confinement"]["missing"]
 
 
+POSSIBLE_WITHOUT = [
+    ("user", "start more threads than allowed"),
+    ("seccomp", "start a process"),
+    ("landlock", "write to a temporary folder"),
+    ("seccomp", "open a UDP socket"),
+    ("user,landlock", "read the test labels"),
+    ("user,landlock", "write the results"),
+    ("user,seccomp", "limit the grader"),
+    ("user,seccomp", "change the rights of the grader's files"),
+]
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="a wall falls only where it stood: needs root")
 @pytest.mark.parametrize(
-    ("walls", "possible"),
-    [
-        ("user", "start more threads than allowed"),
-        ("seccomp", "start a process"),
-        ("seccomp", "open a UDP socket"),
-        ("landlock", "write to a temporary folder"),
-        ("user,landlock", "read the test labels"),
-        ("user,landlock", "write the results"),
-        ("user,seccomp", "limit the grader"),
-        ("user,seccomp", "change the rights of the grader's files"),
-    ],
+    "walls_and_possible",
+    left_to_the_full_set(POSSIBLE_WITHOUT, but=POSSIBLE_WITHOUT[:3]),
+    ids=": ".join,
 )
-def test_no_wall_is_decoration(walls, possible, open_folder):
+def test_no_wall_is_decoration(walls_and_possible, open_folder):
+    walls, possible = walls_and_possible
     results, status, said = graded(
         open_folder, REFERENCE, "1a", "--without", walls, "--unsafe-local"
     )
