@@ -342,8 +342,8 @@ def test_a_shortened_training_says_so_and_ends_by_itself(monkeypatch):
 
 def test_the_time_of_an_epoch_is_estimated_from_a_few_steps():
     given = job(training_images=48_000)
-    started = time.monotonic()
+    started = time.process_time()
     few = epoch_seconds(given, data())
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10
     more = epoch_seconds(given.model_copy(update={"training_images": 32}), data())
     assert 0 < more < few
