@@ -9,6 +9,8 @@ import shutil
 import subprocess
 import tempfile
 import textwrap
+import time
+import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -32,7 +34,7 @@ ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "solutions" / "reference"
 TEMPLATE = ROOT / "student_template"
 SECONDS = 120
-CANARY = {"HW5_CANARY": "canary-of-the-environment"}  # no submission may see it
+CANARY = {"HW5_CANARY": f"canary-{uuid.uuid4()}"}  # of every grader; no submission may see it
 
 torch.set_num_threads(1)
 hypothesis.settings.register_profile(  # how fast the machine is decides nothing
@@ -81,6 +83,12 @@ def spread(cases: Iterable[Any], count: int) -> list[Any]:
     cases = list(cases)
     count = min(count, len(cases))
     return [cases[number * len(cases) // count] for number in range(count)]
+
+
+def a_few_and_all(cases: Iterable[Any], few: int) -> list[Any]:
+    """For a test that lists what is wrong with cases: some, and in the full set all of them."""
+    cases = list(cases)
+    return [spread(cases, few), pytest.param(cases, marks=pytest.mark.full)]
 
 
 @dataclass(frozen=True)
@@ -203,6 +211,14 @@ def temporary(open_folder: Path) -> Path:
     folder.mkdir()
     folder.chmod(0o755)
     return folder
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 30) -> None:
+    """Wait for something to become true; fail where it doesn't."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 @contextmanager

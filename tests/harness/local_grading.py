@@ -17,7 +17,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ from autograder.intake.submission import take
 from autograder.rubric.feedback import Rejected
 from autograder.rubric.plugin import RubricLine
 from autograder.sandbox.errors import InvalidReply, StudentCodeRaised, WorkerError
-from autograder.staff.solutions import Solution, load_solutions
+from autograder.staff.solutions import Kind, Solution, load_solutions
 from autograder.staff.validation import WEIGHTS_LINE, LineOutcome, Outcome
 from autograder.training.job import Ending, TrainingJob, TrainingResult, Trial
 from provided.training import Epoch
@@ -241,19 +241,19 @@ class Recorded:
         return judge(self.solution, self.exam, set(self.asked))
 
 
-@lru_cache(maxsize=1)
-def recorded_mistakes() -> dict[str, Recorded]:
-    """Every mistake, graded on the lines that it must lose and that can be asked here."""
-    opened = contextlib.ExitStack()
-    atexit.register(opened.close)
-    found = {}
-    for solution in load_solutions(["mistakes"]):
-        exam = opened.enter_context(examine(solution))
-        asked = set(solution.expected.lost)
-        if not solution.asked_for_weights:
-            asked.discard(WEIGHTS_LINE)
-        if solution.expected.named("3c.4") != MAPS_NOT_RETURNED.id:
-            asked -= TRAINED_LINES
-        outcome = judge(solution, exam, asked)
-        found[solution.name] = Recorded(solution, exam, frozenset(asked), outcome)
-    return found
+MISTAKES = {solution.name: solution for solution in load_solutions([Kind.MISTAKES])}
+_opened = contextlib.ExitStack()
+atexit.register(_opened.close)
+
+
+@cache
+def recorded(name: str) -> Recorded:
+    """A mistake, graded on the lines that it must lose and that can be asked here."""
+    solution = MISTAKES[name]
+    exam = _opened.enter_context(examine(solution))
+    asked = set(solution.expected.lost)
+    if not solution.asked_for_weights:
+        asked.discard(WEIGHTS_LINE)
+    if solution.expected.named("3c.4") != MAPS_NOT_RETURNED.id:
+        asked -= TRAINED_LINES
+    return Recorded(solution, exam, frozenset(asked), judge(solution, exam, asked))

@@ -137,6 +137,7 @@ def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
     sys.path += sys.argv[2:]
     launch = importlib.import_module("autograder.launch")
+    sys.modules["__main__"] = sys.modules.pop("autograder.launch")  # as python -m has it
     launch.zygote.warm_up()
     launch.zygote.warm_up = lambda: None  # once in a process is all it stands
     request = serve(control)

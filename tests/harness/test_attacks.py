@@ -36,10 +36,11 @@ ATTACKS = {
     for family in FAMILIES
     for name, attack in importlib.import_module(f"{attacks.__name__}.{family}").ATTACKS.items()
 }
-# One of each family goes through ./run_autograder itself; the others are forked.
-STARTED_ANEW = {next(name for name in ATTACKS if name.startswith(f"{f}:")) for f in FAMILIES}
+# One of each family goes through ./run_autograder itself too; else graders are forked.
+STARTED_ANEW = [next(name for name in ATTACKS if name.startswith(f"{f}:")) for f in FAMILIES]
+ANEW_BY_DEFAULT = 4
 IN_EACH_FAMILY = 2  # that the default set tries
-AS_A_USER_BY_DEFAULT = 4
+AS_A_USER_BY_DEFAULT = 3
 SECRET_TEXT = "The attention head and the encoder layer that submissions are compared with"
 LIMITS = {
     "worker": {"memory_mib": 400, "cpu_seconds": 20},
@@ -47,7 +48,7 @@ LIMITS = {
 }
 QUESTION_SECONDS = 4
 grader_root = ROOT
-SECONDS = 45  # what one run may take: each of a few questions up to its own limit
+SECONDS = 120  # what one run may take on a busy machine; on a quiet one, a fifth of it
 
 
 def submission(attack: Attack, folder: Path) -> Path:
@@ -118,8 +119,8 @@ def left_behind(folder: Path) -> list[Path]:
 
 
 def tried_by_default(names: list[str]) -> list[str]:
-    """Those that are started anew, and as many of each family, evenly spread, as are wanted."""
-    chosen = set(STARTED_ANEW)
+    """As many of each family, evenly spread, as are wanted."""
+    chosen = set()
     for family in FAMILIES:
         chosen.update(spread([n for n in names if n.startswith(f"{family}:")], IN_EACH_FAMILY))
     return [name for name in names if name in chosen]
@@ -127,9 +128,19 @@ def tried_by_default(names: list[str]) -> list[str]:
 
 @pytest.mark.parametrize("name", left_to_the_full_set(ATTACKS, but=tried_by_default(list(ATTACKS))))
 def test_an_attack_gains_nothing_and_breaks_nothing(name, open_folder):
-    attack, folder = ATTACKS[name], open_folder / "submission"
+    check_attack(ATTACKS[name], open_folder)
+
+
+@pytest.mark.parametrize(
+    "name", left_to_the_full_set(STARTED_ANEW, but=spread(STARTED_ANEW, ANEW_BY_DEFAULT))
+)
+def test_an_attack_gains_nothing_from_a_grader_that_is_started_anew(name, open_folder):
+    check_attack(ATTACKS[name], open_folder, anew=True)
+
+
+def check_attack(attack: Attack, open_folder: Path, anew: bool = False) -> None:
+    folder = open_folder / "submission"
     source = submission(attack, folder)
-    anew = name in STARTED_ANEW
     results, status, said = graded(open_folder, source, attack.only, anew=anew)  # within SECONDS
     assert status == 0, said
     check_what_holds(attack, results, said, folder)
@@ -176,21 +187,26 @@ def test_without_one_wall_all_is_graded_and_the_report_says_so(wall, open_folder
     assert wall in results["extra_data"]["confinement"]["missing"]
 
 
+POSSIBLE_WITHOUT = [
+    ("user", "start more threads than allowed"),
+    ("seccomp", "start a process"),
+    ("landlock", "write to a temporary folder"),
+    ("seccomp", "open a UDP socket"),
+    ("user,landlock", "read the test labels"),
+    ("user,landlock", "write the results"),
+    ("user,seccomp", "limit the grader"),
+    ("user,seccomp", "change the rights of the grader's files"),
+]
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="a wall falls only where it stood: needs root")
 @pytest.mark.parametrize(
-    ("walls", "possible"),
-    [
-        ("user", "start more threads than allowed"),
-        ("seccomp", "start a process"),
-        ("seccomp", "open a UDP socket"),
-        ("landlock", "write to a temporary folder"),
-        ("user,landlock", "read the test labels"),
-        ("user,landlock", "write the results"),
-        ("user,seccomp", "limit the grader"),
-        ("user,seccomp", "change the rights of the grader's files"),
-    ],
+    "walls_and_possible",
+    left_to_the_full_set(POSSIBLE_WITHOUT, but=POSSIBLE_WITHOUT[:3]),
+    ids=": ".join,
 )
-def test_no_wall_is_decoration(walls, possible, open_folder):
+def test_no_wall_is_decoration(walls_and_possible, open_folder):
+    walls, possible = walls_and_possible
     results, status, said = graded(
         open_folder, REFERENCE, "1a", "--without", walls, "--unsafe-local"
     )

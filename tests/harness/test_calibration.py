@@ -100,6 +100,7 @@ def test_a_second_run_agrees_or_not(rules, second, agrees):
     assert row(text, "Correct work", "reference | fc")[2] == "30"
 
 
+@pytest.mark.full
 def test_a_calibration_trains_what_is_missing_and_nothing_twice(tmp_path):
     quick = settings_with(tmp_path, QUICK)
     chosen = load_solutions(["reference", "no-nonlinearity"])

@@ -25,9 +25,10 @@ from autograder.hw5.probes.vit import SIZES, Judgement, TransformerRun
 from autograder.hw5.verdicts import vit
 from autograder.rubric.feedback import Feedback, Rejected
 from autograder.rubric.mistake import Mistake
+from autograder.staff.solutions import Solution
 
-from .conftest import spread
-from .local_grading import ON_ONE_CORE, Recorded, recorded_mistakes
+from .conftest import a_few_and_all, spread
+from .local_grading import MISTAKES, ON_ONE_CORE, Recorded, recorded
 
 
 def modules_of(package: ModuleType, without: str) -> tuple[ModuleType, ...]:
@@ -79,14 +80,14 @@ def forget() -> None:
 def rejections() -> dict[str, list[Recorded]]:
     """For each check, the mistakes that it rejects."""
     found: dict[str, list[Recorded]] = {check: [] for check in CHECKS}
-    mistakes = recorded_mistakes()
+    mistakes = [recorded(name) for name in MISTAKES]
     with pytest.MonkeyPatch.context() as patch:
         current: list[Recorded] = []
         for check, (module, name) in CHECKS.items():
             patch.setattr(module, name, noting(getattr(module, name), found[check], current))
-        for recorded in mistakes.values():
-            current[:] = [recorded]
-            recorded.judge_again()
+        for mistake in mistakes:
+            current[:] = [mistake]
+            mistake.judge_again()
     return found
 
 
@@ -107,6 +108,7 @@ def passes(*arguments: Any, **named: Any) -> Feedback:
 
 
 @ON_ONE_CORE
+@pytest.mark.full
 def test_without_a_check_a_mistake_of_its_own_slips_through(patch):
     patch()
     rejected = rejections()
@@ -115,16 +117,21 @@ def test_without_a_check_a_mistake_of_its_own_slips_through(patch):
         module, name = CHECKS[check]
         patch().setattr(module, name, passes)
         tried = rejected[check][:MOST_TRIED]
-        if not any(recorded.judge_again().differences() for recorded in tried):
+        if not any(mistake.judge_again().differences() for mistake in tried):
             dead.append(check)
     assert dead == []
 
 
 @ON_ONE_CORE
-def test_without_an_entry_of_the_catalogue_its_mistake_is_not_named(patch):
+@pytest.mark.parametrize("ids", a_few_and_all(sorted(CATALOGUE), 12), ids=["a few", "all"])
+def test_without_an_entry_of_the_catalogue_its_mistake_is_not_named(ids, patch):
+    patch()
+    naming = {
+        id: [recorded(name) for name, one in MISTAKES.items() if id in expected_ids(one)]
+        for id in ids
+    }
     dead = []
-    for id in sorted(CATALOGUE):
-        named = [one for one in recorded_mistakes().values() if id in expected_ids(one)]
+    for id, named in naming.items():
         alone = [one for one in named if one.outcome.diagnoses == [id]]
         changes = patch()
         take_out(id, changes)
@@ -140,16 +147,13 @@ def test_without_an_entry_of_the_catalogue_its_mistake_is_not_named(patch):
 def test_without_any_change_every_mistake_is_judged_as_before(patch):
     """Else the two tests above would find everything alive."""
     patch()
-    some = spread(recorded_mistakes().values(), 20)
+    some = [recorded(name) for name in spread(sorted(MISTAKES), 24)]
     assert [one.solution.name for one in some if one.judge_again().differences()] == []
 
 
-def expected_ids(recorded: Recorded) -> set[str]:
-    return {
-        part
-        for line in recorded.solution.expected.lost
-        for part in recorded.solution.expected.named(line).split("+")
-    }
+def expected_ids(solution: Solution) -> set[str]:
+    expected = solution.expected
+    return {part for line in expected.lost for part in expected.named(line).split("+")}
 
 
 def take_out(id: str, changes: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,6 @@ import os
 import re
 import signal
 import subprocess
-import time
 import zipfile
 from pathlib import Path
 
@@ -23,9 +22,11 @@ from .conftest import (
     TEMPLATE,
     Run,
     left_to_the_full_set,
+    preloaded,
     run_grader,
     settings_in,
     spread,
+    wait_until,
 )
 
 FULL_MARKS = sum(part.points for part in PARTS.values())
@@ -332,13 +333,6 @@ def descends(pid: int, ancestor: int) -> bool:
     return pid == ancestor
 
 
-def wait_until(holds, seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def test_a_zip_one_folder_deeper_is_graded_the_same(grade, tmp_path):
     file = tmp_path / "handed_in.zip"
     with zipfile.ZipFile(file, "w") as archive:
@@ -349,6 +343,7 @@ def test_a_zip_one_folder_deeper_is_graded_the_same(grade, tmp_path):
     assert "Graded the files in the folder hw5." in run.results["output"]
 
 
+@pytest.mark.full
 def test_a_missing_submission_is_wrong_usage(tmp_path):
     ended = subprocess.run(
         [ROOT / "run_autograder", tmp_path / "nowhere"], capture_output=True, text=True, check=False
@@ -357,15 +352,10 @@ def test_a_missing_submission_is_wrong_usage(tmp_path):
     assert ended.stderr == f"There is no submission at {tmp_path / 'nowhere'}\n"
 
 
-def test_unknown_parts_are_wrong_usage(tmp_path):
-    ended = subprocess.run(
-        [ROOT / "run_autograder", REFERENCE, "--only", "9z"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 2
-    assert len(ended.stderr.splitlines()) == 1
+def test_unknown_parts_are_wrong_usage():
+    status, said = preloaded(ROOT).run(["grade", str(REFERENCE), "--only", "9z"], os.environ, 60)
+    assert status == 2
+    assert len(said.splitlines()) == 1
 
 
 def test_a_wrong_assignment_is_a_fault_of_the_grader_and_says_where(grade, submission):

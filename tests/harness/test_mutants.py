@@ -25,7 +25,7 @@ from autograder.training.machine import cores
 
 from .conftest import QUICK, left_to_the_full_set, settings_with
 
-MUTANTS = [range(20), range(20, 300)]
+MUTANTS = [range(10), range(10, 300)]
 FILES = ("attention.py", "encoder.py", "models.py", "answers.yaml", "artifacts/fc/history.csv")
 TOKEN = re.compile(r"\w+|[^\w\s]")
 STRAY = (*"():#=-.0é\t\u2028\x00", '"""', "  ", "None", "self", "lambda")
@@ -124,7 +124,7 @@ def test_a_mutant_costs_points_at_most(numbers, tmp_path):
     trainings.mkdir()
     quick = settings_with(tmp_path, QUICK, {"seconds": {"question": 5}})
     pool = ProcessPoolExecutor(
-        cores(),
+        min(cores(), len(numbers) // 10),
         mp_context=multiprocessing.get_context("spawn"),
         initializer=start,
         initargs=(trainings, quick),

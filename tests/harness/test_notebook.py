@@ -17,7 +17,7 @@ from autograder.intake import notebook
 from autograder.intake.notebook import NotebookError, located, read_notebook
 from autograder.intake.submission import CODE_FILES, Submission, take
 
-from .conftest import REFERENCE, TEMPLATE
+from .conftest import REFERENCE, TEMPLATE, left_to_the_full_set
 
 HEADER = "# Definitions from hw5.ipynb\n"
 CODE = {name: (REFERENCE / name).read_text() for name in CODE_FILES}
@@ -214,15 +214,19 @@ def test_every_form_of_a_submission_is_staged_the_same(tmp_path, make, form):
 GRADED = ("a folder", "a zip, one folder deeper", "a repository, one folder deeper", "a notebook")
 
 
-def test_every_form_gets_the_same_score(grade, tmp_path):
+@pytest.mark.parametrize(
+    "forms", left_to_the_full_set([GRADED[-1:], GRADED], but=[GRADED[-1:]]), ids=["one", "all"]
+)
+def test_every_form_gets_the_same_score(forms, grade, tmp_path):
     scores = {}
-    for form in GRADED:
+    for form in forms:
         run = grade(FORMS[form][0](tmp_path / form.replace(" ", "-").replace(",", "")))
         assert run.faults == {}
         assert f"Recognised as {FORMS[form][1]}." in run.results["output"]
         scores[form] = run.points()
-    assert all(points == scores["a folder"] for points in scores.values()), scores
-    assert sum(scores["a folder"].values()) == sum(part.points for part in PARTS.values())
+    full = sum(part.points for part in PARTS.values())
+    assert all(sum(points.values()) == full for points in scores.values()), scores
+    assert len({tuple(points.items()) for points in scores.values()}) == 1, scores
     assert not Path(MARK).exists()
 
 
@@ -458,9 +462,9 @@ HURTFUL = {
 
 @pytest.mark.parametrize("source", HURTFUL.values(), ids=HURTFUL.keys())
 def test_a_hurtful_cell_costs_itself_alone(source):
-    started = time.monotonic()
+    started = time.process_time()
     assert "attention.py" in files(source, HEAD)
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 NO_NOTEBOOKS = {
@@ -512,10 +516,10 @@ def test_cells_of_the_wrong_kind_are_passed_over():
 
 
 def test_numbers_without_end_cost_no_time():
-    started = time.monotonic()
+    started = time.process_time()
     content = notebook_of(HEAD)[:-1] + b', "n": ' + b"9" * 5_000_000 + b"}"
     assert set(read_notebook(content, "hw5.ipynb").files) == {"attention.py"}
-    assert time.monotonic() - started < 3
+    assert time.process_time() - started < 3
 
 
 def test_names_that_lead_everywhere_are_given_up():

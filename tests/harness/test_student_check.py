@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 
@@ -55,10 +55,12 @@ def test_the_reference_has_nothing_to_mend_and_each_part_says_what_holds(templat
 
 
 def test_it_takes_seconds(template):
-    started = time.monotonic()
+    """Of the processor's time, as others may use it too."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [sys.executable, "check.py"]
-    subprocess.run(command, cwd=template, check=True, capture_output=True, timeout=60)
-    assert time.monotonic() - started < 10
+    subprocess.run(command, cwd=template, check=True, capture_output=True, timeout=300)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 10
 
 
 def test_no_answer_is_given_away(template):
@@ -351,7 +353,7 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("name", left_to_the_full_set(BROKEN, but=spread(BROKEN, 8)))
+@pytest.mark.parametrize("name", left_to_the_full_set(BROKEN, but=spread(BROKEN, 6)))
 def test_a_broken_template_gets_one_clear_sentence(template, name):
     file, old, new, part, said = BROKEN[name]
     replace(template / file, old, new)
@@ -504,7 +506,7 @@ ALTERNATIVES = load_solutions(["alternatives"])
 
 @pytest.mark.parametrize(
     "solution",
-    left_to_the_full_set(ALTERNATIVES, but=spread(ALTERNATIVES, 6)),
+    left_to_the_full_set(ALTERNATIVES, but=spread(ALTERNATIVES, 4)),
     ids=lambda solution: solution.name,
 )
 def test_every_correct_alternative_has_nothing_to_mend(tmp_path, solution):
