@@ -82,7 +82,7 @@ def test_a_wrong_head_loses_its_own_lines_and_nothing_in_3b_and_3c(tmp_path, sub
     run = run_grader(submission(attention=NO_SCALE), tmp_path, "--only", "3a,3b,3c")
     assert run.lost() == {"3a.4"}  # gradients and other sizes agree with what it computes
     for number in ("3b.1", "3b.2", "3b.3", "3b.5", "3c.1", "3c.2", "3c.4"):
-        assert "own attention head: what is wrong there costs nothing" in run.text(number)
+        assert "own attention head: mistakes in 3a cost nothing" in run.text(number)
 
 
 PARTS_OF = {
