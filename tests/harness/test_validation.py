@@ -10,8 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from autograder.staff import solutions
-from autograder.staff.commands import register
+from autograder.staff import commands, solutions
 from autograder.staff.solutions import (
     ALL_PARTS,
     SOLUTIONS,
@@ -177,7 +176,7 @@ def test_weights_come_with_the_code_that_they_were_trained_with(tmp_path):
 
 def run(*arguments: str):
     app = typer.Typer()
-    register(app)
+    commands.register(app)
     return CliRunner().invoke(app, ["validate", "--no-training", *arguments])
 
 
@@ -193,7 +192,7 @@ def test_validate_ends_well_where_all_is_as_expected(tmp_path):
 
 def test_validate_ends_with_1_where_something_differs(tmp_path, monkeypatch):
     wrong = mistake(Expected(fails=["3a.4"], diagnosis="causal-mask"))
-    monkeypatch.setattr(solutions, "load_solutions", lambda only: [wrong])
+    monkeypatch.setattr(commands, "load_solutions", lambda only: [wrong])
     junit = tmp_path / "junit.xml"
     ended = run("--junit", str(junit))
     assert ended.exit_code == 1
