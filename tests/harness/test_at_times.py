@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from autograder.staff.solutions import Solution
+from autograder.staff.solutions import Kind, Solution
 
 from .conftest import REFERENCE, left_to_the_full_set
 from .local_grading import examine, judge_line, suite_tests
@@ -107,7 +107,7 @@ def test_every_way_of_going_wrong_at_times_is_a_verdict(name, when, tmp_path):
         folder = tmp_path / way
         folder.mkdir()
         (folder / name).write_text(changed(name, time, code))
-        with examine(Solution("mistakes", way, folder, (name,))) as exam:
+        with examine(Solution(Kind.MISTAKES, way, folder, (name,))) as exam:
             outcomes = {number: judge_line(number, test, exam) for number, test in tests.items()}
         for number, outcome in outcomes.items():
             assert 0 <= outcome.earned <= outcome.points, (way, number)
@@ -129,14 +129,14 @@ def test_every_way_of_going_wrong_at_times_is_a_verdict(name, when, tmp_path):
 )
 def test_what_came_instead_of_a_tensor_is_named(way, said, tmp_path):
     (tmp_path / "attention.py").write_text(changed("attention.py", "True", WAYS[way]))
-    with examine(Solution("mistakes", way, tmp_path, ("attention.py",))) as exam:
+    with examine(Solution(Kind.MISTAKES, way, tmp_path, ("attention.py",))) as exam:
         assert judge_line("3a.4", suite_tests()["3a.4"], exam).text.startswith(said)
 
 
 def test_an_exception_without_a_message_is_named_by_its_type(tmp_path):
     code = changed("attention.py", TIMES["in float64"], WAYS["asserts"])
     (tmp_path / "attention.py").write_text(code)
-    with examine(Solution("mistakes", "asserts", tmp_path, ("attention.py",))) as exam:
+    with examine(Solution(Kind.MISTAKES, "asserts", tmp_path, ("attention.py",))) as exam:
         outcome = judge_line("3a.6", suite_tests()["3a.6"], exam)
     assert outcome.earned == 0
     assert "your code raised AssertionError" in outcome.text
@@ -146,7 +146,7 @@ def test_an_exception_without_a_message_is_named_by_its_type(tmp_path):
 def test_a_map_of_truth_values_is_drawn_too(line, tmp_path):
     code = changed("attention.py", TIMES["always"], WAYS["truth values"])
     (tmp_path / "attention.py").write_text(code)
-    with examine(Solution("mistakes", "truth values", tmp_path, ("attention.py",))) as exam:
+    with examine(Solution(Kind.MISTAKES, "truth values", tmp_path, ("attention.py",))) as exam:
         exam.assignment = exam.assignment.model_copy(update={"pictures": True})
         outcome = judge_line(line, suite_tests()[line], exam)
     assert outcome.earned == 0

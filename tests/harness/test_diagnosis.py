@@ -243,8 +243,8 @@ def test_where_no_known_layer_fits_it_says_what_is_known(submission):
 
 
 def outcome_of(folder, part):
-    from autograder.staff.solutions import Solution
+    from autograder.staff.solutions import Kind, Solution
 
-    solution = Solution("reference", "changed", folder)
+    solution = Solution(Kind.REFERENCE, "changed", folder)
     with examine(solution) as exam:
         return judge(solution, exam, {n for n in suite_tests() if n.startswith(part)})

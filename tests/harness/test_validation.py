@@ -7,14 +7,15 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
-from autograder.cli import app
-from autograder.staff import solutions
+from autograder.staff import commands, solutions
 from autograder.staff.solutions import (
     ALL_PARTS,
     SOLUTIONS,
     Expected,
+    Kind,
     Solution,
     SolutionError,
     load_solutions,
@@ -27,7 +28,7 @@ NO_SCALE = SOLUTIONS / "mistakes" / "no-scale"
 
 
 def mistake(expected: Expected, folder: Path = NO_SCALE) -> Solution:
-    return Solution("mistakes", folder.name, folder, ("attention.py",), expected)
+    return Solution(Kind.MISTAKES, folder.name, folder, ("attention.py",), expected)
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +92,7 @@ def test_a_fault_of_the_grader_is_a_difference(no_scale):
 
 
 def test_an_alternative_that_loses_a_point_is_reported(no_scale):
-    alternative = Solution("alternatives", "other", NO_SCALE, ("attention.py",))
+    alternative = Solution(Kind.ALTERNATIVES, "other", NO_SCALE, ("attention.py",))
     found = replace(no_scale, solution=alternative).differences()
     assert len(found) == 1
     assert found[0].startswith("3a.4: 0 points, expected 3")
@@ -106,7 +107,7 @@ def test_an_alternative_that_loses_a_point_is_reported(no_scale):
     ids=["points", "unkind"],
 )
 def test_the_template_must_get_nothing_and_a_kind_message(line, said):
-    template = Solution("template", "template", solutions.TEMPLATE)
+    template = Solution(Kind.TEMPLATE, "template", solutions.TEMPLATE)
     assert any(said in text for text in Outcome(template, {"3a.1": line}).differences())
 
 
@@ -174,6 +175,8 @@ def test_weights_come_with_the_code_that_they_were_trained_with(tmp_path):
 
 
 def run(*arguments: str):
+    app = typer.Typer()
+    commands.register(app)
     return CliRunner().invoke(app, ["validate", "--no-training", *arguments])
 
 
@@ -189,7 +192,7 @@ def test_validate_ends_well_where_all_is_as_expected(tmp_path):
 
 def test_validate_ends_with_1_where_something_differs(tmp_path, monkeypatch):
     wrong = mistake(Expected(fails=["3a.4"], diagnosis="causal-mask"))
-    monkeypatch.setattr(solutions, "load_solutions", lambda only: [wrong])
+    monkeypatch.setattr(commands, "load_solutions", lambda only: [wrong])
     junit = tmp_path / "junit.xml"
     ended = run("--junit", str(junit))
     assert ended.exit_code == 1
