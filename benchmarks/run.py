@@ -406,7 +406,7 @@ def _grade_section(found: dict[str, Any]) -> Iterator[str]:
         f"{STEPS} steps and one evaluation each (fully connected {course['fully connected']:.0f} s, "
         f"CNN {course['CNN, small']:.0f} s, Vision Transformer {course['Vision Transformer']:.0f} s). "
         f"The grader is **{found['ratio']:.0f} times** faster: it trains the two networks to their "
-        "verdicts, side by side, and judges the Vision Transformer by a brief training and the "
+        "verdicts, side by side, and judges the Vision Transformer by a few training steps and the "
         "submitted weights."
     )
 
