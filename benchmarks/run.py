@@ -406,8 +406,8 @@ def _grade_section(found: dict[str, Any]) -> Iterator[str]:
         f"{STEPS} steps and one evaluation each (fully connected {course['fully connected']:.0f} s, "
         f"CNN {course['CNN, small']:.0f} s, Vision Transformer {course['Vision Transformer']:.0f} s). "
         f"The grader is **{found['ratio']:.0f} times** faster: it trains the two networks side by side and "
-        "only until they meet their thresholds, and it judges the Vision Transformer by a brief training and "
-        "the submitted weights."
+        "only until they meet their thresholds, and it judges the Vision Transformer by a few training "
+        "steps and the submitted weights."
     )
 
 

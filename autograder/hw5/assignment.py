@@ -135,6 +135,7 @@ class Transformer(Section):
     perturbed_images: Annotated[int, Field(ge=100, le=10_000)]
     perturbation: Annotated[int, Field(ge=1, le=16)]
     max_perturbed_loss: Share
+    max_unlearned: Share
     brief: BriefTraining
 
     @model_validator(mode="after")

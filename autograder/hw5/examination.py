@@ -8,6 +8,7 @@ Which points follow from it is for the tests in tests/grading to say.
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,18 +18,12 @@ from typing import Any
 import torch
 
 from autograder.homework import WEIGHTS
-from autograder.hw5 import mnist
+from autograder.hw5 import mnist, transformer
 from autograder.hw5.assignment import UNHURRIED_SECONDS, Assignment, TrainingRules
 from autograder.hw5.probes.asker import Heads
 from autograder.hw5.probes.head import HeadProbe, probe_head
 from autograder.hw5.probes.layer import LayerProbe, probe_layer
-from autograder.hw5.probes.vit import (
-    Judgement,
-    TransformerRun,
-    WeightsProblem,
-    judge_weights,
-    train_briefly,
-)
+from autograder.hw5.probes.vit import Judgement, TransformerRun, WeightsProblem
 from autograder.intake.submission import Submission
 from autograder.rubric.answers import Answers, read_answers
 from autograder.rubric.evidence import Kept
@@ -92,6 +87,7 @@ class Examination:
         self.seed = secrets.randbits(48) if seed is None else seed
         self._say = say
         self._ends_at = ends_at
+        self._stopped = threading.Event()
         self._trainers = trainers or Trainers()
         self.carry_over = carry_over or CarryOver()
         self.fully_connected = Kept(lambda: self._model(FULLY_CONNECTED))
@@ -111,17 +107,13 @@ class Examination:
             )
         )
         self.transformer_training: Kept[TransformerRun] = Kept(
-            lambda: train_briefly(sandbox, assignment, self.data, self.heads(), self._say)
+            lambda: transformer.learn(self._transformer_case(), self.generator("steps"))
         )
         self.transformer_weights: Kept[Judgement | WeightsProblem] = Kept(
-            lambda: judge_weights(
-                sandbox,
-                assignment,
-                self.data,
+            lambda: transformer.judge(
+                self._transformer_case(),
                 submission.artifacts.get(WEIGHTS),
-                self.own_head_or_none(),
                 self.generator("weights"),
-                self._say,
             )
         )
 
@@ -180,7 +172,24 @@ class Examination:
 
     def stop(self) -> None:
         """End the trainings that are under way."""
+        self._stopped.set()
         self._trainers.stop()
+
+    def _transformer_case(self) -> transformer.Case:
+        try:
+            layer = self.layer.get()
+        except WorkerError:
+            layer = None
+        return transformer.Case(
+            sandbox=self.sandbox,
+            assignment=self.assignment,
+            data=self.data,
+            layer=layer,
+            head=self.own_head_or_none(),
+            heads=self.heads(),
+            say=self._say,
+            stopped=self._stopped.is_set,
+        )
 
     def _model(self, network: Network) -> Model:
         with self.sandbox.worker() as worker:

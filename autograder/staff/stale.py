@@ -13,7 +13,7 @@ from autograder.confined import wire
 from autograder.homework import VALUES_FILE
 from autograder.hw5 import assignment as assignments
 from autograder.hw5.assignment import Assignment
-from autograder.hw5.probes.vit import SIZES, Sizes
+from autograder.hw5.probes.given_model import SIZES, Sizes
 from autograder.staff import calibration, calibration_report
 from autograder.staff.calibration import KINDS, CalibrationRun, digest_of
 from autograder.staff.solutions import ROOT, SOLUTIONS, SUBMITTED_WEIGHTS, load_solutions

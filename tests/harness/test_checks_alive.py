@@ -21,7 +21,8 @@ from autograder.hw5 import assignment, mistakes, verdicts
 from autograder.hw5.mistakes import head_search, layer_search, raised
 from autograder.hw5.mistakes.catalogue import CATALOGUE
 from autograder.hw5.probes.asker import Heads
-from autograder.hw5.probes.vit import SIZES, Judgement, TransformerRun
+from autograder.hw5.probes.given_model import SIZES
+from autograder.hw5.probes.vit import Doubts, JudgedBy, Judgement, TransformerRun
 from autograder.hw5.verdicts import vit
 from autograder.rubric.feedback import Feedback, Rejected
 from autograder.rubric.mistake import Mistake
@@ -50,7 +51,7 @@ CHECKS = {
     if function.__module__ == module.__name__ and name.startswith(("check_", "judge_"))
 }
 # Judged on evidence that takes a whole training; they have tests of their own below.
-ON_LONG_EVIDENCE = {"vit.judge_brief_training", "vit.judge_weights", "vit.check_losses"}
+ON_LONG_EVIDENCE = {"vit.judge_learning", "vit.judge_weights", "vit.check_losses"}
 
 
 @pytest.fixture
@@ -182,25 +183,52 @@ def test_a_transformer_that_learns_nothing_in_the_brief_training_is_rejected():
     rules = assignment.load().model_copy(update={"pictures": False})
     blind = TransformerRun([2.3, 2.3], 0.1, torch.zeros(1), Heads.STUDENT)
     with pytest.raises(Rejected, match="hardly learns"):
-        vit.judge_brief_training(blind, rules)
+        vit.judge_learning(blind, rules)
+
+
+def test_a_transformer_that_knows_digits_before_it_is_trained_is_rejected():
+    rules = assignment.load().model_copy(update={"pictures": False})
+    run = TransformerRun([2.3, 2.3], 0.99, torch.zeros(1), Heads.STUDENT, untrained=0.98)
+    with pytest.raises(Rejected, match="don't come from the model's weights"):
+        vit.judge_learning(run, rules)
+    usual = replace(run, untrained=0.12, for_a_person="nothing explains it")
+    assert "staff will look" in " ".join(vit.judge_learning(usual, rules).lines())
+    assert "staff" not in " ".join(
+        vit.judge_learning(replace(usual, for_a_person=""), rules).lines()
+    )
+    same = replace(run, by=JudgedBy.STEPS, accuracy=0.0)
+    assert "same training steps" in vit.judge_learning(same, rules).headline
 
 
 @pytest.mark.parametrize(
-    ("accuracy", "perturbed", "points", "said"),
+    ("accuracy", "doubts", "points", "said"),
     [
-        (0.5, 0.5, 0, "below the 97.5% threshold"),
-        (0.68, 0.6, 0, "below the 97.5% threshold"),
-        (0.96, 0.96, 1, "below the 97.5% threshold"),
-        (0.96, 0.92, 0, "accuracy drops under noise"),
-        (0.99, 0.5, 0, "accuracy drops under noise"),
+        (0.5, None, 0, "below the 97.5% threshold"),
+        (0.5, (0.5, 0.5, 0.1), 0, "below the 97.5% threshold"),
+        (0.68, (0.68, 0.6, 0.1), 0, "below the 97.5% threshold"),
+        (0.96, None, 1, "below the 97.5% threshold"),
+        (0.96, (0.96, 0.96, 0.1), 1, "below the 97.5% threshold"),
+        (0.96, (0.96, 0.92, 0.1), 0, "accuracy drops under noise"),
+        (0.99, (0.99, 0.5, 0.1), 0, "accuracy drops under noise"),
+        (0.99, (0.99, 0.99, 0.99), 0, "don't come from the model's weights"),
     ],
-    ids=["untrained", "hardly trained", "nearly", "nearly looked up", "looked up"],
-)
-def test_weights_that_miss_the_bar_or_only_remember_are_rejected(accuracy, perturbed, points, said):
-    judged = Judgement(accuracy, accuracy, perturbed, torch.zeros(1), Heads.STUDENT)
+    ids=["untrained", "untrained, by its own code", "hardly trained", "nearly",
+         "nearly, by its own code", "nearly looked up", "looked up", "stored in the code"],
+)  # fmt: skip
+def test_weights_that_miss_the_bar_or_only_remember_are_rejected(accuracy, doubts, points, said):
+    kept = None if doubts is None else Doubts(*doubts)
+    judged = Judgement(accuracy, torch.zeros(1), Heads.STUDENT, kept)
     with pytest.raises(Rejected, match=said) as rejected:
         vit.judge_weights(judged, assignment.load())
     assert rejected.value.points == points
+
+
+@pytest.mark.parametrize("doubts", [None, Doubts(0.98, 0.975, 0.13)], ids=["grader", "own code"])
+def test_weights_that_meet_the_bar_pass_and_staff_read_whose_code_answered(doubts):
+    feedback = vit.judge_weights(
+        Judgement(0.98, torch.zeros(1), Heads.STUDENT, doubts), assignment.load()
+    )
+    assert ("staff will look" in " ".join(feedback.lines())) == (doubts is not None)
 
 
 def test_attention_maps_that_are_all_alike_are_rejected():

@@ -13,7 +13,8 @@ from autograder.hw5 import assignment as assignments
 from autograder.hw5.examination import Model
 from autograder.hw5.mistakes import networks as known
 from autograder.hw5.probes.asker import Heads
-from autograder.hw5.probes.vit import SIZES, Judgement
+from autograder.hw5.probes.given_model import SIZES
+from autograder.hw5.probes.vit import Judgement
 from autograder.hw5.verdicts import loss_history, pictures, vit
 from autograder.hw5.verdicts import networks as verdicts
 from autograder.hw5.verdicts.map_panels import difference_panels
@@ -142,7 +143,7 @@ def test_maps_of_the_vision_transformer_with_wrong_rows_are_shown(pictures):
     rules = assignments.load().model_copy(update={"pictures": pictures})
     maps = torch.rand(1, SIZES.heads, SIZES.tokens, SIZES.tokens)
     with pytest.raises(Rejected, match="don't sum to one") as rejected:
-        vit.check_attention_maps(Judgement(0.99, 0.99, 0.99, maps, Heads.STUDENT), rules)
+        vit.check_attention_maps(Judgement(0.99, maps, Heads.STUDENT), rules)
     assert len(rejected.value.feedback.pictures) == pictures
 
 

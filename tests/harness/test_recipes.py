@@ -188,7 +188,7 @@ def test_a_mistake_with_its_diagnosis_is_named(followed):
 
 def test_changed_sizes_are_read_by_grader_and_check(followed):
     copy = followed(SIZES)
-    said = python("from autograder.hw5.probes.vit import SIZES; print(SIZES.depth)", copy)
+    said = python("from autograder.hw5.probes.given_model import SIZES; print(SIZES.depth)", copy)
     assert said.stdout == "4\n"
     assert "3c  MEND" in checked(copy, "3c", solved=True)
 

@@ -8,7 +8,7 @@ import pytest
 
 from autograder.hw5 import assignment as assignments
 from autograder.hw5.assignment import Assignment
-from autograder.hw5.probes.vit import SIZES
+from autograder.hw5.probes.given_model import SIZES
 from autograder.staff import calibration, calibration_report, stale
 from autograder.staff.solutions import SOLUTIONS, SUBMITTED_WEIGHTS
 

@@ -36,6 +36,7 @@ class Questions(Answerer):
     QUESTIONS: ClassVar[tuple[str, ...]] = (
         *Answerer.QUESTIONS,
         "construct",
+        "take_steps",
         "train_transformer",
         "load_transformer",
         "predict",
@@ -53,6 +54,32 @@ class Questions(Answerer):
         """Make a module of the submission's; returns a handle and what it is made of."""
         substitute_head(heads)
         return self.keep(student_class(file, names)(**arguments))
+
+    def take_steps(
+        self, tensors: dict[str, Tensor], heads: str, seed: int, batch: int, learning_rate: float
+    ) -> Message:
+        """Some plain gradient steps of the Vision Transformer; keeps it for `last_attention`.
+
+        Tensors: "images" (N, 28, 28) and "labels" (N,), a step for each `batch` of them.
+        Reply: the "logits" (N, 10) that each batch had, and every parameter as the model was
+        made, "before:<name>", and in the end, "after:<name>".
+        """
+        substitute_head(heads)
+        mnist = import_student("provided.mnist")
+        training = import_student("provided.training")
+        torch.manual_seed(seed)
+        model = import_student("provided.vision_transformer").VisionTransformer().train()
+        parameters = dict(model.named_parameters())
+        reply = {f"before:{name}": value.detach().clone() for name, value in parameters.items()}
+        optimizer = torch.optim.SGD(parameters.values(), lr=learning_rate)
+        images, labels = tensors["images"].split(batch), tensors["labels"].long().split(batch)
+        logits = [
+            training.learn_batch(model, optimizer, mnist.scale(some), digits)
+            for some, digits in zip(images, labels, strict=True)
+        ]
+        self.modules[0] = model
+        reply |= {f"after:{name}": value.detach() for name, value in parameters.items()}
+        return Message({}, {"logits": torch.cat(logits), **reply})
 
     def train_transformer(
         self,
@@ -90,17 +117,23 @@ class Questions(Answerer):
         self.modules[0] = model
         return Message({}, {"losses": torch.tensor(losses)})
 
-    def load_transformer(self, tensors: dict[str, Tensor], heads: str) -> Message:
-        """Build the Vision Transformer with the submitted weights; keeps it for `predict`."""
+    def load_transformer(
+        self, tensors: dict[str, Tensor], heads: str, buffers: bool = True
+    ) -> Message:
+        """Build the Vision Transformer with weights that are sent; keeps it for `predict`.
+
+        buffers: whether they hold the model's buffers too; else those stay as they are made
+        """
         substitute_head(heads)
         model = import_student("provided.vision_transformer").VisionTransformer()
-        own = model.state_dict()
+        own = model.state_dict() if buffers else dict(model.named_parameters())
         missing, surplus = sorted(own.keys() - tensors), sorted(tensors.keys() - own)
         if missing or surplus:
             names = ", ".join((missing or surplus)[:3])
             problem = "lacks" if missing else "has unknown"
             raise Refusal(f"the weights file {problem} {names}")
-        model.load_state_dict({name: tensors[name].to(own[name].dtype) for name in own})
+        values = {name: tensors[name].to(own[name].dtype) for name in own}
+        model.load_state_dict(values, strict=buffers)
         self.modules[0] = model
         return Message({})
 

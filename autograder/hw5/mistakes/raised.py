@@ -24,10 +24,10 @@ from autograder.hw5.mistakes import (
     layer_steps,
     networks,
 )
+from autograder.hw5.probes.given_model import SIZES
 from autograder.hw5.probes.head import BASE_SIZE
 from autograder.hw5.probes.layer import LayerSize
 from autograder.hw5.probes.reference import HeadParameters, LayerParameters, NormParameters
-from autograder.hw5.probes.vit import SIZES
 from autograder.rubric.feedback import Feedback
 from autograder.rubric.feedback import of_worker_error as plain
 from autograder.rubric.mistake import Mistake, Pass, Step, Variant, hinted, named, run

@@ -11,7 +11,8 @@ from autograder.hw5.assignment import Assignment
 from autograder.hw5.mistakes import layer_construction as known
 from autograder.hw5.mistakes.networks import WEIGHTS_MISSING
 from autograder.hw5.mistakes.raised import of_error
-from autograder.hw5.probes.vit import SIZES, Judgement, TransformerRun, WeightsProblem
+from autograder.hw5.probes.given_model import SIZES
+from autograder.hw5.probes.vit import JudgedBy, Judgement, TransformerRun, WeightsProblem
 from autograder.hw5.verdicts import numbers
 from autograder.hw5.verdicts.networks import points_of
 from autograder.hw5.verdicts.pictures import attention_picture, step_picture
@@ -24,10 +25,24 @@ from provided.mnist import CLASSES
 MIN_MAP_SPREAD = 1e-6  # maps of a trained model are not all the same number
 
 
-def judge_brief_training(run: TransformerRun, assignment: Assignment) -> Feedback:
-    """Above the calibrated bar after the grader's short training."""
+SAME_STEPS = (
+    "It learns: your model takes the same training steps as the grader's, from its first weights "
+    "to those after each batch."
+)
+BY_A_PERSON = "Your own code answered here, and not a program of the grader's: staff will look."
+
+
+def judge_learning(run: TransformerRun, assignment: Assignment) -> Feedback:
+    """The same steps as the grader's program, or above the bar after a short training."""
+    if run.by is JudgedBy.STEPS:
+        return Feedback(SAME_STEPS)
     check_losses(run)
-    brief = assignment.transformer.brief
+    rules, brief = assignment.transformer, assignment.transformer.brief
+    if run.untrained > rules.max_unlearned:
+        raise _not_from_weights(
+            f"{run.untrained:.1%} of {brief.test_images:,} test images before any training to "
+            "speak of"
+        )
     pictures: tuple[Picture, ...] = ()
     if assignment.pictures:
         title = f"Vision Transformer, {brief.steps} steps by the grader"
@@ -37,7 +52,8 @@ def judge_brief_training(run: TransformerRun, assignment: Assignment) -> Feedbac
         f"{brief.steps} steps"
     )
     if run.accuracy >= brief.accuracy:
-        return Feedback(f"It learns: {got}.", pictures=pictures)
+        notes = (BY_A_PERSON,) if run.for_a_person else ()
+        return Feedback(f"It learns: {got}.", notes=notes, pictures=pictures)
     raise Rejected(
         Feedback(
             f"It hardly learns: {got}.",
@@ -64,45 +80,62 @@ def check_losses(run: TransformerRun) -> None:
 
 
 def judge_weights(judgement: Judgement | WeightsProblem, assignment: Assignment) -> Feedback:
-    """Accuracy of the submitted weights, with and without noise on the images."""
+    """Accuracy of the submitted weights; where the submission's code gave it, no doubts."""
     if isinstance(judgement, WeightsProblem):
         raise _no_weights(judgement)
     rules = assignment.transformer
     reached = judgement.accuracy >= rules.accuracy
     points = points_of(judgement.accuracy, rules.partial)
-    lost = judgement.plain_accuracy - judgement.perturbed_accuracy
-    if (reached or points > 0) and lost > rules.max_perturbed_loss:
+    if reached or points > 0:
+        _check_doubts(judgement, assignment)
+    text = f"Test accuracy {judgement.accuracy:.2%}"
+    if reached:
+        notes = (BY_A_PERSON,) if judgement.by is JudgedBy.SUBMISSION else ()
+        return Feedback(f"{text}: meets the {rules.accuracy:.1%} threshold.", notes=notes)
+    if judgement.for_a_person and judgement.by is JudgedBy.GRADER:
+        likely = "in the Vision Transformer your layer computes something else than in 3a and 3b"
+        next_step = "Look for numbers in your code that depend on a size, or on who calls it."
+    elif judgement.accuracy > 0.5:
+        likely, next_step = "", "Train for all the epochs: python train.py vit."
+    else:
+        likely = "the weights were trained with different code from what you submitted"
+        next_step = "Run python train.py vit with your current code; submit code and weights."
+    feedback = Feedback(
+        f"{text}: below the {rules.accuracy:.1%} threshold.", likely=likely, next_step=next_step
+    )
+    raise Rejected(feedback, points)
+
+
+def _check_doubts(judgement: Judgement, assignment: Assignment) -> None:
+    """What the submission's own code answered doesn't look stored."""
+    rules, doubts = assignment.transformer, judgement.doubts
+    if doubts is None:
+        return
+    if doubts.plain - doubts.noisy > rules.max_perturbed_loss:
         raise reject(
             "The accuracy drops under noise that is too faint to see.",
-            got=f"{judgement.plain_accuracy:.2%} on {rules.perturbed_images:,} test images, "
-            f"{judgement.perturbed_accuracy:.2%} on the same with {rules.perturbation} of 255 gray "
+            got=f"{doubts.plain:.2%} on {rules.perturbed_images:,} test images, "
+            f"{doubts.noisy:.2%} on the same with {rules.perturbation} of 255 gray "
             "levels of noise",
             expected="about the same accuracy on both, as trained networks have",
             likely="the predictions depend on exact pixel values, as a table of answers does",
             next_step="Train the given Vision Transformer on the training images: "
             "python train.py vit.",
         )
-    text = f"Test accuracy {judgement.accuracy:.2%}"
-    if reached:
-        return Feedback(
-            f"{text}: meets the {rules.accuracy:.1%} threshold.",
-            notes=(
-                f"On {rules.perturbed_images:,} of the images: {judgement.plain_accuracy:.2%}; "
-                f"with faint noise on them: {judgement.perturbed_accuracy:.2%}.",
-            ),
+    if doubts.scrambled > rules.max_unlearned:
+        raise _not_from_weights(
+            f"{doubts.scrambled:.2%} on {rules.perturbed_images:,} test images with your weights "
+            "in a random order"
         )
-    near = judgement.accuracy > 0.5
-    raise Rejected(
-        Feedback(
-            f"{text}: below the {rules.accuracy:.1%} threshold.",
-            likely=""
-            if near
-            else "the weights were trained with different code from what you submitted",
-            next_step="Train for all the epochs: python train.py vit."
-            if near
-            else "Run python train.py vit with your current code; submit code and weights.",
-        ),
-        points,
+
+
+def _not_from_weights(got: str) -> Rejected:
+    return reject(
+        "The predictions don't come from the model's weights.",
+        got=got,
+        expected=f"about {1 / CLASSES:.0%}, as a network that has learned nothing guesses",
+        likely="answers, or a network that was trained before, are stored in the code",
+        next_step="Train the given model, and submit the weights that training gives.",
     )
 
 
