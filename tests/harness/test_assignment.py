@@ -53,7 +53,7 @@ def test_all_that_one_core_may_take_fits_into_the_whole_run():
 def test_the_plan_names_the_limits_and_the_cores(monkeypatch):
     monkeypatch.setattr(background, "cores", lambda: 1)
     text = background.plan(assignments.load().on(1))
-    assert "on 1 core," in text
+    assert text.startswith("Plan: 1 core;")
     assert f"CNN (at most {SETTINGS['seconds']['one_core']['cnn']} s)" in text
     assert "540 s" in text
 
@@ -62,7 +62,7 @@ def test_the_plan_of_a_part_names_what_that_part_needs():
     settings = assignments.load()
     assert "CNN" in background.plan(settings, frozenset({"2c"}))
     assert "Vision Transformer" not in background.plan(settings, frozenset({"2c"}))
-    assert "in the background nothing;" in background.plan(settings, frozenset({"1a", "3a"}))
+    assert "in the background: nothing;" in background.plan(settings, frozenset({"1a", "3a"}))
 
 
 def test_unhurried_nothing_is_shortened_or_stopped():
