@@ -103,7 +103,7 @@ ATTACKS = {
     """,
         always=os.geteuid() != 0,  # the limit doesn't bind root
     ),
-    "leaving by the back door": imports("import os; os._exit(0)", ("3a.4", "ended the process")),
+    "leaving by the back door": imports("import os; os._exit(0)", ("3a.4", "exited by itself")),
     "killing itself": imports(
         "import os, signal; os.kill(os.getpid(), signal.SIGKILL)", ("3a.4", "killed")
     ),
