@@ -131,8 +131,17 @@ class Solution:
 
 
 def completed(answers: str, reference: str) -> str:
-    """Answers, with the reference's where they name no answer; a question left blank stays so."""
-    own, others = yaml.safe_load(answers), yaml.safe_load(reference)
+    """Answers, with the reference's where they name no answer; a question left blank stays so.
+
+    What is no readable set of answers is a mistake of its own, and stays as it is.
+    """
+    others = yaml.safe_load(reference)
+    try:
+        own = yaml.safe_load(answers)
+    except (yaml.YAMLError, ValueError):  # the second: of an impossible date or number
+        return answers
+    if not isinstance(own, dict):
+        return answers
     whole = {**others, **own}
     for question in own.keys() & others.keys():
         if isinstance(own[question], dict) and isinstance(others[question], dict):
