@@ -190,7 +190,7 @@ def test_changed_sizes_are_read_by_grader_and_check(followed):
     copy = followed(SIZES)
     said = python("from autograder.hw5.probes.given_model import SIZES; print(SIZES.depth)", copy)
     assert said.stdout == "4\n"
-    assert "3c  MEND" in checked(copy, "3c", solved=True)
+    assert "3c  FIX" in checked(copy, "3c", solved=True)
 
 
 @pytest.mark.parametrize(
