@@ -18,7 +18,7 @@ from pathlib import Path
 from rich.console import Console
 
 from autograder.confined.confine import Limits, close_to_others
-from autograder.homework import STUDENT_MODULES, SUITES, VALUES_FILE
+from autograder.homework import STUDENT_MODULES, SUITES, VALUES_FILE, VERDICTS
 from autograder.hw5 import assignment as assignments
 from autograder.hw5.examination import Examination
 from autograder.hw5.figures import figures, leaderboard
@@ -80,7 +80,11 @@ def grade(
             )
 
         plugin = GradingPlugin(
-            examination, only, lambda lines: results_of(lines).write(results_file), of_error
+            examination,
+            only,
+            lambda lines: results_of(lines).write(results_file),
+            of_error,
+            VERDICTS,
         )
         try:
             with contextlib.suppress(OSError, SystemExit):  # nobody may be reading

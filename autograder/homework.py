@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from autograder import HOMEWORK
 from provided import homework as given
 from provided.homework import (
     ANSWERS_FILE,
@@ -28,10 +29,12 @@ from provided.homework import (
 __all__ = [
     "ANSWERS_FILE", "ARTIFACTS", "ARTIFACTS_FOLDER", "CODE_FILES", "GIVEN_CODE", "GRADED_PARTS",
     "HEAD", "LAYER", "PARTS", "SLOTS", "STUDENT_MODULES", "SUBMITTED", "SUITES",
-    "VALUES_FILE", "WEIGHTS",
+    "VALUES_FILE", "VERDICTS", "WEIGHTS",
 ]  # fmt: skip
 
 SUITES = Path(__file__).resolve().parent.parent / "tests" / "grading"
+# What looks at nothing but a submission's answers and artifacts.
+VERDICTS = (f"autograder.{HOMEWORK}.verdicts", "autograder.rubric.answers")
 GIVEN_CODE = Path(given.__file__).resolve().parent
 
 GRADED_PARTS = tuple(part for part in PARTS if part not in READ_BY_A_PERSON)

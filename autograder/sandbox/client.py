@@ -23,6 +23,7 @@ from autograder.confined.preflight import STOPPED_BY, reading
 from .confinement import WRITE_RESULTS, Confinement, folder_mib, make_scratch
 from .errors import (
     InvalidReply,
+    Refused,
     SandboxFault,
     StudentCodeRaised,
     TookTooLong,
@@ -30,7 +31,7 @@ from .errors import (
     WorkerError,
 )
 from .fork_server import ForkServer, ForkServerError
-from .replies import ErrorReply, PreflightReply
+from .replies import ErrorReply, PreflightReply, RefusalReply, first_error
 
 OUTPUT_BYTES_KEPT = 16 << 10
 READY_SECONDS = 30.0
@@ -267,9 +268,13 @@ class Worker:
         if self._closed:
             raise self._named(WorkerDied("an earlier question had ended it"), doing)
         deadline = time.monotonic() + seconds
-        frame = wire.encode(wire.Message({"ask": question, **content}, dict(tensors or {})))
         try:
+            frame = wire.encode(wire.Message({"ask": question, **content}, dict(tensors or {})))
             wire.write(self._questions, frame, seconds)
+        except wire.WireError as problem:  # it is as long as what the worker claims to need
+            raise self._failed(
+                InvalidReply(f"what it needs can't be sent: {problem}"), doing
+            ) from None
         except wire.WireClosed:
             raise self._died(doing) from None
         except wire.WireTimeout:
@@ -318,11 +323,12 @@ class Worker:
                 raise self._named(
                     StudentCodeRaised(error.type, error.message, error.file, error.line), doing
                 )
+            if set(message.content) == {"refusal"}:
+                refusal = RefusalReply.model_validate(message.content["refusal"])
+                raise self._named(Refused("Refusal", refusal.message, refusal.file, None), doing)
             return schema.model_validate(message.content), message.tensors
         except ValidationError as problem:
-            first = problem.errors()[0]
-            place = ".".join(str(part) for part in first["loc"])
-            raise self._failed(InvalidReply(f"{place}: {first['msg']}"), doing) from None
+            raise self._failed(InvalidReply(first_error(problem)), doing) from None
 
     def _watched(self) -> list[int]:
         """What to read besides replies; looks at the scratch folder's size on the way."""

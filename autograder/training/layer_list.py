@@ -17,10 +17,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
 from autograder.sandbox.replies import LayerReply
+from autograder.sandbox.text import name, one_line
 from provided.mnist import CLASSES, IMAGE_SIZE
 
 MAX_PARAMETERS = 5_000_000
 MAX_ACTIVATIONS = 2_000_000  # numbers that one image turns into, all layers together
+MAX_NAMED = 60  # characters of an argument's value in a sentence
 MAX_MULTIPLICATIONS = 200_000_000  # of one image's forward pass
 
 Size = Annotated[int, Field(ge=1, le=100_000, strict=True)]
@@ -152,7 +154,7 @@ class Layer:
     same_as: int | None
 
     def __str__(self) -> str:
-        place = f" (layer {self.path})" if self.path else ""
+        place = f" (layer {name(self.path)})" if self.path else ""
         return f"{self.kind.rpartition('.')[2]}{place}"
 
 
@@ -309,9 +311,10 @@ def _check(layer: Layer) -> None:
         ARGUMENTS[layer.kind].model_validate(layer.arguments)
     except ValidationError as problem:
         error = problem.errors()[0]
-        name = error["loc"][0] if error["loc"] else "its arguments"
+        place = str(error["loc"][0]) if error["loc"] else "its arguments"
+        value = one_line(str(layer.arguments.get(place)), MAX_NAMED)
         raise ModelProblem(
-            f"{layer} has {name} = {layer.arguments.get(str(name))}, which is not possible here."
+            f"{layer} has {name(place)} = {value}, which is not possible here."
         ) from None
 
 

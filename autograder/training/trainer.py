@@ -39,6 +39,7 @@ from torch import nn
 from torch.nn import functional
 
 from autograder.confined.confine import close_to_others, die_with_parent
+from autograder.sandbox.errors import GraderFault
 from autograder.sandbox.fork_server import ForkServer, ForkServerError
 from autograder.training.gradient_steps import train
 from autograder.training.job import Ending, TrainingJob, TrainingResult, Trial
@@ -58,7 +59,7 @@ DEAD_EPOCHS = 2  # at the end of so many epochs in a row; after one, Adam may st
 TIME_TO_USE = 0.9  # share of the time allowed that a shortened training is planned for
 
 
-class TrainerFault(Exception):
+class TrainerFault(GraderFault):
     """The training process ended without a result; carries what it printed."""
 
 

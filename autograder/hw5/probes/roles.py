@@ -21,7 +21,7 @@ from autograder.hw5.probes.reference import (
     NormParameters,
 )
 
-HEAD_PARAMETER = re.compile(r"^(?P<list>.*?)(?P<index>\d+)\.(?P<rest>.+)$")
+IN_A_LIST = re.compile(r"\d\..")  # within the name of a parameter of one of several heads
 NAME_HINTS = {"query": "q", "key": "k", "value": "v"}
 
 
@@ -276,8 +276,7 @@ def _head_prefixes(shapes: Mapping[str, tuple[int, ...]], roles: HeadRoles) -> l
     wanted = roles.query.parameter
     prefixes = []
     for name in shapes:
-        match = HEAD_PARAMETER.match(name)
-        if match and name.endswith(f".{wanted}"):
+        if name.endswith(f".{wanted}") and IN_A_LIST.search(name):
             prefixes.append(name.removesuffix(wanted))
     return prefixes
 
@@ -305,13 +304,14 @@ def _mlp_pairs(
 ) -> list[tuple[str, str]]:
     """The MLP's two weights: those with mlp_dim hidden units, else any two that fit together."""
     weights = [name for name, shape in shapes.items() if len(shape) == 2 and name != output]
-    pairs = [
-        (first, second)
-        for first, second in permutations(weights, 2)
-        if shapes[first] == shapes[second][::-1] and shapes[second][0] == dim
-    ]
-    if len(weights) == 2 and pairs:
-        return pairs
+    if len(weights) == 2:
+        pairs = [
+            (first, second)
+            for first, second in permutations(weights, 2)
+            if shapes[first] == shapes[second][::-1] and shapes[second][0] == dim
+        ]
+        if pairs:
+            return pairs
     first = _only(shapes, (mlp_dim, dim), "the MLP's first Linear")
     return [(first, _only(shapes, (dim, mlp_dim), "the MLP's second Linear"))]
 

@@ -9,7 +9,6 @@ looked up instead of computed fall apart.
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
@@ -30,7 +29,6 @@ from autograder.sandbox.replies import EmptyReply
 from provided.mnist import CLASSES, IMAGE_SIZE, Mnist, Split
 
 REQUEST_IMAGES = 2_500  # images per question, so that no single answer is long
-HEAD_WEIGHT = re.compile(r"^(.*\.)(\d+)\.([^.]+(?:\.[^.]+)*)$")
 
 Say = Callable[[str, str], None]
 
@@ -242,7 +240,7 @@ def _right(
             raise worker.refuse(
                 f"the tensor of logits {problem.text}", "running the Vision Transformer"
             )
-        right[rows] = logits.argmax(dim=1) == part.labels.long()
+        right[rows] = logits.double().argmax(dim=1) == part.labels.long()
     return right
 
 
@@ -274,9 +272,9 @@ def _for_harness_heads(state: dict[str, Tensor], own_head: HeadProbe | None) -> 
     heads: dict[str, dict[str, Tensor]] = {}
     rest = {}
     for name, value in state.items():
-        match = HEAD_WEIGHT.match(name)
-        if match and match[3] in own_names:
-            heads.setdefault(f"{match[1]}{match[2]}.", {})[match[3]] = value
+        prefix, own = _in_a_head(name)
+        if own in own_names:
+            heads.setdefault(prefix, {})[own] = value
         else:
             rest[name] = value
     for prefix, values in heads.items():
@@ -287,6 +285,15 @@ def _for_harness_heads(state: dict[str, Tensor], own_head: HeadProbe | None) -> 
             for role, weight in _projections(roles, values).items()
         }
     return rest
+
+
+def _in_a_head(name: str) -> tuple[str, str]:
+    """A weight's name up to the last number between its dots, and what follows that."""
+    parts = name.split(".")
+    for place in range(len(parts) - 2, 0, -1):
+        if parts[place].isdecimal():
+            return ".".join(parts[: place + 1]) + ".", ".".join(parts[place + 1 :])
+    return name, ""
 
 
 def _projections(roles: HeadRoles, values: dict[str, Tensor]) -> dict[str, Tensor]:

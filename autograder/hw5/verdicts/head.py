@@ -219,7 +219,7 @@ def what_is_known(probe: HeadProbe) -> Named:
     if well_formed(probe.base.out, probe.base.out_shape) is None:
         facts.append("the shape is right")
     if weights is not None and well_formed(weights, probe.base.map_shape) is None:
-        sums = float((weights.sum(dim=-1) - 1).abs().max())
+        sums = float((weights.double().sum(dim=-1) - 1).abs().max())
         facts.append(f"rows of the weights {'sum' if sums < 1e-3 else 'do not sum'} to one")
         if any(
             compare(weights, probe.expected(probe.base, roles).attention) is None
