@@ -21,6 +21,10 @@ WELCOME = (
     "Each line says what was found and, where points are missing, what to look at. You may "
     "submit again; the last submission counts."
 )
+UNDER_WAY = (
+    "Grading had not come to its end when this was written: lines that were not reached count 0 "
+    "for now."
+)
 MAX_NOTES = 40  # about the submission as a whole
 MAX_NOTE = 400  # characters of one
 WORKERS_LISTED = 50  # the last that ended
@@ -50,6 +54,7 @@ def summarise(
         execution_time=round(seconds, 2),
         output="\n".join(
             [
+                *([] if complete else [UNDER_WAY]),
                 WELCOME,
                 *(
                     one_line(note, MAX_NOTE)
@@ -69,6 +74,27 @@ def summarise(
             "flags": list(flags),
             "python": platform.python_version(),
             "torch": torch.__version__,
+        },
+    )
+
+
+def unopened(
+    lines: Sequence[RubricLine],
+    output: str,
+    *,
+    metadata: Metadata | None,
+    complete: bool,
+    flags: Sequence[Flag] = (),
+) -> Results:
+    """The results where nothing of a submission has been looked at: not yet, or not at all."""
+    return Results(
+        tests=[line.result() for line in lines],
+        output=output,
+        extra_data={
+            "complete": complete,
+            "submission": metadata.id if metadata else None,
+            "faults": {},
+            "flags": list(flags),
         },
     )
 
