@@ -33,7 +33,7 @@ from autograder.rubric.answers import Answers, read_answers
 from autograder.rubric.digesting import digesting
 from autograder.rubric.evidence import Kept
 from autograder.sandbox.client import Sandbox
-from autograder.sandbox.errors import WorkerError
+from autograder.sandbox.errors import IndigestibleReply, WorkerError
 from autograder.sandbox.refusals import is_ours
 from autograder.sandbox.replies import ModelReply, SettingsReply
 from autograder.sandbox.text import name as as_name
@@ -235,9 +235,13 @@ class Examination:
         earlier = self.carry_over.find(topic, job)
         if earlier is not None:
             return earlier
-        result = self._trainers.train(
-            job, rules.seconds, lambda event: self._say(topic, progress(event))
-        )
+        try:
+            result = self._trainers.train(
+                job, rules.seconds, lambda event: self._say(topic, progress(event))
+            )
+        except IndigestibleReply as problem:
+            problem.doing = f"training the model of {network.builder}()"
+            raise
         self.carry_over.keep(topic, job, result)
         return result
 

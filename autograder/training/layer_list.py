@@ -22,6 +22,7 @@ from provided.mnist import CLASSES, IMAGE_SIZE
 
 MAX_PARAMETERS = 5_000_000
 MAX_ACTIVATIONS = 2_000_000  # numbers that one image turns into, all layers together
+MAX_REASON = 200  # characters of what torch says about a layer
 MAX_NAMED = 60  # characters of an argument's value in a sentence
 MAX_MULTIPLICATIONS = 200_000_000  # of one image's forward pass
 
@@ -220,7 +221,11 @@ class LayerList:
 
     def takes_flat_images(self) -> bool:
         """Whether the first layer wants images as (B, 784). Raises ModelProblem."""
-        return len(self._input_shape(self._draft())) == 1
+        return len(self._input_shape(self._draft())[0]) == 1
+
+    def numbers_at_once(self) -> int:
+        """The most numbers of one image that a layer reads and writes. Raises ModelProblem."""
+        return self._input_shape(self._draft())[1]
 
     def _draft(self) -> nn.Sequential:
         """The model on the meta device, where nothing is allocated or computed."""
@@ -228,19 +233,18 @@ class LayerList:
         with torch.device("meta"):
             return self._assemble()
 
-    def _input_shape(self, draft: nn.Sequential) -> tuple[int, ...]:
-        """The shape of one image as this model wants it: (1, 28, 28), or flat (784,).
+    def _input_shape(self, draft: nn.Sequential) -> tuple[tuple[int, ...], int]:
+        """The shape of one image as this model wants it, and the most numbers at one layer.
 
-        Raises ModelProblem where neither gives ten logits, or the model is far too big.
+        The shape is (1, 28, 28), or flat (784,). Raises ModelProblem where neither gives ten
+        logits, or the model is far too big.
         """
         first: ModelProblem | None = None
         for shape in ((1, IMAGE_SIZE, IMAGE_SIZE), (IMAGE_SIZE**2,)):
             try:
-                self._check_shapes(draft, shape)
+                return shape, self._check_shapes(draft, shape)
             except ModelProblem as problem:
                 first = first or problem
-            else:
-                return shape
         assert first is not None
         raise first
 
@@ -270,13 +274,15 @@ class LayerList:
             arguments = ARGUMENTS[layer.kind].model_validate(layer.arguments).model_dump()
             try:
                 modules.append(getattr(nn, layer.kind)(**arguments))
-            except (ValueError, TypeError, RuntimeError) as problem:
-                raise ModelProblem(f"{layer} can't be made: {problem}") from None
+            except Exception as problem:  # the boundary: torch raises many kinds
+                reason = one_line(str(problem), MAX_REASON)
+                raise ModelProblem(f"{layer} can't be made: {reason}") from None
         return nn.Sequential(*modules)
 
-    def _check_shapes(self, draft: nn.Sequential, shape: tuple[int, ...]) -> None:
+    def _check_shapes(self, draft: nn.Sequential, shape: tuple[int, ...]) -> int:
+        """The most numbers of one image that a layer reads and writes. Raises ModelProblem."""
         x = torch.zeros(2, *shape, device="meta")
-        activations = multiplications = 0
+        activations = multiplications = at_once = 0
         with warnings.catch_warnings(), torch.inference_mode():
             warnings.simplefilter("ignore")  # torch warns of a Softmax without dim
             for layer, module in zip(self.layers, draft, strict=True):
@@ -285,12 +291,13 @@ class LayerList:
                     _check_axis(module, x)
                     _check_width(module, x)
                     x = module(x)
-                except (RuntimeError, ValueError, IndexError, NotImplementedError) as problem:
-                    reason = str(problem).partition("\n")[0][:200]
+                except Exception as problem:  # the boundary: torch raises many kinds
+                    reason = one_line(str(problem).partition("\n")[0], MAX_REASON)
                     raise ModelProblem(
                         f"{layer} can't take its input of shape {batch_shape(before)}: {reason}"
                     ) from None
                 activations += prod(x.shape[1:])
+                at_once = max(at_once, prod(before[1:]) + prod(x.shape[1:]))
                 multiplications += _multiplications(module, x)
         if tuple(x.shape) != (2, CLASSES):
             raise ModelProblem(
@@ -303,6 +310,7 @@ class LayerList:
                 f"{activations:,} numbers in between: far more than can be trained here in time "
                 f"(at most {MAX_MULTIPLICATIONS // 10**6} million and {MAX_ACTIVATIONS:,})."
             )
+        return at_once
 
 
 def _check(layer: Layer) -> None:

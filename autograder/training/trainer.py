@@ -11,6 +11,8 @@ What goes wrong, and what comes of it:
     no gradient can come any more    that seed ends (see `is_dead`)
     more work than time              fewer epochs or images, decided before the first step
     out of time                      the process is killed; the best epoch so far stands
+    out of memory                    training ends; the best epoch so far stands
+    a layer raises                   IndigestibleReply: the model can't be trained
     the process dies                 TrainerFault: not the student's fault
 """
 
@@ -22,8 +24,10 @@ import itertools
 import json
 import math
 import os
+import resource
 import signal
 import statistics
+import sys
 import tempfile
 import threading
 import time
@@ -38,8 +42,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from autograder.confined.confine import close_to_others, die_with_parent
-from autograder.sandbox.errors import GraderFault
+from autograder.confined.confine import (
+    address_space_bytes,
+    close_to_others,
+    die_with_parent,
+    offer_to_oom_killer,
+)
+from autograder.sandbox.errors import GraderFault, IndigestibleReply
 from autograder.sandbox.fork_server import ForkServer, ForkServerError
 from autograder.training.gradient_steps import train
 from autograder.training.job import Ending, TrainingJob, TrainingResult, Trial
@@ -47,6 +56,7 @@ from autograder.training.layer_list import LayerList
 from provided.mnist import Mnist, Split
 from provided.training import (
     BATCH_SIZE,
+    EVALUATION_BATCH,
     Epoch,
     evaluate,
     flush_denormals,
@@ -56,6 +66,13 @@ MAX_STDERR_BYTES = 64 << 10
 TIMED_STEPS, TIMED_IMAGES = 10, 500  # from which the time of an epoch is estimated
 DEAD_FOR = 2048  # training images that a model must not tell apart to be dead
 DEAD_EPOCHS = 2  # at the end of so many epochs in a row; after one, Adam may still hold momentum
+# Numbers of a layer's input and output, of all images judged at once: 256 MB of float32.
+EVALUATION_NUMBERS = 64_000_000
+# Of images; each divides both sets that are judged, so that no image is left alone. Even the
+# last needs no more memory than a training batch of 32 with its gradients.
+EVALUATION_BATCHES = (EVALUATION_BATCH, 250, 125, 100, 50, 40)
+MEMORY_MIB = 1536  # the largest model that is trained takes 700
+NO_MEMORY = "can't allocate memory"  # how torch's allocator says so
 TIME_TO_USE = 0.9  # share of the time allowed that a shortened training is planned for
 
 
@@ -83,11 +100,13 @@ class Trainers:
             timer = threading.Timer(seconds, _kill, [pid])
             timer.start()
             try:
-                trials, ended, shortened = _follow(events_read, on_event)
+                trials, ended, shortened, failed = _follow(events_read, on_event)
             finally:
                 out_of_time = not timer.is_alive()
                 timer.cancel()
                 process = self._end(pid)
+            if failed:
+                raise IndigestibleReply(failed)
             if not ended and not out_of_time:
                 errors.seek(0)
                 text = errors.read(MAX_STDERR_BYTES).decode(errors="replace")
@@ -133,10 +152,10 @@ def _kill(pid: int) -> None:
 
 def _follow(
     events_read: IO[bytes], on_event: Callable[[dict[str, Any]], None]
-) -> tuple[dict[int, Trial], str, str]:
+) -> tuple[dict[int, Trial], str, str, str]:
     """Collect a training process's events until it ends."""
     trials: dict[int, Trial] = {}
-    ended = shortened = ""
+    ended = shortened = failed = ""
     with events_read:
         for line in events_read:
             try:
@@ -145,9 +164,10 @@ def _follow(
                 break  # killed in the middle of a line
             ended = event.get("ended", ended)
             shortened = event.get("shortened", shortened)
+            failed = event.get("failed", failed)
             _collect(trials, event)
             on_event(event)
-    return trials, ended, shortened
+    return trials, ended, shortened, failed
 
 
 def _collect(trials: dict[int, Trial], event: dict[str, Any]) -> None:
@@ -185,6 +205,26 @@ def events(job: TrainingJob, data: Mnist) -> Iterator[dict[str, Any]]:
     yield {"ended": ended}
 
 
+def guarded(told: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The events of a training; what goes wrong with its model is one of them."""
+    try:
+        yield from told
+    except (OSError, GeneratorExit):  # the machine's, or the caller's
+        raise
+    except Exception as problem:  # the boundary: the model is of a submission's layers
+        if isinstance(problem, MemoryError) or NO_MEMORY in str(problem):
+            yield {"ended": Ending.OUT_OF_MEMORY}
+        else:
+            yield {"failed": traceback.format_exc()}
+
+
+def limit_memory(mib: int) -> None:
+    """Let this process use so much memory on top of what it has, and no more (Linux)."""
+    if sys.platform == "linux":
+        most = address_space_bytes() + (mib << 20)
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+
 def fitted(job: TrainingJob, data: Mnist) -> tuple[TrainingJob, str]:
     """The job, shortened where it would not fit into its time, and a sentence on how.
 
@@ -217,12 +257,12 @@ def epoch_seconds(job: TrainingJob, data: Mnist) -> float:
     settings = job.training(flattened=len(model) - len(job.layers))
     times: list[float] = []
     probe = data.train.first(TIMED_STEPS * BATCH_SIZE)
-    none = data.validation.first(1)
+    none = data.validation.first(2)  # one image has no batch statistics
     once = replace(settings, epochs=1)
     next(train(model, probe, none, once, on_step=lambda _: times.append(time.monotonic())))
     step = statistics.median(after - before for before, after in itertools.pairwise(times))
     started = time.monotonic()
-    evaluate(model, data.test.first(TIMED_IMAGES))
+    evaluate(model, data.test.first(TIMED_IMAGES), batch_size=evaluation_batch(job.layer_list()))
     image = (time.monotonic() - started) / TIMED_IMAGES
     steps = math.ceil(job.training_images / BATCH_SIZE)
     return steps * step + (len(data.validation) + len(data.test)) * image
@@ -236,9 +276,11 @@ def _epochs(job: TrainingJob, data: Mnist, seed: int) -> Iterator[tuple[Epoch, f
     train_images = data.train.first(job.training_images)
     decays = any([settings.weight_decay, *settings.layer_weight_decay.values()])
     each_digit = data.test.labels.bincount().tolist()  # what one answer for all gets right
-    dead_epochs = 0
-    for epoch in train(model, train_images, data.validation, settings, seed=seed):
-        _, accuracy = evaluate(model, data.test)
+    dead_epochs, at_once = 0, evaluation_batch(job.layer_list())
+    for epoch in train(
+        model, train_images, data.validation, settings, seed=seed, evaluation_batch=at_once
+    ):
+        _, accuracy = evaluate(model, data.test, batch_size=at_once)
         same_for_all = round(accuracy * len(data.test)) in each_digit and not decays
         dead_epochs = dead_epochs + 1 if same_for_all and is_dead(model, train_images) else 0
         yield epoch, accuracy, dead_epochs == DEAD_EPOCHS
@@ -265,6 +307,12 @@ def is_dead(model: nn.Sequential, images: Split) -> bool:
     return True
 
 
+def evaluation_batch(layers: LayerList) -> int:
+    """How many images are judged at once: as many as usual, fewer where a layer puts out much."""
+    most = EVALUATION_NUMBERS // layers.numbers_at_once()
+    return next((size for size in EVALUATION_BATCHES if size <= most), EVALUATION_BATCHES[-1])
+
+
 def rebuild(layers: LayerList) -> nn.Sequential:
     """The model as it is trained: a list that wants flat images gets a flattening in front."""
     model = layers.build()
@@ -282,6 +330,7 @@ def serve(request: dict[str, Any], descriptors: list[int], load: Callable[[Path]
     """
     os.setsid()
     die_with_parent()
+    offer_to_oom_killer()
     close_to_others()
     for standard, descriptor in enumerate(descriptors):
         os.dup2(descriptor, standard)
@@ -296,8 +345,9 @@ def serve(request: dict[str, Any], descriptors: list[int], load: Callable[[Path]
             told.seek(0)
             job = TrainingJob.model_validate_json(told.read())
             data = load(Path(job.data))
+            limit_memory(MEMORY_MIB)
             start = time.monotonic()
-            for event in events(job, data):
+            for event in guarded(events(job, data)):
                 seconds = round(time.monotonic() - start, 2)
                 said.write(json.dumps({**event, "seconds": seconds}) + "\n")
         except Exception:  # the boundary of the process: the grader reads what happened

@@ -130,6 +130,7 @@ def judge_training(
         reason = {
             Ending.DIVERGED: "The loss became NaN or infinite in the first epoch.",
             Ending.OUT_OF_TIME: f"Not one epoch was done within {rules.seconds:g} seconds.",
+            Ending.OUT_OF_MEMORY: "Training it takes more memory than there is.",
         }.get(result.ended, "No epoch was trained.")
         raise reject(
             f"{title}: no result. {reason}",
@@ -157,6 +158,7 @@ def judge_training(
         Ending.DIVERGED: " The loss became NaN or infinite afterwards.",
         Ending.DEAD: " Training was ended there: to this network all images look the same.",
         Ending.OUT_OF_TIME: f" Training was stopped after {rules.seconds:g} seconds.",
+        Ending.OUT_OF_MEMORY: " Training was stopped: it takes more memory than there is.",
     }.get(result.ended, "")
     tries = f", best of {len(result.trials)} seeds" if len(result.trials) > 1 else ""
     raise Rejected(
