@@ -134,7 +134,7 @@ def describe_exception(problem: BaseException, folder: Path) -> dict[str, Any]:
 
 def _text_of(problem: BaseException) -> str:
     try:
-        return str(problem)
+        return str(problem).encode(errors="backslashreplace").decode()  # halves of characters
     except Exception as other:  # the student's own __str__
         return f"(its message can't be shown: {type(other).__name__})"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import sysconfig
 import time
@@ -20,7 +19,7 @@ from autograder.confined import wire
 from autograder.confined.confine import Limits, throwaway_user
 from autograder.confined.preflight import STOPPED_BY, reading
 
-from .confinement import WRITE_RESULTS, Confinement, folder_mib, make_scratch
+from .confinement import WRITE_RESULTS, Confinement, folder_mib, make_scratch, remove
 from .errors import (
     InvalidReply,
     Refused,
@@ -35,6 +34,7 @@ from .replies import ErrorReply, PreflightReply, RefusalReply, first_error
 
 OUTPUT_BYTES_KEPT = 16 << 10
 READY_SECONDS = 30.0
+SCRATCH_EVERY_SECONDS = 0.1  # how often the scratch folder is measured, at most
 PROGRESS_MESSAGES = 10_000
 
 
@@ -120,7 +120,7 @@ class Sandbox:
         except BaseException as problem:
             for descriptor in (questions, replies, output):
                 os.close(descriptor)
-            shutil.rmtree(scratch, ignore_errors=True)
+            remove(scratch)
             if isinstance(problem, ForkServerError):
                 raise SandboxFault(str(problem)) from problem
             raise
@@ -146,7 +146,7 @@ class Sandbox:
         except ForkServerError:
             return {}
         finally:
-            shutil.rmtree(worker.scratch, ignore_errors=True)
+            remove(worker.scratch)
         self.endings.append(ending)
         return ending
 
@@ -232,6 +232,7 @@ class Worker:
         self._replies = pipes.replies
         self._output = pipes.output
         self._output_open = True
+        self._looked = 0.0
         self._kept = bytearray()
         self._closed = False
 
@@ -332,8 +333,10 @@ class Worker:
 
     def _watched(self) -> list[int]:
         """What to read besides replies; looks at the scratch folder's size on the way."""
-        if folder_mib(self.scratch) > self._scratch_mib:
-            raise ScratchFull
+        if time.monotonic() - self._looked > SCRATCH_EVERY_SECONDS:
+            if folder_mib(self.scratch) > self._scratch_mib:
+                raise ScratchFull
+            self._looked = time.monotonic()  # after the look, which may itself take long
         return [self._output] if self._output_open else []
 
     def _drain(self, descriptor: int) -> None:

@@ -131,8 +131,11 @@ def test_a_fault_of_the_machine_stays_one():
 
 
 def test_a_model_that_fails_in_training_is_not_a_fault_of_the_grader(trainers, monkeypatch):
-    told = [{"failed": "Traceback …"}]
-    monkeypatch.setattr(training, "_follow", lambda *_: ({}, "", "", told[0]["failed"]))
+    def failed(events_read, on_event):
+        events_read.close()
+        return {}, "", "", "Traceback …"
+
+    monkeypatch.setattr(training, "_follow", failed)
     with pytest.raises(IndigestibleReply) as caught:
         trained(trainers, FLATTEN, linear(784))
     assert caught.value.trace == "Traceback …"
