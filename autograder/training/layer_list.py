@@ -290,7 +290,8 @@ class LayerList:
                 try:
                     _check_axis(module, x)
                     _check_width(module, x)
-                    x = module(x)
+                    # These keep a shape; some of them import a compiler for meta tensors.
+                    x = x if layer.kind in _PLAIN else module(x)
                 except Exception as problem:  # the boundary: torch raises many kinds
                     reason = one_line(str(problem).partition("\n")[0], MAX_REASON)
                     raise ModelProblem(

@@ -187,6 +187,13 @@ def check_head_case(probe: HeadProbe, case: HeadCase | WorkerError | None, what:
         expected = reading.steps(case)["out"]
     except DoesNotApply:
         return  # the mistake, paid for on 3a.4, can't be followed here
+    except RuntimeError:  # parameters of other shapes than its own sizes ask for
+        raise reject(
+            f"With {what} (input_dim {case.size.input_dim}, inner_dim {case.size.inner_dim}) the "
+            "parameters don't have the shapes that these sizes ask for.",
+            expected="projections of input_dim to inner_dim numbers, whatever both are",
+            next_step="Is a size written into your constructor as a number?",
+        ) from None
     problem = compare(case.out, expected)
     if problem is not None:
         same = Named(likely="" if read_head(probe) else "the same as on line 3a.4", next_step=CASE)

@@ -159,7 +159,8 @@ for number in range(900):
                 os.mkdir('d')
                 os.chdir('d')
         """)
-        }
+        },
+        may=frozenset({"3a.2"}),
     ),
     "a star import from where names are made up": Attack(
         {"attention.py": head() + "\nif not True:\n    from torch.classes.odd import *\n"},
