@@ -247,6 +247,9 @@ def layer_candidates(
             f"It holds {len(prefixes)} attention heads, expected {heads}: use Attention "
             "from provided/multi_head.py, once and with all heads."
         )
+    odd = [prefix for prefix in prefixes if not _fits(shapes, prefix, head_roles, dim, dim_head)]
+    if odd:
+        raise RolesUnclear(f"The parameters below {odd[0]} are not those of an attention head.")
     rest = {
         name: shape
         for name, shape in shapes.items()
@@ -279,6 +282,17 @@ def _head_prefixes(shapes: Mapping[str, tuple[int, ...]], roles: HeadRoles) -> l
         if name.endswith(f".{wanted}") and IN_A_LIST.search(name):
             prefixes.append(name.removesuffix(wanted))
     return prefixes
+
+
+def _fits(
+    shapes: Mapping[str, tuple[int, ...]], prefix: str, roles: HeadRoles, dim: int, dim_head: int
+) -> bool:
+    """Whether a head's projections are there, in the shapes that its reading needs."""
+    return all(
+        _split(shapes.get(f"{prefix}{block.parameter}", ()), dim, dim_head)
+        == (block.parts, block.transposed)
+        for block in (roles.query, roles.key, roles.value)
+    )
 
 
 def _only(shapes: Mapping[str, tuple[int, ...]], shape: tuple[int, ...], what: str) -> str:

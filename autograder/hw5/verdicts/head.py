@@ -187,7 +187,7 @@ def check_head_case(probe: HeadProbe, case: HeadCase | WorkerError | None, what:
         expected = reading.steps(case)["out"]
     except DoesNotApply:
         return  # the mistake, paid for on 3a.4, can't be followed here
-    except RuntimeError:  # parameters of other shapes than its own sizes ask for
+    except (RuntimeError, IndexError):  # parameters of other shapes than its own sizes ask for
         raise reject(
             f"With {what} (input_dim {case.size.input_dim}, inner_dim {case.size.inner_dim}) the "
             "parameters don't have the shapes that these sizes ask for.",
