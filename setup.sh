@@ -5,6 +5,7 @@
 #   ./setup.sh         what grading needs (Gradescope runs this, as root, at image build)
 #   ./setup.sh --dev   also what the harness's own tests need
 #
+# Releases are those of requirements.lock, so that a later set-up is the same as today's.
 # PYTHON=/path/to/python3 chooses the interpreter (3.10 or newer).
 set -euo pipefail
 umask 022 # the process that runs a submission is another user, and needs torch
@@ -71,7 +72,7 @@ make_environment() {
 
 install_packages() {
     local stamp=.venv/installed wanted
-    wanted="$(sha256sum pyproject.toml) $PWD $1"
+    wanted="$(sha256sum pyproject.toml requirements.lock | tr '\n' ' ')$PWD $1"
     if [[ -f $stamp && $(<"$stamp") == "$wanted" ]] ||
         { [[ -z $1 && -f $stamp && $(<"$stamp") == "${wanted}[dev]" ]]; }; then
         say "Packages: there already"
@@ -79,7 +80,7 @@ install_packages() {
     fi
     install_torch
     say "Packages: the rest"
-    pip_install --editable ".$1" || fail "pip could not install the packages; see above."
+    pip_install_locked --editable ".$1" || fail "pip could not install the packages; see above."
     printf '%s' "$wanted" >"$stamp"
 }
 
@@ -92,10 +93,11 @@ install_torch() {
     fi
     if cpu_index_answers; then
         say "PyTorch: $torch, CPU build"
-        pip_install --index-url "$CPU_TORCH_INDEX" "$torch" && return
+        # What torch needs comes with the rest: that index lacks some of the locked releases.
+        pip_install --no-deps --index-url "$CPU_TORCH_INDEX" "$torch" && return
     fi
     say "PyTorch: $torch from the default index (the CPU index was not reached)"
-    pip_install "$torch" || fail "pip could not install $torch; see above."
+    pip_install_locked "$torch" || fail "pip could not install $torch; see above."
 }
 
 cpu_index_answers() {
@@ -103,6 +105,10 @@ cpu_index_answers() {
 import sys, urllib.request
 urllib.request.urlopen(sys.argv[1], timeout=float(sys.argv[2])).read(1)
 PYTHON
+}
+
+pip_install_locked() {
+    pip_install --constraint requirements.lock "$@"
 }
 
 pip_install() {

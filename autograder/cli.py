@@ -25,8 +25,8 @@ GRADESCOPE_RESULTS = Path("/autograder/results/results.json")
 GRADESCOPE_METADATA = Path("/autograder/submission_metadata.json")
 
 CUT_SHORT = (
-    "Grading was cut short, through a fault of the grader and not of yours. Every line below that "
-    "was reached counts; the course staff can see what happened."
+    "Grading stopped early because of a grader error, not your code. The lines that were graded "
+    "count; course staff can see what happened."
 )
 
 MAX_TRACE = 20_000  # characters of a trace in the terminal
@@ -37,7 +37,7 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="The autograder of a homework on convolutions, MNIST and a Vision Transformer.",
+    help="Autograder for a homework on convolutions, MNIST and a Vision Transformer.",
 )
 
 
@@ -49,29 +49,34 @@ def _callback() -> None:
 @app.command()
 def grade(
     submission: Annotated[
-        Path | None, typer.Argument(help="A folder, zip or notebook; on Gradescope nothing.")
+        Path | None, typer.Argument(help="A folder, zip or notebook; leave it out on Gradescope.")
     ] = None,
     results: Annotated[
-        Path | None, typer.Option(help="Where to write; results/results.json if not given.")
+        Path | None, typer.Option(help="The file to write; by default results/results.json.")
     ] = None,
-    only: Annotated[str, typer.Option(help="Parts to grade alone, such as 3a,3b.")] = "",
+    only: Annotated[str, typer.Option(help="Grade only these parts, such as 3a,3b.")] = "",
     seed: Annotated[
-        int | None, typer.Option(help="Repeat a run: the seed that it noted in extra_data.")
+        int | None, typer.Option(help="Repeat a run: the seed from its extra_data.")
     ] = None,
     assignment: Annotated[
-        Path | None, typer.Option(help="Another assignment.yaml, to try settings out.")
+        Path | None, typer.Option(help="Another assignment.yaml, to try out settings.")
     ] = None,
     metadata: Annotated[
-        Path | None, typer.Option(help="A submission_metadata.json, with earlier results.")
+        Path | None, typer.Option(help="A submission_metadata.json with earlier results.")
     ] = None,
     without: Annotated[
-        str, typer.Option(help="Walls of confinement to leave out: user, landlock, seccomp.")
+        str, typer.Option(help="Walls of the sandbox to leave out: user, landlock, seccomp.")
     ] = "",
     unsafe_local: Annotated[
-        bool, typer.Option(help="Run code that you trust where nothing can confine it.")
+        bool,
+        typer.Option(help="Grade code you trust even where nothing guards the grader's files."),
+    ] = False,
+    unhurried: Annotated[
+        bool,
+        typer.Option(help="Take all the time that is needed: no training is cut short."),
     ] = False,
     homework: Annotated[
-        Path | None, typer.Option(help="Another homework.yaml, to try goals and limits out.")
+        Path | None, typer.Option(help="Another homework.yaml, to try out goals and limits.")
     ] = None,
 ) -> None:
     """Grade one submission and write results.json."""
@@ -94,6 +99,7 @@ def grade(
         "without": walls,
         "metadata": Metadata.read(metadata or GRADESCOPE_METADATA),
         "unsafe_local": unsafe_local,
+        "unhurried": unhurried,
     }
     if assignment is not None:
         options["assignment_file"] = assignment
@@ -119,16 +125,16 @@ def _grade(source: Path, results: Path, console: Console, options: dict[str, Any
         typer.echo(str(problem), err=True)
         _could_not_grade(str(problem)).write(results)
         return 3
-    except Exception:  # the boundary of the grader: the platform must find valid results
+    except Exception:  # noqa: BLE001  the grader's boundary: the platform must find valid results
         trace = traceback.format_exc()
         typer.echo(clean(trace, MAX_TRACE), err=True)
         _ended_by(trace, results, before).write(results)
         return 3
     for place, fault in outcome.extra_data["faults"].items():
-        typer.echo(f"\nFault of the grader at {place}:\n{clean(fault, MAX_TRACE)}", err=True)
+        typer.echo(f"\nGrader fault ({place}):\n{clean(fault, MAX_TRACE)}", err=True)
     for flag in outcome.extra_data["flags"]:
         text = clean(flag["trace"], MAX_TRACE)
-        typer.echo(f"\nFor the staff, {flag['line']}: {flag['what']}\n{text}", err=True)
+        typer.echo(f"\nFor staff, {flag['line']}: {flag['what']}\n{text}", err=True)
     console.print(f"Results: {results}")
     return 0 if well else 3
 
@@ -150,8 +156,8 @@ def _ended_by(fault: str, file: Path, before: float) -> Results:
 def _could_not_grade(fault: str) -> Results:
     return Results(
         tests=[],
-        output="Your submission could not be graded, through a fault of the grader and not of "
-        "yours. The course staff can see what happened.",
+        output="Your submission could not be graded because of a grader error, not your code. "
+        "Course staff can see what happened.",
         extra_data={"faults": {"grader": fault}},
     )
 

@@ -51,6 +51,7 @@ def grade(
     seed: int | None = None,
     without: frozenset[str] = frozenset(),
     unsafe_local: bool = False,
+    unhurried: bool = False,
 ) -> tuple[Results, bool]:
     """Grade a submission, a folder, zip or notebook; returns the results and whether all went well.
 
@@ -58,8 +59,10 @@ def grade(
     comes, and says `complete` at the end. Raises IntakeError for a submission that isn't
     there, AssignmentError for wrong settings.
     """
+    started = time.monotonic()
     close_to_others()
-    assignment = assignments.load(assignment_file, homework_file).on(cores())
+    assignment = assignments.load(assignment_file, homework_file)
+    assignment = assignment.unhurried() if unhurried else assignment.on(cores())
     lines = outline(SUITES, assignment, only)
     unopened(lines, UNDER_WAY, metadata=metadata, complete=False).write(results_file)
     with tempfile.TemporaryDirectory(prefix="autograder-") as folder:
@@ -79,11 +82,12 @@ def grade(
                     say=progress.say,
                     seed=seed,
                     carry_over=earlier,
+                    ends_at=started + assignment.seconds.total,
                 )
                 with contextlib.suppress(OSError, SystemExit):  # nobody may be reading
                     console.print(plan(assignment, only), style="dim")
                 results, lines, well = judge(
-                    examination, results_file, only, metadata, unsafe_local
+                    examination, results_file, only, metadata, unsafe_local, started
                 )
     results.write(results_file)
     console.print(results_table(results, lines))
@@ -96,12 +100,14 @@ def judge(
     only: frozenset[str],
     metadata: Metadata | None,
     unsafe_local: bool,
+    started: float,
 ) -> tuple[Results, list[RubricLine], bool]:
     """Run the suites on a submission, saving each outcome.
 
+    started: when the grading began, by the monotonic clock
+
     Returns the results, the lines, and whether all went well.
     """
-    started = time.monotonic()
 
     def results_of(lines: list[RubricLine], complete: bool = False) -> Results:
         return summarise(
@@ -140,7 +146,7 @@ def not_unpacked(
     said = Feedback(
         f"Your submission can't be unpacked: {problem}.",
         next_step="Hand in your code files, answers.yaml and the artifacts folder, and nothing "
-        "else. The course staff can see what went wrong.",
+        "else. Course staff can see what went wrong.",
     )
     for line in lines:
         line.feedback, line.reached = said, True

@@ -19,7 +19,6 @@ from provided.homework import (
     HEAD,
     LAYER,
     PARTS,
-    READ_BY_A_PERSON,
     SLOTS,
     SUBMITTED,
     VALUES_FILE,
@@ -27,16 +26,29 @@ from provided.homework import (
 )
 
 __all__ = [
-    "ANSWERS_FILE", "ARTIFACTS", "ARTIFACTS_FOLDER", "CODE_FILES", "GIVEN_CODE", "GRADED_PARTS",
-    "HEAD", "LAYER", "PARTS", "SLOTS", "STUDENT_MODULES", "SUBMITTED", "SUITES",
-    "VALUES_FILE", "VERDICTS", "WEIGHTS",
-]  # fmt: skip
+    "ANSWERS_FILE",
+    "ARTIFACTS",
+    "ARTIFACTS_FOLDER",
+    "CODE_FILES",
+    "GIVEN_CODE",
+    "GRADED_PARTS",
+    "HEAD",
+    "LAYER",
+    "PARTS",
+    "SLOTS",
+    "STUDENT_MODULES",
+    "SUBMITTED",
+    "SUITES",
+    "VALUES_FILE",
+    "VERDICTS",
+    "WEIGHTS",
+]
 
 SUITES = Path(__file__).resolve().parent.parent / "tests" / "grading"
 # What looks at nothing but a submission's answers and artifacts.
 VERDICTS = (f"autograder.{HOMEWORK}.verdicts", "autograder.rubric.answers")
 GIVEN_CODE = Path(given.__file__).resolve().parent
 
-GRADED_PARTS = tuple(part for part in PARTS if part not in READ_BY_A_PERSON)
+GRADED_PARTS = tuple(name for name, part in PARTS.items() if part.points)
 # What student code may import beside installed libraries: its own files and the given code.
 STUDENT_MODULES = frozenset({*(file.removesuffix(".py") for file in CODE_FILES), GIVEN_CODE.name})

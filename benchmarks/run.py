@@ -257,7 +257,7 @@ def starting() -> dict[str, float]:
 
 
 def confining() -> dict[str, float]:
-    """Parts 3a to 3c of the reference in turn with every layer of confinement and with none.
+    """Parts 3a to 3c of the reference in turn with every wall of the sandbox and with none.
 
     The worker with the most processor time is the one that trains the Vision Transformer.
     """
@@ -329,8 +329,8 @@ def page(record: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield (
         f"Measured by `benchmarks/run.py` on {os.cpu_count()} virtual processors with torch "
-        f"{torch.__version__}; medians of {PAIRS} pairs measured in turn. Absolute figures hold for "
-        "that machine, ratios for most."
+        f"{torch.__version__}; medians of {PAIRS} pairs, measured in turn. Absolute figures hold for "
+        "this machine, ratios for most machines."
     )
     if "grade" in record:
         yield from _grade_section(record["grade"])
@@ -340,11 +340,11 @@ def page(record: dict[str, Any]) -> Iterator[str]:
         yield f"## In {SMALL_CPU} processors and {SMALL_MIB} MiB"
         yield ""
         yield (
-            f"{small['score']:g} points in {small['seconds']:.0f} s, the cheap parts after "
-            f"{small['cheap_parts']:.0f} s; at most {small['peak_mib']:.0f} MiB in all processes together "
-            "(`python benchmarks/run.py small`). A submission whose head is wrong, which is asked more "
-            f"and gets more pictures: {small['wrong_head']['score']:g} points in "
-            f"{small['wrong_head']['seconds']:.0f} s, at most {small['wrong_head']['peak_mib']:.0f} MiB."
+            f"The reference gets {small['score']:g} points in {small['seconds']:.0f} s, the lines that need no "
+            f"training after {small['cheap_parts']:.0f} s. All processes together use at most "
+            f"{small['peak_mib']:.0f} MiB (`python benchmarks/run.py small`). A submission with a wrong head, "
+            f"which takes more questions and pictures, gets {small['wrong_head']['score']:g} points in "
+            f"{small['wrong_head']['seconds']:.0f} s, with at most {small['wrong_head']['peak_mib']:.0f} MiB."
         )
     if "trainer" in record:
         yield from _trainer_section(record["trainer"])
@@ -354,9 +354,9 @@ def page(record: dict[str, Any]) -> Iterator[str]:
         yield "## Starting (`python benchmarks/run.py starting`)"
         yield ""
         yield (
-            f"Importing torch takes {found['import_torch']:.2f} s, a whole run that grades 1a alone "
-            f"{found['run_of_1a']:.2f} s, a confined worker {1e3 * found['worker_cpu_seconds']:.0f} ms "
-            "of processor time with all that it is asked."
+            f"Importing torch takes {found['import_torch']:.2f} s. A run that grades only 1a takes "
+            f"{found['run_of_1a']:.2f} s. A worker uses {1e3 * found['worker_cpu_seconds']:.0f} ms of "
+            "processor time, its answers to 3a and 3b included."
         )
     if "confining" in record:
         found = record["confining"]
@@ -364,10 +364,10 @@ def page(record: dict[str, Any]) -> Iterator[str]:
         yield "## Confinement (`python benchmarks/run.py confining`)"
         yield ""
         yield (
-            f"Parts 3a to 3c take {found['seconds_held']:.1f} s with every layer and "
-            f"{found['seconds_free']:.1f} s with none, {found['more_seconds']:+.2f} s in the median of "
-            f"{found['pairs']} pairs; the Vision Transformer's training takes {found['training_ratio']:.3f} "
-            "times the processor time."
+            f"Parts 3a to 3c take {found['seconds_held']:.1f} s with every wall and "
+            f"{found['seconds_free']:.1f} s with none; the median difference of {found['pairs']} pairs is "
+            f"{found['more_seconds']:+.2f} s. With the walls, the Vision Transformer's training takes "
+            f"{found['training_ratio']:.3f} times the processor time."
         )
     if "again" in record:
         found = record["again"]
@@ -375,8 +375,8 @@ def page(record: dict[str, Any]) -> Iterator[str]:
         yield "## A resubmission (`python benchmarks/run.py again`)"
         yield ""
         yield (
-            f"Where only `attention.py` has changed, {found['score']:g} points stand after "
-            f"**{found['seconds']:.1f} s** (slowest {found['slowest']:.1f} s); carried over: "
+            f"When only `attention.py` has changed, grading ({found['score']:g} points) takes "
+            f"**{found['seconds']:.1f} s** (slowest {found['slowest']:.1f} s). Carried over: "
             f"{', '.join(found['carried_over'])}."
         )
     if "failing" in record:
@@ -396,18 +396,18 @@ def _grade_section(found: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield (
         f"The reference, {found['score']:g} points, on {found['cores']} processors: "
-        f"**{found['seconds']:.1f} s** (slowest {found['slowest']:.1f} s); the first line stands after "
-        f"{found['first_line']:.1f} s, all that needs no training after {found['cheap_parts']:.1f} s."
+        f"**{found['seconds']:.1f} s** (slowest {found['slowest']:.1f} s). The first line is graded after "
+        f"{found['first_line']:.1f} s, every line that needs no training after {found['cheap_parts']:.1f} s."
     )
     yield ""
     yield (
-        "A course's usual way is one process that trains each model for ten epochs with a DataLoader "
-        f"and evaluates after each: {course['total'] / 60:.0f} minutes here, extrapolated from "
+        "The usual way is one process that trains each model for ten epochs with a DataLoader and evaluates "
+        f"it after each epoch. That takes {course['total'] / 60:.0f} minutes here, extrapolated from "
         f"{STEPS} steps and one evaluation each (fully connected {course['fully connected']:.0f} s, "
         f"CNN {course['CNN, small']:.0f} s, Vision Transformer {course['Vision Transformer']:.0f} s). "
-        f"The grader is **{found['ratio']:.0f} times** faster: it trains the two networks to their "
-        "verdicts, side by side, and judges the Vision Transformer by a brief training and the "
-        "submitted weights."
+        f"The grader is **{found['ratio']:.0f} times** faster: it trains the two networks side by side and "
+        "only until they meet their thresholds, and it judges the Vision Transformer by a few training "
+        "steps and the submitted weights."
     )
 
 
@@ -416,10 +416,10 @@ def _trainer_section(rows: list[dict[str, Any]]) -> Iterator[str]:
     yield "## A training step (`python benchmarks/run.py trainer`)"
     yield ""
     yield (
-        "Batches of 32, Adam, one thread. *Plain* is the loop of PyTorch's MNIST example, "
-        "torchvision's data set in a DataLoader; *peak* the time that the step's multiplications take at the rate of "
-        "a large matrix product on the same machine. Measured after a first epoch (the Vision "
-        f"Transformer: after {STEPS} steps) with torch {rows[0]['torch']}."
+        "Batches of 32, Adam, one thread. *Plain* is the loop of PyTorch's MNIST example, with torchvision's "
+        "data set in a DataLoader. The *share of the peak* compares the grader's step with the time that its "
+        "multiplications take at the rate of a large matrix product on the same machine. Measured after a first "
+        f"epoch (the Vision Transformer: after {STEPS} steps) with torch {rows[0]['torch']}."
     )
     yield ""
     yield "| model | plain, ms | grader, ms | faster | share of the peak |"

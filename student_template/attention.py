@@ -1,6 +1,6 @@
 """Question 3a: one attention head.
 
-From torch.nn only Linear (without bias), Softmax and Dropout; tensor operations such as
+From torch.nn only Linear, Softmax and Dropout, without biases; tensor operations such as
 matmul and transpose are fine.
 """
 

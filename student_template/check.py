@@ -1,15 +1,16 @@
-"""See in seconds whether your files have the shape that grading needs. This is not the grade.
+"""Check in seconds whether your files have the form that grading needs. This is not the grade.
 
     python check.py              everything
-    python check.py 3a           one part or several: 1a, 1b, 1c, 1d, 2a, 2b, 2c, 3a, 3b, 3c
+    python check.py 3a           one part or several; 3 stands for 3a, 3b and 3c
     python check.py --zip        everything, then submission.zip with what you submit
 
-It looks at rules, shapes, sizes and files; whether answers are right it neither knows nor says.
+It checks rules, shapes, sizes and files. It doesn't know whether your answers are right.
 """
 
 from __future__ import annotations
 
 import argparse
+import inspect
 import sys
 import warnings
 import zipfile
@@ -46,36 +47,30 @@ from provided.conditions import (
     two_results,
 )
 from provided.experiments import in_short, layer_in_short
+from provided.homework import (
+    ANSWERS_FILE,
+    ARTIFACTS_FOLDER,
+    CNN,
+    FULLY_CONNECTED,
+    HEAD,
+    LAYER,
+    SUBMITTED,
+    TRANSFORMER,
+    values,
+)
 from provided.slots import layer_name, place_of, still_to_write
 from provided.source_rules import CONTAINERS, HEAD_LAYERS, forbidden_in_head, forbidden_in_layer
 
 HERE = Path(__file__).resolve().parent
-SUBMITTED = {  # file -> most bytes that are taken
-    "models.py": 200_000,
-    "attention.py": 200_000,
-    "encoder.py": 200_000,
-    "answers.yaml": 200_000,
-    "artifacts/fc/history.csv": 100_000,
-    "artifacts/cnn/history.csv": 100_000,
-    "artifacts/vit/history.csv": 100_000,
-    "artifacts/vit/weights.safetensors": 16 << 20,
-}
-FULLY_CONNECTED_LAYERS = (nn.Flatten, nn.Linear, nn.ReLU, nn.Softmax, nn.Dropout)
-CNN_LAYERS = (
-    nn.Linear, nn.Conv2d, nn.MaxPool2d, nn.BatchNorm2d, nn.Dropout, nn.ReLU, nn.Softmax, nn.Flatten,
-)  # fmt: skip
-MAX_HIDDEN_UNITS = 200
-MAX_PARAMETERS = 50_000
 POOLED = ("first_average", "first_maximum", "second_average", "second_maximum")
 COUNTS = ("image_height", "image_width", "training_images", "test_images")
 PIXEL_VALUES = ("intensity", "color", "label", "probability")
-MAPS = ((1, 8, 17, 17), (8, 1, 17, 17))  # heads of the given Vision Transformer, tokens
 
 Check = Callable[[], Iterator[str]]  # yields what holds, raises Problem at what doesn't
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns 0 where nothing is to do or to mend."""
+    """The command line; returns 0 if there is nothing to do or to fix."""
     options = parse(arguments)
     asked = tuple(options.parts)
     parts = [part for part in CHECKS if not asked or part.startswith(asked)]
@@ -86,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         make_zip()
     print()
     if problems:
-        print(f"{problems} thing{'s' if problems > 1 else ''} to do or to mend.", end=" ")
+        print(f"{problems} thing{'s' if problems > 1 else ''} to do or fix.", end=" ")
     print("This is not the grade: it doesn't say whether your answers are right.")
     return 1 if problems else 0
 
@@ -116,16 +111,16 @@ def run(part: str, check: Check) -> bool:
             for fact in check():
                 say(part, "ok", fact)
     except Problem as problem:
-        say(part, "TO DO" if isinstance(problem, ToDo) else "MEND", str(problem))
+        say(part, "TO DO" if isinstance(problem, ToDo) else "FIX", str(problem))
         return True
-    except (Exception, SystemExit) as problem:  # your code's own, whatever it is
+    except (Exception, SystemExit) as problem:  # noqa: BLE001  your code's own
         slot = still_to_write(problem)
         if slot is not None:
             say(part, "TO DO", f"write {slot}.")
         else:
             place = place_of(problem)
             text = str(problem).splitlines()[0] if str(problem) else "no message"
-            say(part, "MEND", f"{type(problem).__name__}{f' in {place}' if place else ''}: {text}")
+            say(part, "FIX", f"{type(problem).__name__}{f' in {place}' if place else ''}: {text}")
         return True
     return False
 
@@ -137,9 +132,7 @@ def say(part: str, state: str, text: str) -> None:
 
 def check_convolution(question: str) -> Iterator[str]:
     """Questions 1a and 1b: a number and a shape."""
-    answers = answered(
-        read_answers(HERE / "answers.yaml"), question, ("parameters", "output_shape")
-    )
+    answers = answered(read_answers(HERE / ANSWERS_FILE), question, ("parameters", "output_shape"))
     need_whole(answers, question, "parameters")
     need_sizes(answers, question, "output_shape")
     yield "answered"
@@ -147,7 +140,7 @@ def check_convolution(question: str) -> Iterator[str]:
 
 def check_pooling() -> Iterator[str]:
     """Question 1c: four matrices."""
-    answers = answered(read_answers(HERE / "answers.yaml"), "q1c", POOLED)
+    answers = answered(read_answers(HERE / ANSWERS_FILE), "q1c", POOLED)
     for name in POOLED:
         need_matrix(answers, "q1c", name)
     yield "answered"
@@ -155,15 +148,15 @@ def check_pooling() -> Iterator[str]:
 
 def check_text() -> Iterator[str]:
     """Question 1d: some text."""
-    text = read_answers(HERE / "answers.yaml").get("q1d")
+    text = read_answers(HERE / ANSWERS_FILE).get("q1d")
     if not isinstance(text, str) or not text.strip():
-        raise ToDo("not answered yet in answers.yaml: q1d, some sentences of yours.")
-    yield f"{len(text.split())} words, which a person reads"
+        raise ToDo("not answered yet in answers.yaml: q1d, write a few sentences.")
+    yield f"{len(text.split())} words, graded by hand"
 
 
 def check_data_answers() -> Iterator[str]:
     """Question 2a: numbers and a word."""
-    answers = answered(read_answers(HERE / "answers.yaml"), "q2a", (*COUNTS, "pixel_value"))
+    answers = answered(read_answers(HERE / ANSWERS_FILE), "q2a", (*COUNTS, "pixel_value"))
     for name in COUNTS:
         need_whole(answers, "q2a", name)
     need_word(answers, "q2a", "pixel_value", PIXEL_VALUES)
@@ -173,65 +166,78 @@ def check_data_answers() -> Iterator[str]:
 def check_fully_connected() -> Iterator[str]:
     """Question 2b: layers, size, shapes, settings, history."""
     models = student_module("models")
-    model = attribute("build_fully_connected", models)()
+    model = attribute(FULLY_CONNECTED.builder, models)()
     layers = flat_layers(model)
-    need_allowed(layers, FULLY_CONNECTED_LAYERS)
+    rules = values()["fully_connected"]
+    need_allowed(layers, kinds(rules["allowed_layers"]))
     yield in_short(nn.Sequential(*layers))
     linear = [layer for layer in layers if isinstance(layer, nn.Linear)]
     units = sum(layer.out_features for layer in linear[:-1])
-    if units > MAX_HIDDEN_UNITS:
-        raise Problem(f"{units} hidden units, at most {MAX_HIDDEN_UNITS} are allowed.")
-    yield f"{units} hidden units of at most {MAX_HIDDEN_UNITS}"
+    most = rules["max_hidden_units"]
+    if units > most:
+        raise Problem(f"{units} hidden units; at most {most} are allowed.")
+    yield f"{units} hidden units of at most {most}"
     yield need_logits(model)
-    name = "FULLY_CONNECTED_TRAINING"
-    yield need_settings(attribute(name, models), name)
-    yield need_history(Folder(HERE / "artifacts" / "fc").history, "fc")
+    yield need_settings(attribute(FULLY_CONNECTED.settings, models), FULLY_CONNECTED.settings)
+    yield need_history(artifacts(FULLY_CONNECTED.kind).history, FULLY_CONNECTED.kind)
 
 
 def check_cnn() -> Iterator[str]:
     """Question 2c: layers, parameters, shapes, settings, history."""
     models = student_module("models")
-    model = attribute("build_cnn", models)()
+    model = attribute(CNN.builder, models)()
     layers = flat_layers(model)
-    need_allowed(layers, CNN_LAYERS)
+    rules = values()["cnn"]
+    need_allowed(layers, kinds(rules["allowed_layers"]))
     missing = [
         kind.__name__
-        for kind in (nn.Dropout, nn.BatchNorm2d)
+        for kind in kinds(rules["required_layers"])
         if not any(type(layer) is kind for layer in layers)
     ]
     if missing:
         raise Problem(f"the network needs at least one {' and one '.join(missing)}.")
-    yield "only allowed layers, Dropout and BatchNorm2d among them"
+    yield f"only allowed layers, {' and '.join(rules['required_layers'])} among them"
     for layer in layers:
         if count := count_parameters(layer):
             yield f"{count:9,} parameters in {layer_in_short(layer)}"
     total = count_parameters(model)
-    if total >= MAX_PARAMETERS:
-        raise Problem(f"{total:,} parameters, fewer than {MAX_PARAMETERS:,} are allowed.")
-    yield f"{total:9,} parameters together, of fewer than {MAX_PARAMETERS:,}"
+    limit = rules["max_parameters"]
+    if total >= limit:
+        raise Problem(f"{total:,} parameters; fewer than {limit:,} are allowed.")
+    yield f"{total:9,} parameters together, of fewer than {limit:,}"
     yield need_logits(model)
-    yield need_settings(attribute("CNN_TRAINING", models), "CNN_TRAINING")
-    yield need_history(Folder(HERE / "artifacts" / "cnn").history, "cnn")
+    yield need_settings(attribute(CNN.settings, models), CNN.settings)
+    yield need_history(artifacts(CNN.kind).history, CNN.kind)
+
+
+def kinds(names: Sequence[str]) -> list[type[nn.Module]]:
+    """Layers of torch by their names."""
+    return [getattr(nn, name) for name in names]
+
+
+def artifacts(kind: str) -> Folder:
+    """What the training of a model left behind."""
+    return Folder(HERE / ARTIFACTS_FOLDER / kind)
 
 
 def check_head() -> Iterator[str]:
     """Question 3a: rules, and what holds for every attention head."""
-    build = attribute("SingleHeadAttention", student_module("attention"))
-    found = forbidden_in_head((HERE / "attention.py").read_text(encoding="utf-8"))
+    build = attribute(HEAD.name, student_module(HEAD.module))
+    found = forbidden_in_head((HERE / HEAD.file).read_text(encoding="utf-8"))
     if found:
-        raise Problem(f"attention.py, {'; '.join(found[:3])}: not allowed in this question.")
+        raise Problem(f"{HEAD.file}, {'; '.join(found[:3])}: not allowed in this question.")
     head = build(12, 5, 0.0).eval()
     need_head_parts(head)
-    yield "only Linear, Softmax and Dropout, no biases"
+    yield f"only {', '.join(HEAD_LAYERS)}, no biases"
     x = torch.randn(3, 7, 12, requires_grad=True)
-    out, attention = two_results(head(x), "SingleHeadAttention")
+    out, attention = two_results(head(x), HEAD.name)
     need_shape(out, (3, 7, 5), "the output for x (3, 7, 12) and inner_dim 5")
     need_shape(attention, (3, 7, 7), "the tensor of attention weights for x (3, 7, 12)")
     yield "shapes (B, T, inner_dim) and (B, T, T)"
     need_probabilities(attention, "the attention weights")
     need_token_order(lambda tokens: head(tokens)[0], x)
     need_gradients(head, out, x)
-    yield "rows sum to one; tokens may be reordered; sequences don't mix; gradients flow"
+    yield "rows sum to one; token order doesn't matter; sequences don't mix; gradients flow"
     dropping = build(12, 5, 0.5)
     need_silent_in_eval(dropping, lambda tokens: dropping(tokens)[0], x)
     yield "nothing is dropped in evaluation"
@@ -253,18 +259,18 @@ def need_head_parts(head: nn.Module) -> None:
 
 def check_layer() -> Iterator[str]:
     """Question 3b: rules, and what holds for every encoder layer."""
-    encoder = student_module("encoder")
+    encoder = student_module(LAYER.module)
     build = attribute(layer_name(encoder), encoder)
-    found = forbidden_in_layer((HERE / "encoder.py").read_text(encoding="utf-8"))
+    found = forbidden_in_layer((HERE / LAYER.file).read_text(encoding="utf-8"))
     if found:
-        raise Problem(f"encoder.py, {'; '.join(found[:3])}: not allowed in this question.")
+        raise Problem(f"{LAYER.file}, {'; '.join(found[:3])}: not allowed in this question.")
     layer = build(dim=12, heads=3, dim_head=5, mlp_dim=20, dropout=0.0).eval()
     for name, part in layer.named_modules():
         if isinstance(part, nn.Linear) and part.weight.shape == (12, 15) and part.bias is not None:
             raise Problem(f"W_O, the Linear from heads * dim_head to dim, has a bias: {name}.")
     yield "no ready-made attention, W_O without bias"
     x = torch.randn(2, 7, 12, requires_grad=True)
-    out, attention = two_results(layer(x), "ViTLayer")
+    out, attention = two_results(layer(x), LAYER.name)
     need_shape(out, (2, 7, 12), "the output for x (2, 7, 12)")
     heads_first = tuple(attention.shape) == (3, 2, 7, 7)
     need_shape(
@@ -276,7 +282,7 @@ def check_layer() -> Iterator[str]:
     need_probabilities(attention, "the attention maps")
     need_token_order(lambda tokens: layer(tokens)[0], x)
     need_gradients(layer, out, x)
-    yield "rows sum to one; tokens may be reordered; sequences don't mix; gradients flow"
+    yield "rows sum to one; token order doesn't matter; sequences don't mix; gradients flow"
     dropping = build(dim=12, heads=3, dim_head=5, mlp_dim=20, dropout=0.5)
     need_silent_in_eval(dropping, lambda tokens: dropping(tokens)[0], x)
     need_dropout(dropping, lambda tokens: dropping(tokens)[0], x)
@@ -288,19 +294,29 @@ def check_transformer() -> Iterator[str]:
     from provided.vision_transformer import VisionTransformer
 
     model = VisionTransformer().eval()
-    folder = Folder(HERE / "artifacts" / "vit")
+    folder = artifacts(TRANSFORMER)
     yield f"the Vision Transformer can be built: {count_parameters(model):,} parameters"
-    yield need_history(folder.history, "vit")
+    yield need_history(folder.history, TRANSFORMER)
     need_weights(model, folder.weights)
     yield "the trained weights fit your code"
     with torch.inference_mode():
         logits, maps = model(torch.rand(1, 1, 28, 28), return_attention=True)
     need_shape(logits, (1, 10), "the output for 1 image")
     if maps is None:
-        raise Problem("your ViTLayer returns no attention maps: return them as second result.")
-    need_shape(maps, maps.shape if maps.shape in MAPS else MAPS[0], "the last layer's maps")
+        raise Problem("your ViTLayer returns no attention maps: return them as the second result.")
+    heads, tokens = default_of(VisionTransformer, "heads"), model.positions.shape[1]
+    shape = (1, heads, tokens, tokens)
+    stacked_first = (heads, 1, tokens, tokens)
+    need_shape(
+        maps, stacked_first if maps.shape == stacked_first else shape, "the last layer's maps"
+    )
     need_probabilities(maps, "the attention maps")
-    yield "8 attention maps of 17 by 17 tokens, rows sum to one"
+    yield f"{heads} attention maps of {tokens} by {tokens} tokens, rows sum to one"
+
+
+def default_of(build: Callable[..., object], argument: str) -> int:
+    """The value that an argument has where none is given."""
+    return int(inspect.signature(build).parameters[argument].default)
 
 
 CHECKS: dict[str, Check] = {
@@ -319,7 +335,7 @@ CHECKS: dict[str, Check] = {
 
 def show_files() -> int:
     """List what would be submitted; returns how many files are too big to be taken."""
-    print("\nSubmitted would be:")
+    print("\nFiles to submit:")
     too_big = 0
     for name, limit in SUBMITTED.items():
         file = HERE / name
@@ -327,12 +343,12 @@ def show_files() -> int:
         over = size is not None and size > limit
         too_big += over
         state = "missing" if size is None else f"{size:,} bytes"
-        print(f"  {name:35}{state:>18}{f'   MEND: at most {limit:,}' if over else ''}")
+        print(f"  {name:35}{state:>18}{f'   FIX: at most {limit:,}' if over else ''}")
     return too_big
 
 
 def make_zip() -> None:
-    """submission.zip with exactly the files that are graded."""
+    """Write submission.zip with exactly the files that are graded."""
     present = [name for name in SUBMITTED if (HERE / name).is_file()]
     with zipfile.ZipFile(HERE / "submission.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for name in present:

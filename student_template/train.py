@@ -5,9 +5,9 @@
     python train.py vit             the Vision Transformer of question 3c
     python train.py compare         what you have tried so far, as a table and a picture
 
-Ctrl-C stops; what the finished epochs gave is kept, and --resume goes on from there. Within the
-first epoch what was learned so far is kept, unless an earlier run is there.
-Everything lands in artifacts/.
+Ctrl-C stops. Finished epochs are kept, and --resume continues from there. If you stop within the
+first epoch, what was learned so far is kept, unless an earlier run is there.
+Everything is saved in artifacts/.
 """
 
 from __future__ import annotations
@@ -108,10 +108,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         slot = still_to_write(problem)
         if slot is None:
             raise
-        print(f"Still to do before this can train: {slot}.", file=sys.stderr)
+        print(f"To do before this can train: {slot}.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nStopped before the first epoch ended: nothing is changed.", file=sys.stderr)
+        print("\nStopped before the first epoch ended: nothing has changed.", file=sys.stderr)
         return 1
     print(f"Test accuracy {result.test_accuracy:.2%}; see {ARTIFACTS / options.model}")
     return 0
@@ -123,12 +123,18 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("model", choices=[*TITLES, "compare"])
-    parser.add_argument("--seed", type=int, default=0, help="another start and order of images")
-    parser.add_argument("--epochs", type=positive, help="stop after so many; at most 10")
-    parser.add_argument("--device", help="cpu, cuda or mps; the fastest there is if not given")
-    parser.add_argument("--resume", action="store_true", help="go on from the last finished epoch")
-    parser.add_argument("--data", help="folder of the data set (else HW5_DATA, else data/)")
-    parser.add_argument("--images", type=positive, help="only so many of each set, to try things")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="other initial weights and another order of images"
+    )
+    parser.add_argument("--epochs", type=positive, help="stop after this many epochs")
+    parser.add_argument("--device", help="cpu, cuda or mps; by default the fastest available")
+    parser.add_argument(
+        "--resume", action="store_true", help="continue after the last finished epoch"
+    )
+    parser.add_argument("--data", help="folder of the data set; by default HW5_DATA or data/")
+    parser.add_argument(
+        "--images", type=positive, help="use only this many of each set, to try things out"
+    )
     return parser.parse_args(arguments)
 
 
@@ -168,7 +174,7 @@ def train_model(
     last = min(epochs or settings.epochs, settings.epochs)
     print(f"{TITLES[name]}: {count_parameters(model):,} parameters, on {device}")
     if len(history) >= last:
-        print(f"{len(history)} epochs are done already.")
+        print(f"Nothing to do: {len(history)} of {last} epochs are done.")
         return Result(model, history, evaluate(model, sets.test, device=device)[1], device)
     started = time.monotonic()
     first_steps: list[Step] = []
@@ -180,7 +186,9 @@ def train_model(
         else:
             history, _ = folder.load_epoch(run, model, optimizer)
             folder.save_results(model, history)
-            print(f"\nStopped; epoch {len(history)} was the last finished one. --resume goes on.")
+            print(
+                f"\nStopped; epoch {len(history)} was the last to finish. Continue with --resume."
+            )
     seconds = before + time.monotonic() - started
     _, accuracy = evaluate(model, sets.test, device=device)
     result = Result(model, history, accuracy, device, len(first_steps) or None)
@@ -316,7 +324,7 @@ def load_data(root: str | Path | None, images: int | None = None) -> mnist.Mnist
     except (OSError, RuntimeError, ValueError) as problem:
         reason = str(problem).splitlines()[0]
         raise TrainingProblem(
-            f"The data set can't be had: {reason}\nIf you have it, name its folder with --data."
+            f"The data set can't be loaded: {reason}\nIf you have it, name its folder with --data."
         ) from problem
     if images is None:
         return sets
@@ -341,7 +349,7 @@ def make_model(name: str) -> tuple[nn.Module, Training]:
             shape = tuple(model.eval()(torch.zeros(2, 1, mnist.IMAGE_SIZE, mnist.IMAGE_SIZE)).shape)
     except (RuntimeError, ValueError, IndexError) as problem:
         text = str(problem).splitlines()[0]
-        raise TrainingProblem(f"Images (B, 1, 28, 28) don't pass through: {text}") from problem
+        raise TrainingProblem(f"The model can't process images (B, 1, 28, 28): {text}") from problem
     if shape != (2, mnist.CLASSES):
         raise TrainingProblem(f"For 2 images the model returns {shape}, not (2, {mnist.CLASSES}).")
     return model, settings
@@ -406,7 +414,7 @@ def compare() -> str:
 
     rows = read_experiments(ARTIFACTS)
     if not rows:
-        raise TrainingProblem("Nothing is tried yet: run python train.py fc")
+        raise TrainingProblem("Nothing has been tried yet: run python train.py fc")
     picture = ARTIFACTS / "experiments.png"
     experiments_plot(rows).savefig(picture)
     return f"{table(rows)}\n\nSee {picture}"

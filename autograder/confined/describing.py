@@ -16,8 +16,15 @@ from torch import Tensor, nn
 LAYER_ARGUMENTS: dict[str, tuple[str, ...]] = {
     "Linear": ("in_features", "out_features", "bias"),
     "Conv2d": (
-        "in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation",
-        "groups", "bias", "padding_mode",
+        "in_channels",
+        "out_channels",
+        "kernel_size",
+        "stride",
+        "padding",
+        "dilation",
+        "groups",
+        "bias",
+        "padding_mode",
     ),
     "MaxPool2d": ("kernel_size", "stride", "padding", "dilation", "ceil_mode"),
     "AvgPool2d": ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad"),
@@ -36,9 +43,17 @@ LAYER_ARGUMENTS: dict[str, tuple[str, ...]] = {
     "LeakyReLU": ("negative_slope",),
     "ELU": ("alpha",),
     "GELU": ("approximate",),
-    "ReLU": (), "ReLU6": (), "SELU": (), "SiLU": (), "Sigmoid": (), "Tanh": (),
-    "Softplus": (), "Identity": (), "Hardswish": (), "Mish": (),
-}  # fmt: skip
+    "ReLU": (),
+    "ReLU6": (),
+    "SELU": (),
+    "SiLU": (),
+    "Sigmoid": (),
+    "Tanh": (),
+    "Softplus": (),
+    "Identity": (),
+    "Hardswish": (),
+    "Mish": (),
+}
 
 SETTINGS = ("learning_rate", "batch_size", "epochs", "schedule", "weight_decay")
 MAX_LAYERS = 500

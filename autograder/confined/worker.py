@@ -99,7 +99,7 @@ def _answer(student: answerers.Answerer, question: wire.Message, folder: Path) -
         reply = student.answer(question)
     except Refusal as problem:
         reply = wire.Message({"refusal": describe_refusal(problem)})
-    except BaseException as problem:  # student code may raise anything, SystemExit too
+    except BaseException as problem:  # noqa: BLE001  student code may raise anything, SystemExit too
         reply = wire.Message({"error": describe_exception(problem, folder)})
     sys.stdout.flush()
     sys.stderr.flush()
@@ -135,7 +135,7 @@ def describe_exception(problem: BaseException, folder: Path) -> dict[str, Any]:
 def _text_of(problem: BaseException) -> str:
     try:
         return str(problem).encode(errors="backslashreplace").decode()  # halves of characters
-    except Exception as other:  # the student's own __str__
+    except Exception as other:  # noqa: BLE001  the student's own __str__
         return f"(its message can't be shown: {type(other).__name__})"
 
 

@@ -6,119 +6,43 @@ they need not (assignment.yaml, beside this module). No value stands in both.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-import torch
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from torch import nn
+from pydantic import Field, ValidationError, model_validator
 
 from autograder.homework import VALUES_FILE
+from autograder.hw5.answer_keys import (
+    Convolution1d,
+    Convolution2d,
+    Pooling,
+    Positive,
+    Section,
+)
 from autograder.rubric.feedback import joined
-from autograder.training.layer_list import count_parameters
 
 FILE = Path(__file__).with_name("assignment.yaml")
 
-Positive = Annotated[int, Field(ge=1)]
+UNHURRIED_SECONDS = 86_400.0  # a day: more than any training of this homework takes
+
 Share = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(gt=0)]
-Matrix = list[list[float]]
 
 
 class AssignmentError(Exception):
     """A settings file is not what it must be; says which, and where."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Convolution1d(_Section):
-    """A one-dimensional convolution without padding."""
-
-    length: Positive
-    input_channels: Positive
-    filters: Positive
-    kernel: Positive
-    stride: Positive
-
-    def parameters(self) -> int:
-        """Weights and biases, counted by torch."""
-        return count_parameters(self._layer())
-
-    def output_shape(self) -> tuple[int, int]:
-        """(length, channels) of the output, computed by torch."""
-        _, channels, length = self._layer()(torch.zeros(1, self.input_channels, self.length)).shape
-        return length, channels
-
-    def _layer(self) -> nn.Conv1d:
-        return nn.Conv1d(self.input_channels, self.filters, self.kernel, self.stride)
-
-
-class Convolution2d(_Section):
-    """A two-dimensional convolution without padding."""
-
-    height: Positive
-    width: Positive
-    input_channels: Positive
-    filters: Positive
-    kernel: Positive
-    stride: Positive
-
-    def parameters(self) -> int:
-        """Weights and biases, counted by torch."""
-        return count_parameters(self._layer())
-
-    def output_shape(self) -> tuple[int, int, int]:
-        """(height, width, channels) of the output, computed by torch."""
-        image = torch.zeros(1, self.input_channels, self.height, self.width)
-        _, channels, height, width = self._layer()(image).shape
-        return height, width, channels
-
-    def _layer(self) -> nn.Conv2d:
-        return nn.Conv2d(self.input_channels, self.filters, self.kernel, self.stride)
-
-
-class Pooling(_Section):
-    """Two matrices that are pooled by hand."""
-
-    window: Positive
-    stride: Positive
-    tolerance: Annotated[float, Field(ge=0)]
-    first: Matrix
-    second: Matrix
-
-    @model_validator(mode="after")
-    def _rectangular(self) -> Pooling:
-        for matrix in (self.first, self.second):
-            if len({len(row) for row in matrix}) != 1 or len(matrix) < self.window:
-                raise ValueError("each matrix needs rows of one length and the window's size")
-        return self
-
-    def average(self, matrix: Matrix) -> Matrix:
-        """Average pooling, by torch."""
-        return self._pooled(nn.AvgPool2d(self.window, self.stride), matrix)
-
-    def maximum(self, matrix: Matrix) -> Matrix:
-        """Max pooling, by torch."""
-        return self._pooled(nn.MaxPool2d(self.window, self.stride), matrix)
-
-    @staticmethod
-    def _pooled(layer: nn.Module, matrix: Matrix) -> Matrix:
-        pooled = layer(torch.tensor(matrix, dtype=torch.float64)[None, None])
-        return [[float(value) for value in row] for row in pooled[0, 0]]
-
-
-class Bar(_Section):
+class Bar(Section):
     """An accuracy and the points that reaching it gives."""
 
     accuracy: Share
     points: Annotated[float, Field(ge=0)]
 
 
-class TrainingRules(_Section):
+class TrainingRules(Section):
     """When a training passes, and how often it is tried."""
 
     accuracy: Share
@@ -126,31 +50,41 @@ class TrainingRules(_Section):
     retry_margin: Share
     seeds: Annotated[list[int], Field(min_length=1)]
     training_images: Annotated[int, Field(ge=32, le=48_000)]
-    seconds: Seconds
+    cpu_seconds: Seconds
 
     @model_validator(mode="after")
     def _ordered(self) -> TrainingRules:
         check_bars(self.accuracy, self.partial)
         return self
 
+    @property
+    def partial_credit(self) -> str:
+        """The partial bars in words: "3 points from 97%, 2 from 95%"."""
+        return partial_credit(self.partial)
 
-class FullyConnected(_Section):
+
+class FullyConnected(Section):
     """The limits of question 2b."""
 
     max_hidden_units: Positive
-    allowed_layers: frozenset[str]
+    allowed_layers: tuple[str, ...]
     training: TrainingRules
+
+    @property
+    def listed(self) -> str:
+        """The layers in a sentence; a Flatten is given and needs no mention."""
+        return joined(name for name in self.allowed_layers if name != "Flatten")
 
 
 Part = TypeVar("Part", "FullyConnected", "Cnn")
 
 
-class Cnn(_Section):
+class Cnn(Section):
     """The limits of question 2c."""
 
     max_parameters: Positive
     small_parameters: Positive
-    allowed_layers: frozenset[str]
+    allowed_layers: tuple[str, ...]
     required_layers: tuple[str, ...]
     training: TrainingRules
 
@@ -159,15 +93,20 @@ class Cnn(_Section):
         """The required layers as a phrase: "Dropout and one BatchNorm2d"."""
         return " and one ".join(self.required_layers)
 
+    @property
+    def listed(self) -> str:
+        """The layers in a list: "Linear, Conv2d, …"."""
+        return ", ".join(self.allowed_layers)
 
-class FixedTraining(_Section):
+
+class FixedTraining(Section):
     """What the homework fixes about trainings."""
 
     batch_size: Positive
     epochs: Positive
 
 
-class HeadRules(_Section):
+class HeadRules(Section):
     """What question 3a allows from torch.nn."""
 
     allowed_layers: tuple[str, ...]
@@ -178,7 +117,7 @@ class HeadRules(_Section):
         return joined(self.allowed_layers)
 
 
-class BriefTraining(_Section):
+class BriefTraining(Section):
     """The grader's own short training of the Vision Transformer."""
 
     steps: Positive
@@ -188,7 +127,7 @@ class BriefTraining(_Section):
     accuracy: Share
 
 
-class Transformer(_Section):
+class Transformer(Section):
     """The limits of question 3c."""
 
     accuracy: Share
@@ -196,6 +135,7 @@ class Transformer(_Section):
     perturbed_images: Annotated[int, Field(ge=100, le=10_000)]
     perturbation: Annotated[int, Field(ge=1, le=16)]
     max_perturbed_loss: Share
+    max_unlearned: Share
     brief: BriefTraining
 
     @model_validator(mode="after")
@@ -203,9 +143,14 @@ class Transformer(_Section):
         check_bars(self.accuracy, self.partial)
         return self
 
+    @property
+    def partial_credit(self) -> str:
+        """The partial bars in words: "1 point from 95%"."""
+        return partial_credit(self.partial)
 
-class OneCore(_Section):
-    """Seconds where everything has to share one core."""
+
+class OneCore(Section):
+    """Seconds where everything has to share one core; of trainings, processor seconds."""
 
     fully_connected: Seconds
     cnn: Seconds
@@ -213,7 +158,7 @@ class OneCore(_Section):
     predictions: Seconds
 
 
-class TimeLimits(_Section):
+class TimeLimits(Section):
     """Seconds that questions to a submission's code, and the whole run, may take."""
 
     question: Seconds
@@ -224,7 +169,7 @@ class TimeLimits(_Section):
     when_short: Literal["shorten", "stop"]
 
 
-class WorkerLimits(_Section):
+class WorkerLimits(Section):
     """What a worker may use."""
 
     memory_mib: Positive
@@ -235,7 +180,7 @@ class WorkerLimits(_Section):
     scratch_mib: Positive
 
 
-class Assignment(_Section):
+class Assignment(Section):
     """Everything in homework.yaml and assignment.yaml."""
 
     title: str
@@ -251,6 +196,24 @@ class Assignment(_Section):
     worker: WorkerLimits
     pictures: bool
 
+    def unhurried(self) -> Assignment:
+        """The same with all the time that is needed: no training is shortened or stopped."""
+        seconds = self.seconds.model_copy(
+            update={
+                "total": UNHURRIED_SECONDS,
+                "brief_training": UNHURRIED_SECONDS,
+                "predictions": UNHURRIED_SECONDS,
+                "when_short": "stop",
+            }
+        )
+        return self.model_copy(
+            update={
+                "fully_connected": _limited(self.fully_connected, UNHURRIED_SECONDS),
+                "cnn": _limited(self.cnn, UNHURRIED_SECONDS),
+                "seconds": seconds,
+            }
+        )
+
     def on(self, cores: int) -> Assignment:
         """The same with the limits for a machine of so many cores."""
         if cores > 1:
@@ -259,8 +222,11 @@ class Assignment(_Section):
         shorter = {"brief_training": few.brief_training, "predictions": few.predictions}
         return self.model_copy(
             update={
-                "fully_connected": _limited(self.fully_connected, few.fully_connected),
-                "cnn": _limited(self.cnn, few.cnn),
+                "fully_connected": _limited(
+                    self.fully_connected,
+                    min(self.fully_connected.training.cpu_seconds, few.fully_connected),
+                ),
+                "cnn": _limited(self.cnn, min(self.cnn.training.cpu_seconds, few.cnn)),
                 "seconds": self.seconds.model_copy(
                     update={
                         name: min(seconds, getattr(self.seconds, name))
@@ -272,9 +238,8 @@ class Assignment(_Section):
 
 
 def _limited(part: Part, seconds: float) -> Part:
-    """A part of the assignment whose training may take no more than so many seconds."""
-    limit = min(part.training.seconds, seconds)
-    training = part.training.model_copy(update={"seconds": limit})
+    """A part of the assignment whose trainings may take so many processor seconds."""
+    training = part.training.model_copy(update={"cpu_seconds": seconds})
     return part.model_copy(update={"training": training})
 
 
@@ -327,6 +292,15 @@ def _merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, An
         else second.get(name, first.get(name))
         for name in {**first, **second}
     }
+
+
+def partial_credit(bars: Sequence[Bar]) -> str:
+    """Bars in words: "3 points from 97%, 2 from 95%"; "nothing" where there are none."""
+    words = [f"{bar.points:g} from {bar.accuracy:.1%}".replace(".0%", "%") for bar in bars]
+    if not words:
+        return "nothing"
+    points = "point" if bars[0].points == 1 else "points"
+    return ", ".join([words[0].replace(" from", f" {points} from", 1), *words[1:]])
 
 
 def check_bars(accuracy: float, partial: list[Bar]) -> None:

@@ -8,6 +8,8 @@ Which points follow from it is for the tests in tests/grading to say.
 from __future__ import annotations
 
 import secrets
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,18 +18,12 @@ from typing import Any
 import torch
 
 from autograder.homework import ARTIFACTS_FOLDER, HEAD, LAYER, WEIGHTS
-from autograder.hw5 import mnist
-from autograder.hw5.assignment import Assignment, TrainingRules
+from autograder.hw5 import mnist, transformer
+from autograder.hw5.assignment import UNHURRIED_SECONDS, Assignment, TrainingRules
 from autograder.hw5.probes.asker import Heads
 from autograder.hw5.probes.head import HeadProbe, probe_head
 from autograder.hw5.probes.layer import LayerProbe, probe_layer
-from autograder.hw5.probes.vit import (
-    Judgement,
-    TransformerRun,
-    WeightsProblem,
-    judge_weights,
-    train_briefly,
-)
+from autograder.hw5.probes.vit import Judgement, TransformerRun, WeightsProblem
 from autograder.intake.submission import Submission
 from autograder.rubric.answers import Answers, read_answers
 from autograder.rubric.digesting import digesting
@@ -49,6 +45,8 @@ from provided.training import BATCH_SIZE, EPOCHS, SCHEDULES, Training
 MAX_SHOWN = 60  # characters of a setting in a sentence
 
 Say = Callable[[str, str], None]
+SECONDS_FOR_THE_REST = 20.0  # of a run's time: what is judged after the last training
+LEAST_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,8 @@ class Untrainable:
 class Examination:
     """All evidence about one submission.
 
-    say: told what goes on in the background, as (topic, text), for the progress line
+    say:     told what goes on in the background, as (topic, text), for the progress line
+    ends_at: when the whole run has to be over, in time.monotonic's seconds; None for never
     """
 
     def __init__(
@@ -86,12 +85,15 @@ class Examination:
         seed: int | None = None,
         carry_over: CarryOver | None = None,
         trainers: Trainers | None = None,
+        ends_at: float | None = None,
     ) -> None:
         self.submission = submission
         self.assignment = assignment
         self.sandbox = sandbox
         self.seed = secrets.randbits(48) if seed is None else seed
         self._say = say
+        self._ends_at = ends_at
+        self._stopped = threading.Event()
         self._trainers = trainers or Trainers()
         self.carry_over = carry_over or CarryOver()
         self.fully_connected = Kept(lambda: self._model(FULLY_CONNECTED))
@@ -144,9 +146,16 @@ class Examination:
         if self.heads() is Heads.STUDENT:
             return ""
         return (
-            "Your SingleHeadAttention is not right yet (question 3a), so this was graded with "
-            "the grader's own attention head: what is wrong there costs nothing here."
+            "Your SingleHeadAttention doesn't match the reference yet (see question 3a), so this "
+            "line was graded with the grader's own attention head: mistakes in 3a cost nothing "
+            "here."
         )
+
+    def seconds_left(self) -> float:
+        """Wall time that is left for what takes long, so that its verdict is still written."""
+        if self._ends_at is None:
+            return UNHURRIED_SECONDS
+        return max(self._ends_at - time.monotonic() - SECONDS_FOR_THE_REST, LEAST_SECONDS)
 
     def start(self) -> None:
         """Start the processes that fork trainings and workers, without waiting."""
@@ -155,6 +164,7 @@ class Examination:
 
     def stop(self) -> None:
         """End the trainings that are under way."""
+        self._stopped.set()
         self._trainers.stop()
 
     def _probe_head(self) -> HeadProbe:
@@ -171,22 +181,30 @@ class Examination:
             )
 
     def _train_transformer(self) -> TransformerRun:
-        data, heads = self.data, self.heads()
-        with digesting("training the Vision Transformer for a moment"):
-            return train_briefly(self.sandbox, self.assignment, data, heads, self._say)
+        case = self._transformer_case()
+        with digesting("training the Vision Transformer briefly"):
+            return transformer.learn(case, self.generator("steps"))
 
     def _judge_weights(self) -> Judgement | WeightsProblem:
-        data, own_head = self.data, self.own_head_or_none()
+        case, weights = self._transformer_case(), self.submission.artifacts.get(WEIGHTS)
         with digesting(f"judging {ARTIFACTS_FOLDER}/{WEIGHTS}"):
-            return judge_weights(
-                self.sandbox,
-                self.assignment,
-                data,
-                self.submission.artifacts.get(WEIGHTS),
-                own_head,
-                self.generator("weights"),
-                self._say,
-            )
+            return transformer.judge(case, weights, self.generator("weights"))
+
+    def _transformer_case(self) -> transformer.Case:
+        try:
+            layer = self.layer.get()
+        except WorkerError:
+            layer = None
+        return transformer.Case(
+            sandbox=self.sandbox,
+            assignment=self.assignment,
+            data=self.data,
+            layer=layer,
+            head=self.own_head_or_none(),
+            heads=self.heads(),
+            say=self._say,
+            stopped=self._stopped.is_set,
+        )
 
     def _model(self, network: Network) -> Model:
         with digesting(f"reading what {network.builder}() returned"):
@@ -229,7 +247,7 @@ class Examination:
             retry_margin=rules.retry_margin,
             seeds=rules.seeds,
             training_images=rules.training_images,
-            seconds=rules.seconds,
+            cpu_seconds=rules.cpu_seconds,
             shorten=self.assignment.seconds.when_short == "shorten",
         )
         earlier = self.carry_over.find(topic, job)
@@ -237,7 +255,7 @@ class Examination:
             return earlier
         try:
             result = self._trainers.train(
-                job, rules.seconds, lambda event: self._say(topic, progress(event))
+                job, self.seconds_left(), lambda event: self._say(topic, progress(event))
             )
         except IndigestibleReply as problem:
             problem.doing = f"training the model of {network.builder}()"
@@ -255,7 +273,7 @@ def progress(event: dict[str, Any]) -> str:
 
 
 def read_settings(layers: LayerList, reply: SettingsReply, name: str) -> Model:
-    """The training settings, checked; what the homework fixes is put right and noted."""
+    """The training settings, checked; what the homework fixes is corrected and noted."""
     numbers: dict[str, Any] = reply.model_dump()
     problems = [
         f"{name}.{field} = {_shown(value)} is not a number from {low:g} to {high:g}"
@@ -274,21 +292,21 @@ def read_settings(layers: LayerList, reply: SettingsReply, name: str) -> Model:
     ]
     if reply.schedule not in SCHEDULES:
         said = f"{name}.schedule = {one_line(repr(reply.schedule), MAX_SHOWN)}"
-        problems.append(f"{said} is none of {', '.join(SCHEDULES)}")
+        problems.append(f"{said} is not one of {', '.join(SCHEDULES)}")
     top_level = layers.top_level_indices()
     for layer in reply.layer_weight_decay:
         if not layer.isdecimal() or int(layer) > max(top_level, default=-1):
             problems.append(
-                f"{name}.layer_weight_decay names layer {_shown(layer)}, which is not there"
+                f"{name}.layer_weight_decay names layer {_shown(layer)}, which doesn't exist"
             )
     if problems:
         return Model(layers, None, problems[0])
     notes = []
     if reply.batch_size != BATCH_SIZE:
-        notes.append(f"Trained with batches of {BATCH_SIZE}, as the homework fixes them.")
+        notes.append(f"Trained with batches of {BATCH_SIZE}, as the homework requires.")
     epochs = min(int(numbers["epochs"]), EPOCHS)
     if epochs != reply.epochs:
-        notes.append(f"Trained for {EPOCHS} epochs, the most that the homework allows.")
+        notes.append(f"Trained for {EPOCHS} epochs, the most the homework allows.")
     decay = {int(layer): float(value) for layer, value in numbers["layer_weight_decay"].items()}
     settings = Training(
         learning_rate=float(numbers["learning_rate"]),

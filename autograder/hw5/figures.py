@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from autograder.hw5.examination import Examination, Untrainable
+from autograder.hw5.probes.vit import Judgement
 from autograder.rubric.evidence import Kept
 from autograder.rubric.gradescope import LeaderboardEntry
 from autograder.training.job import Ending, TrainingResult
@@ -13,12 +14,13 @@ from autograder.training.job import Ending, TrainingResult
 def figures(examination: Examination) -> dict[str, Any]:
     """For staff, in extra_data: what a person grades, the seed, how the trainings went."""
     return {
-        "for_a_person": {"1d": examination.answers.free_text("q1d")},
+        "for_a_person": {"1d": examination.answers.free_text("q1d"), **_doubtful(examination)},
         "seed": examination.seed,
         "trainings": {
             "fc": _of_training(examination.fully_connected_training),
             "cnn": _of_training(examination.cnn_training),
         },
+        "transformer": _of_transformer(examination),
         "carry_over": dict(examination.carry_over.entries),
     }
 
@@ -51,3 +53,23 @@ def _of_training(training: Kept[TrainingResult | Untrainable]) -> dict[str, Any]
             {"seed": trial.seed, "test_accuracy": trial.test_accuracy} for trial in result.trials
         ],
     }
+
+
+def _of_transformer(examination: Examination) -> dict[str, str]:
+    """Whose numbers stand behind lines 3c.1 and 3c.2."""
+    learned = examination.transformer_training.peek()
+    judged = examination.transformer_weights.peek()
+    by = {"3c.1": learned.by.value} if learned is not None else {}
+    if isinstance(judged, Judgement):
+        by["3c.2"] = judged.by.value
+    return by
+
+
+def _doubtful(examination: Examination) -> dict[str, str]:
+    """Lines of 3c at which a person should look, and why."""
+    found = {
+        "3c.1": examination.transformer_training.peek(),
+        "3c.2": examination.transformer_weights.peek(),
+    }
+    why = {line: one.for_a_person for line, one in found.items() if one is not None}
+    return {line: reason for line, reason in why.items() if reason}

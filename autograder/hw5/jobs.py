@@ -27,7 +27,7 @@ JOBS = (  # the longest first
         part="2c",
         name="CNN",
         kept=lambda e: e.cnn_training,
-        seconds=lambda a: a.cnn.training.seconds,
+        seconds=lambda a: a.cnn.training.cpu_seconds,
     ),
     Job(
         part="3c",
@@ -39,7 +39,7 @@ JOBS = (  # the longest first
         part="2b",
         name="fully connected network",
         kept=lambda e: e.fully_connected_training,
-        seconds=lambda a: a.fully_connected.training.seconds,
+        seconds=lambda a: a.fully_connected.training.cpu_seconds,
     ),
     Job(
         part="3c",
@@ -75,7 +75,6 @@ def plan(assignment: Assignment, only: frozenset[str] = frozenset()) -> str:
     )
     count = cores()
     return (
-        f"Plan: on {count} core{'s' * (count > 1)}, in the background {listed or 'nothing'}; "
-        f"meanwhile the lines that need none of these; all of it within "
-        f"{assignment.seconds.total:g} s."
+        f"Plan: {count} core{'s' * (count > 1)}; in the background: {listed or 'nothing'}; "
+        f"meanwhile the lines that need none of this. Time limit: {assignment.seconds.total:g} s."
     )

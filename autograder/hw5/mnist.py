@@ -77,7 +77,7 @@ def fetch(data: Path = DATA, say: Callable[[str], None] = print) -> None:
             try:
                 for name, content in source(missing):
                     (raw / name).write_bytes(content)
-            except Exception as problem:  # however one source fails, the next is tried
+            except Exception as problem:  # noqa: BLE001  however one source fails, the next is tried
                 reason = str(problem).strip() or type(problem).__name__
                 say(f"MNIST: not from there ({reason[:200]})")
             missing = [name for name in missing if not is_right(raw / name)]

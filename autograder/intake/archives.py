@@ -24,9 +24,16 @@ MAX_COMMENT_BYTES = 1 << 16  # that may stand behind it
 GIT = ".git"  # .gitignore and the like begin with it, and tell a repository
 # What reading from a damaged, encrypted or exotic zip raises.
 UNREADABLE = (
-    OSError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, NotImplementedError,
-    EOFError, ValueError, struct.error,
-)  # fmt: skip
+    OSError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    RuntimeError,
+    NotImplementedError,
+    EOFError,
+    ValueError,
+    struct.error,
+)
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,7 @@ class OpenFolder:
                 files = [self._only]
             for name in sorted(files):
                 if len(found) >= MAX_ENTRIES:
-                    notes.append(f"More than {MAX_ENTRIES:,} files: the rest was not looked at.")
+                    notes.append(f"More than {MAX_ENTRIES:,} files: the rest were ignored.")
                     return found
                 status = (Path(current) / name).lstat()
                 path = PurePosixPath(*here.parts, name)
@@ -96,7 +103,7 @@ class OpenZip:
             return []
         infos = self._opened().infolist()
         if len(infos) > MAX_ENTRIES:
-            notes.append(f"More than {MAX_ENTRIES:,} files: the rest was not looked at.")
+            notes.append(f"More than {MAX_ENTRIES:,} files: the rest were ignored.")
         found = []
         for info in infos[:MAX_ENTRIES]:
             path = PurePosixPath(info.filename.replace("\\", "/"))

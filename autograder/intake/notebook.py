@@ -133,11 +133,13 @@ def read_notebook(content: bytes, name: str) -> Notebook:
         try:
             extract = _extract(file, statements, name)
         except TooTangled:
-            raise NotebookError(f"{name} holds too many definitions to be read.") from None
+            raise NotebookError(f"{name} contains too many definitions to read.") from None
         if extract is not None:
             files.setdefault(file, extract)
     if len(unread) > MAX_NOTES:
-        unread[MAX_NOTES:] = [f"{len(unread) - MAX_NOTES} more cells of {name} are no Python."]
+        unread[MAX_NOTES:] = [
+            f"{len(unread) - MAX_NOTES} more cells of {name} are not valid Python."
+        ]
     return Notebook(name, files, tuple(unread))
 
 
@@ -169,7 +171,7 @@ def located(text: str, spans: Mapping[str, Sequence[Span]]) -> str:
 
 def _json(content: bytes, name: str) -> Any:
     if sum(content.count(mark) for mark in (b",", b"[", b"{")) > MAX_PARTS:
-        raise NotebookError(f"{name} is too big to be read: clear its outputs and save it.")
+        raise NotebookError(f"{name} is too large to read: clear its outputs and save it again.")
     try:
         # Numbers mean nothing here; as floats they cost no time, however long they are.
         return json.loads(content.decode("utf-8-sig"), parse_int=float)
@@ -181,7 +183,7 @@ def _code_cells(content: Any, name: str) -> list[_Cell]:
     """The code cells, numbered from 1 with the text cells between them."""
     cells = content.get("cells") if isinstance(content, dict) else None
     if not isinstance(cells, list):
-        raise NotebookError(f"{name} holds no cells: save it as a Jupyter notebook.")
+        raise NotebookError(f"{name} contains no cells: save it as a Jupyter notebook.")
     if len(cells) > MAX_CELLS:
         raise NotebookError(f"{name} has more than {MAX_CELLS:,} cells.")
     found = [
@@ -191,7 +193,9 @@ def _code_cells(content: Any, name: str) -> list[_Cell]:
         if (source := _source(cell.get("source"))) is not None
     ]
     if sum(len(cell.source) for cell in found) > MAX_CODE:
-        raise NotebookError(f"{name} holds more than {MAX_CODE:,} characters of code.")
+        raise NotebookError(
+            f"{name} contains more than {MAX_CODE:,} characters of code, too many to read."
+        )
     return found
 
 
@@ -294,4 +298,4 @@ def _unread(cell: _Cell, problem: BaseException, name: str) -> str:
     why = ""
     if isinstance(problem, SyntaxError) and problem.lineno:
         why = f": {problem.msg}, line {problem.lineno}"
-    return f"Cell {cell.number} of {name} ({first}) is no Python and was left out{why}."
+    return f"Cell {cell.number} of {name} ({first}) is not valid Python and was ignored{why}."

@@ -159,9 +159,18 @@ def _defines(node: ast.stmt) -> bool:
         return all(_defines(one) for one in (*node.body, *handled, *node.orelse, *node.finalbody))
     return isinstance(
         node,
-        (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef,
-         ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Pass),
-    )  # fmt: skip
+        (
+            ast.Import,
+            ast.ImportFrom,
+            ast.FunctionDef,
+            ast.AsyncFunctionDef,
+            ast.ClassDef,
+            ast.Assign,
+            ast.AnnAssign,
+            ast.AugAssign,
+            ast.Pass,
+        ),
+    )
 
 
 def _statements(node: ast.stmt, text: str, cell: int) -> Iterator[Statement]:
@@ -192,20 +201,26 @@ def _bound(node: ast.AST) -> Iterator[str]:
         yield node.name
     elif isinstance(node, (ast.Import, ast.ImportFrom)):
         yield from (alias.asname or alias.name.split(".")[0] for alias in node.names)
-    elif isinstance(node, ast.Assign):
-        for target in node.targets:
-            yield from _bound(target)
-    elif isinstance(node, (ast.AnnAssign, ast.AugAssign)):
-        if node.value is not None:
-            yield from _bound(node.target)
     elif isinstance(node, ast.Name):
         yield node.id
-    elif isinstance(node, (ast.Attribute, ast.Subscript, ast.Starred)):
-        yield from _bound(node.value)
-    elif isinstance(node, (ast.Tuple, ast.List, ast.If, ast.Try, ast.ExceptHandler)):
-        for child in ast.iter_child_nodes(node):
-            if isinstance(node, (ast.Tuple, ast.List)) or not isinstance(child, ast.expr):
-                yield from _bound(child)
+    else:
+        for part in _binding_parts(node):
+            yield from _bound(part)
+
+
+def _binding_parts(node: ast.AST) -> list[ast.AST]:
+    """The parts of a statement or of a target that may give names a meaning."""
+    if isinstance(node, ast.Assign):
+        return [*node.targets]
+    if isinstance(node, (ast.AnnAssign, ast.AugAssign)):
+        return [] if node.value is None else [node.target]
+    if isinstance(node, (ast.Attribute, ast.Subscript, ast.Starred)):
+        return [node.value]
+    if isinstance(node, (ast.Tuple, ast.List)):
+        return [*node.elts]
+    if isinstance(node, (ast.If, ast.Try, ast.ExceptHandler)):
+        return [one for one in ast.iter_child_nodes(node) if not isinstance(one, ast.expr)]
+    return []
 
 
 def _looked_up(text: str) -> tuple[set[str], set[str]]:

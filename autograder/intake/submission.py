@@ -48,7 +48,7 @@ class Submission:
     answers    the text of answers.yaml, None where it is missing
     artifacts  contents of the artifact files that were there
     notes      what was found elsewhere, refused or ignored, for the student
-    form       how it was handed in, in words: "a zip, the files in the folder work"
+    form       how it was handed in, in words: "a zip with the files in the folder work"
     spans      for a code file made from a notebook, where its lines come from
     """
 
@@ -80,13 +80,13 @@ def take(source: Path, into: Path) -> Submission:
     elif source.suffix == NOTEBOOK:
         opened = OpenFolder(source.absolute().parent, only=source.name)
     else:
-        raise IntakeError(f"{source} is neither a folder nor a zip nor a notebook")
+        raise IntakeError(f"{source} is not a folder, a zip or a notebook")
     entries = opened.entries(notes)
     inner = [e for e in entries if e.path.suffix == ".zip" and e.regular and e.size <= MAX_ZIP]
     if not _finds_any(entries) and len(inner) == 1 and isinstance(opened, OpenFolder):
         opened, entries = _inside(source / inner[0].path, opened, entries, notes)
     elif not _finds_any(entries) and len(inner) > 1:
-        notes.append(f"There are {len(inner)} zips in the submission: hand in one.")
+        notes.append(f"The submission contains {len(inner)} zips: submit only one.")
     return _copy(opened, entries, into, notes)
 
 
@@ -100,13 +100,13 @@ def _inside(
     except UNREADABLE:
         notes.append(f"{file.name} can't be read as a zip.")
         return opened, entries
-    notes.append(f"Graded what is inside {file.name}.")
+    notes.append(f"Graded the contents of {file.name}.")
     return found, inside
 
 
 def _copy(opened: Opened, entries: list[Entry], into: Path, notes: list[str]) -> Submission:
     root = _root(entries, notes)
-    below = f", the files in the folder {root}" if root != PurePosixPath(".") else ""
+    below = f" with the files in the folder {root}" if root != PurePosixPath(".") else ""
     by_path = {entry.path: entry for entry in entries}
     read: dict[str, bytes] = {}
     for name, limit in wanted():
@@ -114,14 +114,14 @@ def _copy(opened: Opened, entries: list[Entry], into: Path, notes: list[str]) ->
         if entry is None:
             continue
         if not entry.regular:
-            notes.append(f"{name} is a link or a device, not a file: not taken.")
+            notes.append(f"{name} is a link or a device, not a regular file: ignored.")
         elif entry.size > limit:
-            notes.append(f"{name} has {entry.size:,} bytes, more than {limit:,}: not taken.")
+            notes.append(f"{name} is too large ({entry.size:,} bytes, limit {limit:,}): ignored.")
         else:
             try:
                 read[name] = opened.read(entry.path, limit)
             except UNREADABLE:
-                notes.append(f"{name} can't be read: not taken.")
+                notes.append(f"{name} can't be read: ignored.")
     made = _from_notebook(opened, entries, root, read, notes)
     read |= {name: extract.text.encode() for name, extract in made.items()}
     notes += _near_misses(entries, root, read)
@@ -165,7 +165,7 @@ def _from_notebook(
     if notebook is None:
         return {}
     too_long = {name for name, made in notebook.files.items() if len(made.text) > SUBMITTED[name]}
-    notes += [f"{name} would be too long: not taken." for name in sorted(too_long)]
+    notes += [f"{name} from the notebook would be too long: ignored." for name in sorted(too_long)]
     return {name: made for name, made in notebook.files.items() if name not in too_long}
 
 
@@ -177,12 +177,12 @@ def _notebooks(
     found.sort(key=lambda one: (one.path.parent != root, len(one.path.parts), str(one.path)))
     for entry in found[:MAX_NOTEBOOKS]:
         if entry.size > MAX_NOTEBOOK:
-            notes.append(f"{entry.path.name} has more than {MAX_NOTEBOOK >> 20} MB: not read.")
+            notes.append(f"{entry.path.name} is larger than {MAX_NOTEBOOK >> 20} MB: ignored.")
             continue
         try:
             yield entry.path.name, opened.read(entry.path, MAX_NOTEBOOK)
         except UNREADABLE:
-            notes.append(f"{entry.path.name} can't be read: not taken.")
+            notes.append(f"{entry.path.name} can't be read: ignored.")
 
 
 def wanted() -> Iterable[tuple[str, int]]:

@@ -27,7 +27,7 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.MarkedYAMLError(problem="aliases are not read here", problem_mark=mark)
+            raise yaml.MarkedYAMLError(problem="aliases are not supported here", problem_mark=mark)
         return super().compose_node(parent, index)
 
 
@@ -90,15 +90,15 @@ class Answers:
         value = section.get(name) if isinstance(section, dict) else None
         if value is None or value == "":
             raise reject(
-                f"Not answered yet: {question}, {name}, in {FILE}.",
-                next_step=f"Fill in {name} under {question}.",
+                f"Not answered yet: {name} under {question} in {FILE}.",
+                next_step="Fill in the blank; the comment beside it says what belongs there.",
             )
         return value
 
     @staticmethod
     def _unreadable(question: str, name: str, value: Any, wanted: str) -> Exception:
         return reject(
-            f"The answer to {question}, {name}, can't be read.",
+            f"The answer {name} under {question} can't be read.",
             got=_shown(value),
             expected=wanted,
         )
@@ -109,17 +109,17 @@ def read_answers(text: str | None) -> Answers:
     if text is None:
         return Answers({}, f"{FILE} was not submitted.")
     if len(text) > MAX_BYTES:
-        return Answers({}, f"{FILE} is longer than {MAX_BYTES:,} characters.")
+        return Answers({}, f"{FILE} is too long (limit: {MAX_BYTES:,} characters).")
     try:
         values = yaml.load(text.lstrip("\ufeff"), Loader=_Loader)  # _Loader is a SafeLoader
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark
         place = f", line {mark.line + 1}" if mark else ""
         return Answers({}, f"{FILE} is not valid YAML{place}: {problem.problem or 'unreadable'}.")
-    except Exception:  # the boundary: odd tags raise AttributeError, KeyError, IndexError and more
+    except Exception:  # noqa: BLE001  odd tags raise AttributeError, KeyError, IndexError and more
         return Answers({}, f"{FILE} is not valid YAML.")
     if not isinstance(values, dict):
-        return Answers({}, f"{FILE} holds no questions.")
+        return Answers({}, f"{FILE} contains no questions.")
     return Answers(values)
 
 

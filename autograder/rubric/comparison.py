@@ -48,5 +48,5 @@ def well_formed(
     if dtype is not None and got.dtype != dtype:
         return Difference(f"has dtype {str(got.dtype)[6:]}, expected {str(dtype)[6:]}")
     if not bool(torch.isfinite(got).all()):
-        return Difference("holds NaN or infinity")
+        return Difference("contains NaN or infinity")
     return None

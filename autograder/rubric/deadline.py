@@ -28,9 +28,9 @@ def run_limited(
     def stop(number: int, frame: FrameType | None) -> None:
         nonlocal reason
         reason = (
-            f"the time for grading ({seconds:g} seconds) was up"
+            f"grading ran out of time ({seconds:g} seconds)"
             if number == signal.SIGALRM
-            else "the grader was told to stop"
+            else "the grader was stopped"
         )
         signal.setitimer(signal.ITIMER_REAL, 0)
         pytest.exit(reason)

@@ -31,7 +31,7 @@ class Kept(Generic[Result]):
                 self._future = Future()
                 try:
                     self._future.set_result(self._compute())
-                except Exception as problem:  # kept, and raised for each line that needs it
+                except Exception as problem:  # noqa: BLE001  raised for each line that needs it
                     self._future.set_exception(problem)
         return self._future.result()
 

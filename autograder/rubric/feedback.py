@@ -212,10 +212,10 @@ def of_worker_error(error: WorkerError) -> Feedback:
         )
     if isinstance(error, InvalidReply):
         return Feedback(
-            f"Your code returned something that can't be read while {error.doing}.",
+            f"Your code returned something the grader can't read while {error.doing}.",
             got=error.problem[:MAX_QUOTED],
             expected="plain dense tensors of moderate size",
-            next_step="Print type and shape of what your function returns.",
+            next_step="Print the type and shape of what your function returns.",
         )
     return Feedback(f"Your code could not be run while {error.doing}.")
 
@@ -238,7 +238,7 @@ def _of_exception(error: StudentCodeRaised) -> Feedback:
     if error.type == "NotImplementedError":
         return Feedback(
             f"Not done yet{place}: this function still raises NotImplementedError.",
-            next_step="Put your code in its place; the docstring says what it takes and returns.",
+            next_step="Replace it with your code; the docstring says what goes in and comes out.",
         )
     if error.type in ("SyntaxError", "IndentationError", "TabError"):
         said = one_line(message, MAX_NAMED)
@@ -249,5 +249,5 @@ def _of_exception(error: StudentCodeRaised) -> Feedback:
     return Feedback(
         f"Your code raised {error.type} while {error.doing}{place}.",
         got=f"{error.type}: {message}" if message else error.type,
-        next_step="Run the same on your machine: python check.py",
+        next_step="Try it on your machine: python check.py",
     )

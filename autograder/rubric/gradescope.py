@@ -97,7 +97,7 @@ class Results(BaseModel):
                 stream.write(text)
             Path(temporary).chmod(0o644)
             Path(temporary).replace(file)
-        except BaseException:
+        except BaseException:  # stopped in the middle, it leaves no file behind
             Path(temporary).unlink(missing_ok=True)
             raise
 

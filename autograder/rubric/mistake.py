@@ -7,7 +7,7 @@ replaces some of them; two variants that replace different steps make a combinat
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Generic, TypeVar
 
@@ -24,7 +24,7 @@ class DoesNotApply(Exception):
     """A variant makes no sense for these tensors, as where it needs what wasn't returned."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Mistake:
     """A known mistake.
 
@@ -59,11 +59,11 @@ class Pass(Generic[Parameters]):
 Step = Callable[[Pass[Any]], Tensor]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Variant(Mistake):
     """A mistake that is known by its numbers: steps of the reference, replaced."""
 
-    steps: Mapping[str, Step] = field(default_factory=dict)
+    steps: Mapping[str, Step]
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,13 @@ def hinted(finding: Finding | Mistake | None) -> Named:
     said = named(finding)
     said.pop("likely", None)
     return said
+
+
+def first_that_gives(
+    candidates: Sequence[tuple[Mistake, object]], got: object, right: object
+) -> Mistake | None:
+    """The first mistake that leads to this answer, of those that change the right one."""
+    return next((one for one, value in candidates if value == got and value != right), None)
 
 
 def run(

@@ -9,8 +9,8 @@ line of its docstring is the title that a student reads. What can happen to a li
       worker couldn't give
     a verdict raises anything     0 points, and a flag with the traceback for staff: a verdict
       else                        looks at nothing but what the submission sent
-    it raises anything else       a fault of the grader: 0 for now, the student told that it
-                                  is not theirs, the traceback in extra_data and on stdout
+    it raises anything else       a fault of the grader: 0 for now, the student told so, the
+                                  traceback in extra_data and on stdout
     the run ends before it        0, "not reached", and why
 """
 
@@ -34,11 +34,12 @@ from autograder.sandbox.errors import IndigestibleReply, WorkerError
 
 NOT_REACHED = Feedback(
     "Not reached: the grader was stopped before this line.",
-    next_step="Submit again. If it stays so, ask the course staff: they see what took the time.",
+    next_step="Submit again. If it happens again, ask course staff: they can see what took so "
+    "long.",
 )
 GRADER_FAULT = Feedback(
-    "This line could not be graded, through a fault of the grader and not of yours. "
-    "The course staff can see what happened; your points are theirs to set right."
+    "This line could not be graded because of a grader error, not your code. "
+    "Course staff can see what happened and will correct your points."
 )
 MAX_TRACE = 10_000  # characters of a trace, its end: where it failed
 PART = re.compile(r"^(\d[a-z])\.\d+$")
@@ -125,7 +126,7 @@ class GradingPlugin:
         for item in items:
             line = self._line_of(item)
             if line.number in self.lines:
-                raise pytest.UsageError(f"rubric line {line.number} stands twice")
+                raise pytest.UsageError(f"rubric line {line.number} appears twice")
             if not self.only or line.part in self.only:
                 self.lines[line.number] = line
                 kept.append(item)
@@ -151,7 +152,7 @@ class GradingPlugin:
         elif call.when == "call":
             line.earned = line.points
             if line.feedback is NOT_REACHED:
-                line.say("Right.")
+                line.say("Correct.")
         if call.when == "call" or call.excinfo is not None:
             line.reached = True
             try:
@@ -167,7 +168,7 @@ class GradingPlugin:
             self.save(list(self.lines.values()))
         except pytest.exit.Exception:  # the run is told to stop
             raise
-        except Exception:
+        except Exception:  # noqa: BLE001  whatever it is, the grading goes on
             self.faults["saving"] = traceback.format_exc()
 
     def _failed(self, line: RubricLine, problem: BaseException) -> None:
@@ -189,7 +190,7 @@ class GradingPlugin:
             return self.explain(error)
         except pytest.exit.Exception:  # the run is told to stop
             raise
-        except Exception:  # the boundary: it reads a student's message
+        except Exception:  # noqa: BLE001  it reads a student's message
             self._flag(line, "failed while explaining an error", traceback.format_exc())
             return of_worker_error(error)
 
@@ -239,7 +240,7 @@ def rubric_line(item: pytest.Item, assignment: object) -> RubricLine:
         named = titled(title[0], assignment)
     except (AttributeError, ValueError) as problem:
         raise pytest.UsageError(
-            f"{item.nodeid}: its title quotes what is not there: {problem}"
+            f"{item.nodeid}: its title quotes a value that doesn't exist: {problem}"
         ) from None
     return RubricLine(number, named, float(weight))
 
@@ -267,17 +268,18 @@ def run_suites(plugin: GradingPlugin, folder: Path) -> None:
         str(folder),
         f"--rootdir={folder}",
         f"--confcutdir={folder}",
-        "-c", "/dev/null",
+        "-c/dev/null",
         "--assert=plain",  # rewriting the suites costs 0.3 s and is for people who read asserts
-        "-p", "no:cacheprovider",
-        "-p", "no:terminal",
-        "-p", "no:timeout",
-        "-p", "no:logging",
-        "-p", "no:unraisableexception",  # it collects garbage twice: 0.3 s of a short run
-        "-o", "markers=slow: waits for a training",
-        "--strict-markers", "--continue-on-collection-errors",
+        "-pno:cacheprovider",
+        "-pno:terminal",
+        "-pno:timeout",
+        "-pno:logging",
+        "-pno:unraisableexception",  # it collects garbage twice: 0.3 s of a short run
+        "-omarkers=slow: waits for a training",
+        "--strict-markers",
+        "--continue-on-collection-errors",
         "--import-mode=importlib",
-    ]  # fmt: skip
+    ]
     status = pytest.main(arguments, plugins=[plugin])
     if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         plugin.faults.setdefault("pytest", f"pytest ended with {status!r}")

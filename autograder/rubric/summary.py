@@ -18,12 +18,11 @@ from autograder.sandbox.client import Sandbox
 from autograder.sandbox.text import one_line
 
 WELCOME = (
-    "Each line says what was found and, where points are missing, what to look at. You may "
-    "submit again; the last submission counts."
+    "Each line says what the grader found and, where points are missing, what to look at next. "
+    "You can submit again as often as your course allows."
 )
 UNDER_WAY = (
-    "Grading had not come to its end when this was written: lines that were not reached count 0 "
-    "for now."
+    "Grading was not finished when this was written: lines that were not reached count 0 for now."
 )
 MAX_NOTES = 40  # about the submission as a whole
 MAX_NOTE = 400  # characters of one
@@ -58,7 +57,7 @@ def summarise(
                 WELCOME,
                 *(
                     one_line(note, MAX_NOTE)
-                    for note in (f"Recognised: {submission.form}.", *submission.notes[:MAX_NOTES])
+                    for note in (f"Recognised as {submission.form}.", *submission.notes[:MAX_NOTES])
                 ),
             ]
         ),
@@ -67,7 +66,7 @@ def summarise(
             "complete": complete,
             "submission": metadata.id if metadata else None,
             **figures,
-            "confinement": sandbox.confinement.report(),
+            "confinement": sandbox.confinement.for_staff(),
             "grader": _own_figures(),
             "workers": sandbox.endings[-WORKERS_LISTED:],
             "faults": dict(faults),

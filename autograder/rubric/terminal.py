@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from autograder.rubric.feedback import Feedback
 from autograder.rubric.gradescope import Results
 from autograder.rubric.plugin import RubricLine
 from autograder.sandbox.text import one_line
@@ -19,7 +20,7 @@ MAX_SAID = 60  # characters about one topic
 
 
 def results_table(results: Results, lines: Sequence[RubricLine]) -> Table:
-    """Every rubric line with its points and headline, and the total."""
+    """Every rubric line with its points, headline and likely mistake, and the total."""
     table = Table(
         title=f"{_points(results.score)} of {_points(results.max_score)} points",
         title_style="bold",
@@ -41,9 +42,15 @@ def results_table(results: Results, lines: Sequence[RubricLine]) -> Table:
             line.number,
             Text(line.title),
             Text(f"{_points(line.earned)}/{_points(line.points)}", style=style),
-            Text(line.feedback.headline),
+            Text(_verdict(line.feedback)),
         )
     return table
+
+
+def _verdict(feedback: Feedback) -> str:
+    """The headline, and the likely mistake where one is named."""
+    mistake = f"Likely mistake: {feedback.likely}" if feedback.likely else ""
+    return "\n".join(filter(None, (feedback.headline, mistake)))
 
 
 def _points(points: float) -> str:

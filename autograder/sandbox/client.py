@@ -117,7 +117,7 @@ class Sandbox:
         }
         try:
             pid = int(self._zygote.request(request, theirs)["pid"])
-        except BaseException as problem:
+        except BaseException as problem:  # whatever stops the start, nothing is left open
             for descriptor in (questions, replies, output):
                 os.close(descriptor)
             remove(scratch)
@@ -286,7 +286,7 @@ class Worker:
                 return self._validated(message, schema, doing)
             if on_progress is not None and isinstance(message.content["progress"], dict):
                 on_progress(message.content["progress"])
-        raise self._failed(InvalidReply("it never stops reporting progress"), doing)
+        raise self._failed(InvalidReply("it never stopped reporting progress"), doing)
 
     def refuse(self, problem: str, doing: str) -> WorkerError:
         """End the worker over an answer that is well-formed but not what was asked."""
@@ -369,11 +369,11 @@ def why_it_ended(report: Mapping[str, Any]) -> str:
     if number is not None:
         known = {
             signal.SIGKILL: "it was killed, most likely because memory ran out",
-            signal.SIGXCPU: "it used more processor time than it may",
+            signal.SIGXCPU: "it used more processor time than allowed",
             signal.SIGSEGV: "it crashed (segmentation fault)",
             signal.SIGABRT: "it aborted",
         }
         return known.get(number, f"it was ended by signal {number}")
     if report.get("exit") is not None:
-        return f"it ended the process by itself (exit status {report['exit']})"
+        return f"it exited by itself (exit status {report['exit']})"
     return "it ended without an answer"

@@ -40,8 +40,8 @@ class Confinement:
         """Whether a worker is kept from the grader's files."""
         return not any(self.worked.get(name, True) for name in self.guarded)
 
-    def report(self) -> dict[str, Any]:
-        """For staff: what is in force, what is missing, what a worker could do."""
+    def for_staff(self) -> dict[str, Any]:
+        """What is in force, what is missing, what a worker could do."""
         return {
             "walls": self.walls,
             "missing": [wall for wall in OPTIONAL_WALLS if wall not in self.walls],

@@ -1,4 +1,4 @@
-"""The trusted side's schemas for what a worker answers. Anything else is refused."""
+"""The trusted side's schemas for what a worker replies. Anything else is refused."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class SettingsReply(_Strict):
 
 
 class ModelReply(_Strict):
-    """Answer to `describe_model`."""
+    """Reply to `describe_model`."""
 
     layers: Annotated[list[LayerReply], Field(max_length=500)]
     settings: SettingsReply | None
@@ -85,7 +85,7 @@ class PartReply(_Strict):
 
 
 class ModuleReply(_Strict):
-    """Answer to `construct`."""
+    """Reply to `construct`."""
 
     handle: Size
     parameters: Annotated[list[ParameterReply], Field(max_length=1000)]
@@ -93,20 +93,20 @@ class ModuleReply(_Strict):
 
 
 class OutputsReply(_Strict):
-    """Answer to `run`: how many tensors forward returned, and what it called of what it may not."""
+    """Reply to `run`: how many tensors forward returned, and what it called of what it may not."""
 
     outputs: Annotated[int, Field(ge=1, le=4)]
     called: Annotated[list[Text], Field(max_length=20)]
 
 
 class PreflightReply(_Strict):
-    """Answer to `preflight`: each attempt, and whether it worked."""
+    """Reply to `preflight`: each attempt, and whether it worked."""
 
     worked: Annotated[dict[Text, bool], Field(max_length=50)]
 
 
 class EmptyReply(_Strict):
-    """An answer that is all in its tensors."""
+    """A reply that is all in its tensors."""
 
 
 def first_error(problem: ValidationError) -> str:

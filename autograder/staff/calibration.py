@@ -6,34 +6,43 @@ the report is computed from the lines alone (calibration_report.py).
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from autograder.hw5 import mnist
 from autograder.hw5.assignment import Assignment, TrainingRules
 from autograder.hw5.examination import Examination, Model
+from autograder.hw5.probes.given_model import SIZES
 from autograder.hw5.probes.vit import train_briefly
 from autograder.rubric.evidence import Kept
 from autograder.staff.solutions import Solution
 from autograder.staff.validation import Grader
 from autograder.training.job import TrainingJob
 from autograder.training.trainer import Trainers
+from provided.mnist import CHECKSUMS
 
 UNREACHABLE = 1.01  # an accuracy that no model reaches: every epoch is trained
 RUN_SECONDS = 3_600
 KINDS = ("fc", "cnn", "vit")
+DIGEST_LENGTH = 12
 
 
 @dataclass(frozen=True)
 class CalibrationRun:
-    """One seed of one submission's model: test accuracy after each epoch, or at the end."""
+    """One seed of one submission's model: test accuracy after each epoch, or at the end.
+
+    settings: stands for all that it was trained with beside its own code, see `digest_of`
+    """
 
     submission: str
     kind: str
     seed: int
     test_accuracy: list[float]
+    settings: str
 
     @property
     def best(self) -> float:
@@ -54,7 +63,11 @@ def calibrate(
     say: Callable[[str], None],
 ) -> None:
     """Train each solution's models with each seed; append what is missing to the record."""
-    done = {(run.submission, run.kind, run.seed) for run in read_record(record)}
+    done = {
+        (run.submission, run.kind, run.seed)
+        for run in read_record(record)
+        if run.settings == digest_of(assignment, run.kind)
+    }
     grader = Grader(None, assignment)
     try:
         for solution in solutions:
@@ -64,7 +77,9 @@ def calibrate(
                         if (solution.name, kind, seed) in done:
                             continue
                         accuracies = _one_run(examination, grader.trainers, kind, seed)
-                        run = CalibrationRun(solution.name, kind, seed, accuracies)
+                        run = CalibrationRun(
+                            solution.name, kind, seed, accuracies, digest_of(assignment, kind)
+                        )
                         with record.open("a", encoding="utf-8") as file:
                             file.write(json.dumps(asdict(run)) + "\n")
                         say(f"{solution.name} {kind} seed {seed}: best {run.best:.4f}")
@@ -106,6 +121,18 @@ def read_record(record: Path) -> list[CalibrationRun]:
         return []
     lines = record.read_text(encoding="utf-8").splitlines()
     return [CalibrationRun(**json.loads(line)) for line in lines if line]
+
+
+def digest_of(assignment: Assignment, kind: str) -> str:
+    """Stands for the settings that a training of this kind depends on, its bar aside."""
+    depends_on: dict[str, Any] = {"training": assignment.training.model_dump(), "data": CHECKSUMS}
+    if kind == "vit":
+        depends_on["brief"] = assignment.transformer.brief.model_dump(exclude={"accuracy"})
+        depends_on["sizes"] = asdict(SIZES)
+    else:
+        depends_on["images"] = rules_of(assignment, kind).training_images
+    text = json.dumps(depends_on, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_LENGTH]
 
 
 def rules_of(assignment: Assignment, kind: str) -> TrainingRules:

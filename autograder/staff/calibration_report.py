@@ -54,8 +54,8 @@ def _introduction() -> Iterator[str]:
     yield "# Calibration"
     yield ""
     yield (
-        "Measured by `autograder calibrate`, which writes this page; each run stands in "
-        "`calibration.jsonl`. *Best* is the best epoch's accuracy on the 10,000 test images (for "
+        "Measured by `autograder calibrate`, which writes this page; `calibration.jsonl` holds "
+        "each training. *Best* is the best epoch's accuracy on the 10,000 test images (for "
         "`vit`: after the grader's brief training, on the images that it uses). Intervals and "
         f"bounds hold at {CONFIDENCE:.0%} confidence and assume nothing about the distribution "
         "(Clopper and Pearson); a *tail* assumes a normal one, with the mean and the spread at "
@@ -70,19 +70,28 @@ def _correct(
     yield "## Correct work: how often chance would fail it"
     yield ""
     yield (
-        "*Verdict* is the bound for one seed to the power of the seeds that a near miss is given; "
-        "*tail* is the probability of a verdict going wrong, near and far misses together."
+        "*Verdict* is the bound for one seed, raised to the number of seeds that a near miss may "
+        "use; *tail* is the probability that a verdict goes wrong, by near and far misses."
     )
     yield ""
     yield from _table_head(
-        "submission", "model", "seeds", "best, mean ± sd", "lowest", "epochs to bar", "bar",
-        "misses", "≤ per seed", "≤ verdict", "tail",
-    )  # fmt: skip
+        "submission",
+        "model",
+        "seeds",
+        "best, mean ± sd",
+        "lowest",
+        "epochs needed",
+        "threshold",
+        "misses",
+        "≤ per seed",
+        "≤ verdict",
+        "tail",
+    )
     for (name, kind), values in right.items():
         bar, tries = bar_of(assignment, kind), tries_of(assignment, kind)
         misses = sum(value < bar for value in values)
         bound = upper_bound(misses, len(values))
-        chance = verdict_tail(values, bar, margin_of(assignment, kind), tries)
+        chance = chance_of_failing(values, assignment, kind)
         needed = sorted(epochs.get((name, kind), []))
         yield _row(
             name,
@@ -106,9 +115,9 @@ def _thresholds(right: dict[Group, list[float]], assignment: Assignment) -> Iter
     yield "## Thresholds and retries"
     yield ""
     yield (
-        "The reference at each bar of `assignment.yaml` and at those proposed below: how many "
-        "seeds miss it, the interval of that probability, and the bound for a verdict that gives "
-        "one, two or three seeds."
+        "The reference at each threshold of the homework, for full and for partial credit, and at "
+        "those proposed below: how many seeds miss it, the interval of that probability, and the "
+        "bound for a verdict with one, two or three seeds."
     )
     yield ""
     yield from _table_head(
@@ -136,8 +145,8 @@ def _thresholds(right: dict[Group, list[float]], assignment: Assignment) -> Iter
     yield ""
     for kind, (single, *retried) in proposals.items():
         yield (
-            f"- `{kind}`: the highest bar at which every correct submission above fails by chance "
-            f"less than once in {1 / RARE:,.0f} verdicts is {single:g} with one seed"
+            f"- `{kind}`: the highest threshold at which every correct submission above fails by "
+            f"chance less than once in {1 / RARE:,.0f} verdicts is {single:g} with one seed"
             + (f", {retried[0]:g} with {tries_of(assignment, kind)}" if retried else "")
             + f"; in force: {bar_of(assignment, kind):g}."
         )
@@ -145,14 +154,22 @@ def _thresholds(right: dict[Group, list[float]], assignment: Assignment) -> Iter
 
 def _mistaken(wrong: dict[Group, list[float]], assignment: Assignment) -> Iterator[str]:
     yield ""
-    yield "## Mistaken work: how often chance would pass it"
+    yield "## Wrong work: how often chance would pass it"
     yield ""
     yield "*Verdict* is the probability that at least one of the seeds of a verdict passes."
     yield ""
     yield from _table_head(
-        "submission", "model", "seeds", "best, mean ± sd", "highest", "bar", "passes", "≤ per seed",
-        "≤ verdict", "tail",
-    )  # fmt: skip
+        "submission",
+        "model",
+        "seeds",
+        "best, mean ± sd",
+        "highest",
+        "threshold",
+        "passes",
+        "≤ per seed",
+        "≤ verdict",
+        "tail",
+    )
     for (name, kind), values in wrong.items():
         bar = bar_of(assignment, kind)
         passes = sum(value >= bar for value in values)
@@ -178,18 +195,26 @@ def _repeated(
     assignment: Assignment,
 ) -> Iterator[str]:
     yield ""
-    yield "## Again, with other seeds"
+    yield "## Repeated with other seeds"
     yield ""
     yield (
-        f"Each further {SEEDS_OF_A_RUN} seeds are a run of their own. It agrees where its share of "
-        "misses lies within the interval that the first run gives. *Shift* is the difference of "
-        "the means in its standard errors: beyond 2 once in 20 comparisons by chance."
+        f"Every further {SEEDS_OF_A_RUN} seeds form a run of their own. It agrees if its share of "
+        "misses lies within the interval from the first run. *Shift* is the difference of the "
+        "means in standard errors; chance alone takes it beyond 2 in 1 of 20 comparisons."
     )
     yield ""
     yield from _table_head(
-        "submission", "model", "run", "seeds", "best, mean ± sd", "first run", "shift", "misses",
-        "interval", "agrees",
-    )  # fmt: skip
+        "submission",
+        "model",
+        "run",
+        "seeds",
+        "best, mean ± sd",
+        "first run",
+        "shift",
+        "misses",
+        "interval",
+        "agrees",
+    )
     for (key, number), values in sorted(later.items()):
         if key not in groups or len(values) < 2:
             continue
@@ -207,6 +232,19 @@ def _repeated(
             f"{low:.3f} to {high:.3f}",
             "yes" if low <= misses / len(values) <= high else "**no**",
         )
+
+
+def page(runs: list[CalibrationRun], assignment: Assignment) -> str:
+    """The report as a file."""
+    return "\n".join(report(runs, assignment)) + "\n"
+
+
+def chance_of_failing(best: Sequence[float], assignment: Assignment, kind: str) -> float | None:
+    """How likely a verdict on correct work goes wrong by chance; None for too few runs."""
+    if len(best) < 2:
+        return None
+    bar, tries = bar_of(assignment, kind), tries_of(assignment, kind)
+    return verdict_tail(best, bar, margin_of(assignment, kind), tries)
 
 
 def bar_of(assignment: Assignment, kind: str) -> float:

@@ -1,4 +1,4 @@
-"""Staff's commands: package, validate, calibrate. The command line adds them where staff is."""
+"""Staff's commands. The command line adds them where staff's room is."""
 
 from __future__ import annotations
 
@@ -13,9 +13,16 @@ from rich.progress import track
 from autograder.cli import usage_error
 from autograder.hw5 import assignment
 from autograder.hw5.mnist import DataError
-from autograder.staff import calibration, calibration_report, validation, validation_report
+from autograder.staff import (
+    calibration,
+    calibration_report,
+    stale,
+    texts,
+    validation,
+    validation_report,
+)
 from autograder.staff.packaging import make_packages
-from autograder.staff.solutions import Solution, SolutionError, load_solutions
+from autograder.staff.solutions import ROOT, Solution, SolutionError, load_solutions
 
 
 def package(
@@ -35,12 +42,12 @@ def validate(
         str, typer.Option(help="Solutions by name, pattern or kind: no-scale,alternatives.")
     ] = "",
     training: Annotated[
-        bool, typer.Option(help="Ask the lines too that need a training; takes much longer.")
+        bool, typer.Option(help="Also grade the lines that need a training; takes much longer.")
     ] = True,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML to this file.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write Markdown to this file.")] = None,
 ) -> None:
-    """Prove the grader: grade all of solutions/ and compare with what is known; 1 if it differs."""
+    """Grade all of solutions/ and compare with what is expected; exits with 1 if it differs."""
 
     console = Console(width=None if sys.stdout.isatty() else 140)
     chosen = _solutions([name for name in only.split(",") if name])
@@ -65,7 +72,7 @@ def calibrate(
         list[str], typer.Argument(help="Solutions by name, pattern or kind: reference, einsum.")
     ],
     seeds: Annotated[int, typer.Option(help="How many seeds each model is trained with.")] = 30,
-    first_seed: Annotated[int, typer.Option(help="The first of them.")] = 0,
+    first_seed: Annotated[int, typer.Option(help="The first seed.")] = 0,
     kinds: Annotated[str, typer.Option(help="Which models: fc, cnn, vit.")] = "fc,cnn,vit",
     into: Annotated[Path, typer.Option(help="The folder for record and report.")] = Path("docs"),
 ) -> None:
@@ -80,8 +87,8 @@ def calibrate(
     into.mkdir(parents=True, exist_ok=True)
     seeds_wanted = range(first_seed, first_seed + seeds)
     calibration.calibrate(chosen, wanted, seeds_wanted, record, settings, print)
-    lines = calibration_report.report(calibration.read_record(record), settings)
-    (into / "calibration.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    page = calibration_report.page(calibration.read_record(record), settings)
+    (into / "calibration.md").write_text(page, encoding="utf-8")
     print(f"{into / 'calibration.md'}")
 
 
@@ -93,7 +100,26 @@ def _solutions(names: list[str]) -> list[Solution]:
         raise usage_error(str(problem)) from None
 
 
-COMMANDS = (package, validate, calibrate)
+def check(
+    write: Annotated[
+        bool, typer.Option("--write", help="Update the texts that quote an old value.")
+    ] = False,
+) -> None:
+    """List what a changed value makes stale and how to redo it; exits with 1 if there is any."""
+    try:
+        settings = assignment.load()
+        for file in texts.write_texts(ROOT, settings) if write else ():
+            print(f"Brought up to date: {file}")
+        sentences = list(stale.stale())
+    except assignment.AssignmentError as problem:
+        raise usage_error(str(problem)) from None
+    for sentence in sentences:
+        print(f"- {sentence}")
+    print("Then prove it again: autograder validate" if sentences else "Nothing is stale.")
+    raise typer.Exit(1 if sentences else 0)
+
+
+COMMANDS = (package, validate, calibrate, check)
 
 
 def register(app: typer.Typer) -> None:

@@ -19,9 +19,11 @@ FIXED_TIME = (2024, 1, 1, 0, 0, 0)
 UNIX = 3  # the zip format's number for the system that permissions are written for
 
 FOR_GRADESCOPE = (
+    "LICENSE",
     "setup.sh",
     "run_autograder",
     "pyproject.toml",
+    "requirements.lock",
     "autograder",
     "student_template/provided",
     "tests/grading",

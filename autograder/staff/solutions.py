@@ -1,8 +1,8 @@
 """The submissions whose verdicts are known: the reference, alternatives, mistakes, template.
 
 A folder of solutions/alternatives or solutions/mistakes holds the files in which it differs
-from solutions/reference, and nothing else; a mistake also says in expected.yaml what it
-must lose:
+from solutions/reference, and nothing else; of answers.yaml, the answers that differ. A
+mistake also says in expected.yaml what it must lose:
 
     fails: [3a.4]             rubric lines that must get no points
     partial: {2b.3: [1, 2]}   lines that must get one of these, where chance has a say
@@ -22,6 +22,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from autograder.homework import (
+    ANSWERS_FILE,
     ARTIFACTS,
     ARTIFACTS_FOLDER,
     GRADED_PARTS,
@@ -40,7 +41,8 @@ SUBMITTED_WEIGHTS = f"{ARTIFACTS_FOLDER}/{WEIGHTS}"
 
 ALL_PARTS = frozenset(GRADED_PARTS)
 PARTS_OF = {  # the parts whose verdicts a file can change
-    name: frozenset(part for part in GRADED_PARTS if name in PARTS[part]) for name in SUBMITTED
+    name: frozenset(part for part in GRADED_PARTS if name in PARTS[part].files)
+    for name in SUBMITTED
 }
 EMPTY_IS_ABSENT = frozenset(f"{ARTIFACTS_FOLDER}/{name}" for name in ARTIFACTS)
 
@@ -121,7 +123,21 @@ class Solution:
             if source.is_file() and (source.stat().st_size or name not in EMPTY_IS_ABSENT):
                 (into / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source, into / name)
+        if ANSWERS_FILE in self.changed:
+            folders = (self.folder, SOLUTIONS / "reference")
+            texts = [(folder / ANSWERS_FILE).read_text(encoding="utf-8") for folder in folders]
+            (into / ANSWERS_FILE).write_text(completed(*texts), encoding="utf-8")
         return into
+
+
+def completed(answers: str, reference: str) -> str:
+    """Answers, with the reference's where they name no answer; a question left blank stays so."""
+    own, others = yaml.safe_load(answers), yaml.safe_load(reference)
+    whole = {**others, **own}
+    for question in own.keys() & others.keys():
+        if isinstance(own[question], dict) and isinstance(others[question], dict):
+            whole[question] = {**others[question], **own[question]}
+    return answers if whole == own else yaml.safe_dump(whole, sort_keys=False)
 
 
 def load_solutions(only: list[str] | None = None, root: Path = SOLUTIONS) -> list[Solution]:

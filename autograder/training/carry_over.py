@@ -83,7 +83,7 @@ class CarryOver:
 def fingerprint(job: TrainingJob) -> str:
     """Stands for all that a training's verdict depends on."""
     parts = [
-        job.model_dump(exclude={"data", "seconds", "shorten"}),
+        job.model_dump(exclude={"data", "cpu_seconds", "shorten"}),
         CHECKSUMS,
         _sources(),
         torch.__version__,

@@ -83,7 +83,7 @@ class TrainingJob(BaseModel):
     retry_margin: float
     seeds: list[int]
     training_images: int
-    seconds: float | None = None  # what the trainings may take in all
+    cpu_seconds: float | None = None  # processor time that the trainings may take in all
     shorten: bool = False  # whether to make them fit, rather than to stop them
 
     @classmethod

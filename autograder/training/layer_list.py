@@ -7,7 +7,7 @@ process claims about weights, parameters or accuracy has nowhere to go.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Annotated, Any, Literal
@@ -127,21 +127,57 @@ class _GELU(_Arguments):
 
 
 _PLAIN: tuple[str, ...] = (
-    "ReLU", "ReLU6", "SELU", "SiLU", "Sigmoid", "Tanh", "Softplus", "Identity", "Hardswish", "Mish",
-)  # fmt: skip
+    "ReLU",
+    "ReLU6",
+    "SELU",
+    "SiLU",
+    "Sigmoid",
+    "Tanh",
+    "Softplus",
+    "Identity",
+    "Hardswish",
+    "Mish",
+)
+KEEP_SHAPE = frozenset({*_PLAIN, "LeakyReLU", "ELU", "GELU", "Dropout"})
 ARGUMENTS: dict[str, type[_Arguments]] = {
     **dict.fromkeys(_PLAIN, _None),
-    "Linear": _Linear, "Conv2d": _Conv2d, "MaxPool2d": _MaxPool, "AvgPool2d": _AvgPool,
-    "AdaptiveAvgPool2d": _AdaptivePool, "AdaptiveMaxPool2d": _AdaptivePool,
-    "BatchNorm1d": _BatchNorm, "BatchNorm2d": _BatchNorm, "LayerNorm": _LayerNorm,
-    "Dropout": _Dropout, "Dropout1d": _Dropout, "Dropout2d": _Dropout,
-    "Softmax": _Softmax, "LogSoftmax": _Softmax, "Flatten": _Flatten, "Unflatten": _Unflatten,
-    "LeakyReLU": _LeakyReLU, "ELU": _ELU, "GELU": _GELU,
-}  # fmt: skip
+    "Linear": _Linear,
+    "Conv2d": _Conv2d,
+    "MaxPool2d": _MaxPool,
+    "AvgPool2d": _AvgPool,
+    "AdaptiveAvgPool2d": _AdaptivePool,
+    "AdaptiveMaxPool2d": _AdaptivePool,
+    "BatchNorm1d": _BatchNorm,
+    "BatchNorm2d": _BatchNorm,
+    "LayerNorm": _LayerNorm,
+    "Dropout": _Dropout,
+    "Dropout1d": _Dropout,
+    "Dropout2d": _Dropout,
+    "Softmax": _Softmax,
+    "LogSoftmax": _Softmax,
+    "Flatten": _Flatten,
+    "Unflatten": _Unflatten,
+    "LeakyReLU": _LeakyReLU,
+    "ELU": _ELU,
+    "GELU": _GELU,
+}
 
 
 class ModelProblem(Exception):
     """A layer list that can't be rebuilt or doesn't turn images into logits; says why."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one image's forward pass takes: layers, multiplications, numbers in between.
+
+    at_once: the most numbers that one layer reads and writes
+    """
+
+    layers: int
+    multiplications: int
+    activations: int
+    at_once: int = 0
 
 
 @dataclass(frozen=True)
@@ -175,7 +211,7 @@ class LayerList:
             )
         )
 
-    def outside(self, allowed: frozenset[str]) -> list[Layer]:
+    def outside(self, allowed: Collection[str]) -> list[Layer]:
         """The layers that a part's list doesn't allow."""
         return [layer for layer in self.layers if not layer.known or layer.kind not in allowed]
 
@@ -207,7 +243,7 @@ class LayerList:
         if count_parameters(draft) > MAX_PARAMETERS:
             raise ModelProblem(
                 f"It has {count_parameters(draft):,} parameters; "
-                f"more than {MAX_PARAMETERS:,} are not trained here."
+                f"the limit for training here is {MAX_PARAMETERS:,}."
             )
         self._input_shape(draft)
         return self._assemble()
@@ -221,11 +257,7 @@ class LayerList:
 
     def takes_flat_images(self) -> bool:
         """Whether the first layer wants images as (B, 784). Raises ModelProblem."""
-        return len(self._input_shape(self._draft())[0]) == 1
-
-    def numbers_at_once(self) -> int:
-        """The most numbers of one image that a layer reads and writes. Raises ModelProblem."""
-        return self._input_shape(self._draft())[1]
+        return len(self._input_shape(self._draft())) == 1
 
     def _draft(self) -> nn.Sequential:
         """The model on the meta device, where nothing is allocated or computed."""
@@ -233,18 +265,19 @@ class LayerList:
         with torch.device("meta"):
             return self._assemble()
 
-    def _input_shape(self, draft: nn.Sequential) -> tuple[tuple[int, ...], int]:
-        """The shape of one image as this model wants it, and the most numbers at one layer.
+    def _input_shape(self, draft: nn.Sequential) -> tuple[int, ...]:
+        """The shape of one image as this model wants it: (1, 28, 28), or flat (784,).
 
-        The shape is (1, 28, 28), or flat (784,). Raises ModelProblem where neither gives ten
-        logits, or the model is far too big.
+        Raises ModelProblem where neither gives ten logits, or the model is far too big.
         """
         first: ModelProblem | None = None
         for shape in ((1, IMAGE_SIZE, IMAGE_SIZE), (IMAGE_SIZE**2,)):
             try:
-                return shape, self._check_shapes(draft, shape)
+                self._check_shapes(draft, shape)
             except ModelProblem as problem:
                 first = first or problem
+            else:
+                return shape
         assert first is not None
         raise first
 
@@ -254,15 +287,15 @@ class LayerList:
         for index, layer in enumerate(self.layers):
             if not layer.known or layer.kind not in ARGUMENTS:
                 raise ModelProblem(
-                    f"{layer} is not a layer that the grader can rebuild, so the model can't be "
-                    "trained here."
+                    f"{layer} is not a layer that the grader can rebuild, so it can't train the "
+                    "model."
                 )
             if layer.same_as is not None and not (
                 layer.same_as < index
                 and self.layers[layer.same_as].kind == layer.kind
                 and self.layers[layer.same_as].same_as is None
             ):
-                raise ModelProblem(f"{layer} claims to be another layer.")
+                raise ModelProblem(f"{layer} claims to be the same object as a different layer.")
             _check(layer)
 
     def _assemble(self) -> nn.Sequential:
@@ -274,13 +307,26 @@ class LayerList:
             arguments = ARGUMENTS[layer.kind].model_validate(layer.arguments).model_dump()
             try:
                 modules.append(getattr(nn, layer.kind)(**arguments))
-            except Exception as problem:  # the boundary: torch raises many kinds
+            except Exception as problem:  # noqa: BLE001  torch raises many kinds
                 reason = one_line(str(problem), MAX_REASON)
-                raise ModelProblem(f"{layer} can't be made: {reason}") from None
+                raise ModelProblem(f"{layer} can't be created: {reason}") from None
         return nn.Sequential(*modules)
 
-    def _check_shapes(self, draft: nn.Sequential, shape: tuple[int, ...]) -> int:
-        """The most numbers of one image that a layer reads and writes. Raises ModelProblem."""
+    def work(self) -> Work:
+        """What one image's forward pass takes, counted layer by layer. Raises ModelProblem."""
+        draft = self._draft()
+        return self._work(draft, self._input_shape(draft))
+
+    def _check_shapes(self, draft: nn.Sequential, shape: tuple[int, ...]) -> None:
+        work = self._work(draft, shape)
+        if work.activations > MAX_ACTIVATIONS or work.multiplications > MAX_MULTIPLICATIONS:
+            raise ModelProblem(
+                f"One image takes {work.multiplications / 1e6:,.0f} million multiplications and "
+                f"{work.activations:,} intermediate numbers: too much to train here in time "
+                f"(limits: {MAX_MULTIPLICATIONS // 10**6} million and {MAX_ACTIVATIONS:,})."
+            )
+
+    def _work(self, draft: nn.Sequential, shape: tuple[int, ...]) -> Work:
         x = torch.zeros(2, *shape, device="meta")
         activations = multiplications = at_once = 0
         with warnings.catch_warnings(), torch.inference_mode():
@@ -291,8 +337,8 @@ class LayerList:
                     _check_axis(module, x)
                     _check_width(module, x)
                     # These keep a shape; some of them import a compiler for meta tensors.
-                    x = x if layer.kind in _PLAIN else module(x)
-                except Exception as problem:  # the boundary: torch raises many kinds
+                    x = x if layer.kind in KEEP_SHAPE else module(x)
+                except Exception as problem:  # noqa: BLE001  torch raises many kinds
                     reason = one_line(str(problem).partition("\n")[0], MAX_REASON)
                     raise ModelProblem(
                         f"{layer} can't take its input of shape {batch_shape(before)}: {reason}"
@@ -305,13 +351,7 @@ class LayerList:
                 f"For images of shape {batch_shape((2, *shape))} it returns "
                 f"{batch_shape(tuple(x.shape))}; expected (B, {CLASSES}), one logit per digit."
             )
-        if activations > MAX_ACTIVATIONS or multiplications > MAX_MULTIPLICATIONS:
-            raise ModelProblem(
-                f"One image takes {multiplications / 1e6:,.0f} million multiplications and "
-                f"{activations:,} numbers in between: far more than can be trained here in time "
-                f"(at most {MAX_MULTIPLICATIONS // 10**6} million and {MAX_ACTIVATIONS:,})."
-            )
-        return at_once
+        return Work(len(self.layers), multiplications, activations, at_once)
 
 
 def _check(layer: Layer) -> None:
@@ -323,7 +363,7 @@ def _check(layer: Layer) -> None:
         place = str(error["loc"][0]) if error["loc"] else "its arguments"
         value = one_line(str(layer.arguments.get(place)), MAX_NAMED)
         raise ModelProblem(
-            f"{layer} has {name(place)} = {value}, which is not possible here."
+            f"{layer} has {name(place)} = {value}, which can't be rebuilt here."
         ) from None
 
 
@@ -347,7 +387,7 @@ def _check_axis(module: nn.Module, x: Tensor) -> None:
 def _check_width(module: nn.Module, x: Tensor) -> None:
     """Raise ValueError where a Linear gets another number of inputs, plainer than torch does."""
     if isinstance(module, nn.Linear) and x.shape[-1] != module.in_features:
-        raise ValueError(f"it is made for {module.in_features} inputs, and {x.shape[-1]} come in")
+        raise ValueError(f"it expects {module.in_features} inputs and gets {x.shape[-1]}")
 
 
 def _multiplications(module: nn.Module, output: Tensor) -> int:

@@ -9,8 +9,8 @@ What goes wrong, and what comes of it:
 
     a loss that is NaN or infinite   that seed ends; the history so far stands
     no gradient can come any more    that seed ends (see `is_dead`)
-    more work than time              fewer epochs or images, decided before the first step
-    out of time                      the process is killed; the best epoch so far stands
+    more work than allowed           fewer epochs or images, decided by count before the first step
+    out of processor or wall time    the process is killed; the best epoch so far stands
     out of memory                    training ends; the best epoch so far stands
     a layer raises                   IndigestibleReply: the model can't be trained
     the process dies                 TrainerFault: not the student's fault
@@ -20,13 +20,11 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import itertools
 import json
 import math
 import os
 import resource
 import signal
-import statistics
 import sys
 import tempfile
 import threading
@@ -34,7 +32,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
@@ -53,6 +51,7 @@ from autograder.sandbox.fork_server import ForkServer, ForkServerError
 from autograder.training.gradient_steps import train
 from autograder.training.job import Ending, TrainingJob, TrainingResult, Trial
 from autograder.training.layer_list import LayerList
+from autograder.training.work import fitted
 from provided.mnist import Mnist, Split
 from provided.training import (
     BATCH_SIZE,
@@ -63,7 +62,6 @@ from provided.training import (
 )
 
 MAX_STDERR_BYTES = 64 << 10
-TIMED_STEPS, TIMED_IMAGES = 10, 500  # from which the time of an epoch is estimated
 DEAD_FOR = 2048  # training images that a model must not tell apart to be dead
 DEAD_EPOCHS = 2  # at the end of so many epochs in a row; after one, Adam may still hold momentum
 # Numbers of a layer's input and output, of all images judged at once: 256 MB of float32.
@@ -73,7 +71,7 @@ EVALUATION_NUMBERS = 64_000_000
 EVALUATION_BATCHES = (EVALUATION_BATCH, 250, 125, 100, 50, 40)
 MEMORY_MIB = 1536  # the largest model that is trained takes 700
 NO_MEMORY = "can't allocate memory"  # how torch's allocator says so
-TIME_TO_USE = 0.9  # share of the time allowed that a shortened training is planned for
+CPU_SLACK = 2.0  # a processor may be so much slower than the one that work is counted for
 
 
 class TrainerFault(GraderFault):
@@ -94,7 +92,11 @@ class Trainers:
     def train(
         self, job: TrainingJob, seconds: float, on_event: Callable[[dict[str, Any]], None]
     ) -> TrainingResult:
-        """Run a job in a process of its own and collect its trials. Raises TrainerFault."""
+        """Run a job in a process of its own and collect its trials. Raises TrainerFault.
+
+        seconds: of wall time, for a machine that is too busy; the job's own limit is of
+                 processor time
+        """
         with tempfile.TemporaryFile() as errors:
             pid, events_read = self._start(job, errors)
             timer = threading.Timer(seconds, _kill, [pid])
@@ -107,6 +109,7 @@ class Trainers:
                 process = self._end(pid)
             if failed:
                 raise IndigestibleReply(failed)
+            out_of_time = out_of_time or process.get("signal") == signal.SIGXCPU
             if not ended and not out_of_time:
                 errors.seek(0)
                 text = errors.read(MAX_STDERR_BYTES).decode(errors="replace")
@@ -179,7 +182,7 @@ def _collect(trials: dict[int, Trial], event: dict[str, Any]) -> None:
 
 def events(job: TrainingJob, data: Mnist) -> Iterator[dict[str, Any]]:
     """Train as the job says; yields an event after each epoch and one at the very end."""
-    job, why = fitted(job, data)
+    job, why = fitted(job, len(data.validation) + len(data.test))
     if why:
         yield {"shortened": why}
     best = 0.0
@@ -211,7 +214,7 @@ def guarded(told: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         yield from told
     except (OSError, GeneratorExit):  # the machine's, or the caller's
         raise
-    except Exception as problem:  # the boundary: the model is of a submission's layers
+    except Exception as problem:  # noqa: BLE001  the boundary: the model is of a submission's layers
         if isinstance(problem, MemoryError) or NO_MEMORY in str(problem):
             yield {"ended": Ending.OUT_OF_MEMORY}
         else:
@@ -223,49 +226,6 @@ def limit_memory(mib: int) -> None:
     if sys.platform == "linux":
         most = address_space_bytes() + (mib << 20)
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
-
-
-def fitted(job: TrainingJob, data: Mnist) -> tuple[TrainingJob, str]:
-    """The job, shortened where it would not fit into its time, and a sentence on how.
-
-    A schedule that ends where the time does learns more than one that is cut off. First
-    there are fewer epochs; where not even one fits, fewer images.
-    """
-    if not job.shorten or job.seconds is None:
-        return job, ""
-    each = epoch_seconds(job, data)
-    wanted, allowed = job.training().epochs, job.seconds * TIME_TO_USE
-    if each * wanted <= allowed:
-        return job, ""
-    why = (
-        f"An epoch of this model takes about {each:.0f} s here, and {job.seconds:.0f} s are allowed"
-    )
-    if each <= allowed:
-        epochs = int(allowed / each)
-        fewer = {**job.settings, "epochs": epochs}
-        said = f"{why}: trained for {epochs} of {wanted} epochs."
-        return job.model_copy(update={"settings": fewer}), said
-    images = max(int(job.training_images * allowed / each) // BATCH_SIZE, 1) * BATCH_SIZE
-    said = f"{why}: trained for one epoch on {images:,} of {job.training_images:,} images."
-    update = {"settings": {**job.settings, "epochs": 1}, "training_images": images}
-    return job.model_copy(update=update), said
-
-
-def epoch_seconds(job: TrainingJob, data: Mnist) -> float:
-    """How long one epoch of the job will take, both evaluations included, from a few steps."""
-    model = rebuild(job.layer_list())
-    settings = job.training(flattened=len(model) - len(job.layers))
-    times: list[float] = []
-    probe = data.train.first(TIMED_STEPS * BATCH_SIZE)
-    none = data.validation.first(2)  # one image has no batch statistics
-    once = replace(settings, epochs=1)
-    next(train(model, probe, none, once, on_step=lambda _: times.append(time.monotonic())))
-    step = statistics.median(after - before for before, after in itertools.pairwise(times))
-    started = time.monotonic()
-    evaluate(model, data.test.first(TIMED_IMAGES), batch_size=evaluation_batch(job.layer_list()))
-    image = (time.monotonic() - started) / TIMED_IMAGES
-    steps = math.ceil(job.training_images / BATCH_SIZE)
-    return steps * step + (len(data.validation) + len(data.test)) * image
 
 
 def _epochs(job: TrainingJob, data: Mnist, seed: int) -> Iterator[tuple[Epoch, float, bool]]:
@@ -309,7 +269,7 @@ def is_dead(model: nn.Sequential, images: Split) -> bool:
 
 def evaluation_batch(layers: LayerList) -> int:
     """How many images are judged at once: as many as usual, fewer where a layer puts out much."""
-    most = EVALUATION_NUMBERS // layers.numbers_at_once()
+    most = EVALUATION_NUMBERS // layers.work().at_once
     return next((size for size in EVALUATION_BATCHES if size <= most), EVALUATION_BATCHES[-1])
 
 
@@ -321,6 +281,14 @@ def rebuild(layers: LayerList) -> nn.Sequential:
     if layers.of_kind("Conv2d"):
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model
+
+
+def limit_processor(job: TrainingJob) -> None:
+    """End the calling process once it has used the time that its job may take."""
+    if job.cpu_seconds is not None:
+        used = math.ceil(time.process_time() + CPU_SLACK * job.cpu_seconds)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_CPU, (used, used + 1))
 
 
 def serve(request: dict[str, Any], descriptors: list[int], load: Callable[[Path], Mnist]) -> None:
@@ -344,6 +312,7 @@ def serve(request: dict[str, Any], descriptors: list[int], load: Callable[[Path]
         try:
             told.seek(0)
             job = TrainingJob.model_validate_json(told.read())
+            limit_processor(job)
             data = load(Path(job.data))
             limit_memory(MEMORY_MIB)
             start = time.monotonic()

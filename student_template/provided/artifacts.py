@@ -118,7 +118,7 @@ class Folder:
         was interrupted ends as one that was not. Raises CannotResume.
         """
         if not self.state.exists():
-            raise CannotResume(f"There is no run to go on with in {self.path}.")
+            raise CannotResume(f"There is no run to continue in {self.path}.")
         state = torch.load(self.state, map_location="cpu", weights_only=True)
         different = run.differs_from(state["run"])
         if different:

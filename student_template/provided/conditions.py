@@ -26,7 +26,7 @@ HISTORY_HEADER = "epoch,train_loss,validation_loss,train_accuracy,validation_acc
 
 
 class Problem(Exception):
-    """Something to mend before you submit; one sentence."""
+    """Something to fix before you submit; one sentence."""
 
 
 class ToDo(Problem):
@@ -45,7 +45,7 @@ def read_answers(file: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError):
         raise Problem(f"{file.name} is not valid YAML: save it as plain text (UTF-8).") from None
     if not isinstance(answers, dict):
-        raise Problem(f"{file.name} holds no questions.")
+        raise Problem(f"{file.name} contains no questions.")
     return answers
 
 
@@ -154,10 +154,10 @@ def need_logits(model: nn.Module) -> str:
         first = next(model.children(), None)
         if not isinstance(first, nn.Linear) or first.in_features != IMAGE_SIZE**2:
             text = str(problem).splitlines()[0]
-            raise Problem(f"images (B, 1, 28, 28) don't pass through: {text}") from None
+            raise Problem(f"images (B, 1, 28, 28) don't pass through the model: {text}") from None
         images = images.flatten(1)
         out = model(images)
-        said = f"flat images (B, {IMAGE_SIZE**2}) give (B, {CLASSES}); train.py wants a Flatten"
+        said = f"flat images (B, {IMAGE_SIZE**2}) give (B, {CLASSES}); train.py needs a Flatten"
     need_shape(out, (IMAGES, CLASSES), f"the model's output for {IMAGES} images")
     if not torch.allclose(out[:1], model(images[:1]), atol=TOLERANCE):
         raise Problem("the result for one image depends on the others in the batch.")
@@ -201,7 +201,7 @@ def need_shape(tensor: object, shape: tuple[int, ...], what: str) -> None:
     if tuple(tensor.shape) != shape:
         raise Problem(f"{what} has shape {tuple(tensor.shape)}, expected {shape}.")
     if not torch.isfinite(tensor).all():
-        raise Problem(f"{what} holds NaN or infinity.")
+        raise Problem(f"{what} contains NaN or infinity.")
 
 
 def need_probabilities(weights: Tensor, what: str) -> None:
@@ -217,7 +217,7 @@ def need_token_order(forward: Callable[[Tensor], Tensor], x: Tensor) -> None:
     """Tokens in another order give the same results in that order; sequences don't mix."""
     order = torch.randperm(x.shape[1], generator=torch.Generator().manual_seed(1))
     if not torch.allclose(forward(x)[:, order], forward(x[:, order]), atol=TOLERANCE):
-        raise Problem("tokens in another order should give the same results in that order.")
+        raise Problem("reordering the tokens should reorder the results in the same way.")
     if not torch.allclose(forward(x)[:1], forward(x[:1]), atol=TOLERANCE):
         raise Problem("the result for one sequence depends on the others in the batch.")
 
@@ -226,20 +226,20 @@ def need_silent_in_eval(module: nn.Module, forward: Callable[[Tensor], Tensor], 
     """In evaluation mode nothing is left to chance."""
     module.eval()
     if not torch.equal(forward(x), forward(x)):
-        raise Problem("in evaluation mode two passes differ: dropout should be off there.")
+        raise Problem("two passes in evaluation mode differ: dropout should be off there.")
 
 
 def need_dropout(module: nn.Module, forward: Callable[[Tensor], Tensor], x: Tensor) -> None:
     """In training mode dropout has an effect."""
     module.train()
     if torch.equal(forward(x), forward(x)):
-        raise Problem("with dropout=0.5 two passes in training mode are the same.")
+        raise Problem("with dropout=0.5, two passes in training mode give the same result.")
 
 
 def need_gradients(module: nn.Module, out: Tensor, x: Tensor | None = None) -> None:
     """Every parameter, and the input, gets a gradient."""
     if not out.requires_grad:
-        raise Problem("no gradient flows at all: something cuts the output off.")
+        raise Problem("no gradient flows at all: something cuts off the output.")
     out.square().sum().backward()
     without = [name for name, p in module.named_parameters() if p.grad is None or not p.grad.any()]
     if x is not None and (x.grad is None or not x.grad.any()):
@@ -258,7 +258,7 @@ def need_history(file: Path, model: str) -> str:
     except (UnicodeDecodeError, csv.Error):
         raise Problem(f"{name} can't be read as a table.") from None
     if not rows:
-        raise Problem(f"{name} holds no epochs.")
+        raise Problem(f"{name} contains no epochs.")
     missing = [column for column in HISTORY_COLUMNS if column not in rows[0]]
     if missing:
         raise Problem(f"{name} has no column {', '.join(missing)}; expected {HISTORY_HEADER}.")
@@ -291,10 +291,10 @@ def need_weights(model: nn.Module, file: Path) -> None:
     try:
         tensors = load_file(file)
     except (SafetensorError, OSError):
-        raise Problem(f"{name} can't be read; train.py writes it anew.") from None
+        raise Problem(f"{name} can't be read: train again to rewrite it.") from None
     try:
         model.load_state_dict(tensors)
     except RuntimeError:
-        raise Problem(f"{name} doesn't fit your code any more: train again.") from None
+        raise Problem(f"{name} no longer fits your code: train again.") from None
     if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
-        raise Problem(f"{name} holds NaN or infinity: try to train again.")
+        raise Problem(f"{name} contains NaN or infinity: train again.")

@@ -10,14 +10,35 @@ from torch import nn
 
 EXPERIMENTS = "experiments.csv"
 EXPERIMENT_COLUMNS = (
-    "finished", "model", "seed", "epochs", "images", "learning_rate", "schedule", "weight_decay",
-    "parameters", "train_loss", "validation_loss", "validation_accuracy", "test_accuracy",
-    "seconds", "device", "architecture",
-)  # fmt: skip
-HEADER = (
-    "run", "model", "epochs", "rate", "schedule", "decay", "parameters", "validation", "test",
+    "finished",
+    "model",
+    "seed",
+    "epochs",
+    "images",
+    "learning_rate",
+    "schedule",
+    "weight_decay",
+    "parameters",
+    "train_loss",
+    "validation_loss",
+    "validation_accuracy",
+    "test_accuracy",
+    "seconds",
+    "device",
     "architecture",
-)  # fmt: skip
+)
+HEADER = (
+    "run",
+    "model",
+    "epochs",
+    "rate",
+    "schedule",
+    "decay",
+    "parameters",
+    "validation",
+    "test",
+    "architecture",
+)
 WORDS = ("model", "schedule", "architecture")  # set to the left; numbers to the right
 
 

@@ -1,6 +1,6 @@
-"""What the homework consists of: its parts, your files and what each must define.
+"""The homework in code: its parts, your files and what each must define.
 
-The numbers that it asks for (sizes, limits, goals) stand in homework.yaml beside this file.
+Its numbers (sizes, limits, goals) are in homework.yaml beside this file.
 Everything that lists files, slots or goals reads them from here: check.py, train.py, and
 the grader in a copy of its own.
 """
@@ -43,6 +43,19 @@ class Network:
     settings: str
 
 
+@dataclass(frozen=True)
+class Part:
+    """A part of the homework: what it is worth, and the files that decide on it.
+
+    points:  by the autograder; a part without any is read by a person alone
+    by_hand: by a person
+    """
+
+    files: tuple[str, ...]
+    points: float = 0
+    by_hand: float = 0
+
+
 HEAD = Slot("attention.py", ("SingleHeadAttention",))
 LAYER = Slot("encoder.py", ("ViTLayer", "TransformerEncoderLayer"))
 FULLY_CONNECTED = Network("fc", "models.py", "build_fully_connected", "FULLY_CONNECTED_TRAINING")
@@ -76,24 +89,28 @@ SUBMITTED = {  # every file of a submission -> most bytes
     **dict.fromkeys((*CODE_FILES, ANSWERS_FILE), MAX_TEXT_BYTES),
     **{f"{ARTIFACTS_FOLDER}/{name}": most for name, most in ARTIFACTS.items()},
 }
-PARTS = {  # part -> the files that decide on it
-    "1a": (ANSWERS_FILE,),
-    "1b": (ANSWERS_FILE,),
-    "1c": (ANSWERS_FILE,),
-    "1d": (ANSWERS_FILE,),
-    "2a": (ANSWERS_FILE,),
-    "2b": (FULLY_CONNECTED.file, f"{ARTIFACTS_FOLDER}/{FULLY_CONNECTED.kind}/{HISTORY}"),
-    "2c": (CNN.file, f"{ARTIFACTS_FOLDER}/{CNN.kind}/{HISTORY}"),
-    "3a": (HEAD.file,),
-    "3b": (HEAD.file, LAYER.file),
-    "3c": (
-        HEAD.file,
-        LAYER.file,
-        f"{ARTIFACTS_FOLDER}/{TRANSFORMER}/{HISTORY}",
-        f"{ARTIFACTS_FOLDER}/{WEIGHTS}",
+TRANSFORMER_FILES = (
+    HEAD.file,
+    LAYER.file,
+    f"{ARTIFACTS_FOLDER}/{TRANSFORMER}/{HISTORY}",
+    f"{ARTIFACTS_FOLDER}/{WEIGHTS}",
+)
+PARTS = {
+    "1a": Part(points=2, files=(ANSWERS_FILE,)),
+    "1b": Part(points=2, files=(ANSWERS_FILE,)),
+    "1c": Part(points=2, files=(ANSWERS_FILE,)),
+    "1d": Part(by_hand=2, files=(ANSWERS_FILE,)),
+    "2a": Part(points=2, files=(ANSWERS_FILE,)),
+    "2b": Part(
+        points=7,
+        by_hand=1,
+        files=(FULLY_CONNECTED.file, f"{ARTIFACTS_FOLDER}/{FULLY_CONNECTED.kind}/{HISTORY}"),
     ),
+    "2c": Part(points=11, by_hand=3, files=(CNN.file, f"{ARTIFACTS_FOLDER}/{CNN.kind}/{HISTORY}")),
+    "3a": Part(points=8, files=(HEAD.file,)),
+    "3b": Part(points=6, files=(HEAD.file, LAYER.file)),
+    "3c": Part(points=8, files=TRANSFORMER_FILES),
 }
-READ_BY_A_PERSON = ("1d",)  # parts without a line of the autograder's
 
 
 @cache

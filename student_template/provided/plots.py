@@ -148,9 +148,15 @@ def patches(image: Tensor, size: int = 7) -> Figure:
         left, top = column * size - 0.5, row * size - 0.5
         axes.add_patch(Rectangle((left, top), size, size, fill=False, edgecolor=ORANGE))
         axes.text(
-            left + 0.3, top + 0.3, f"{number + 1}", color="white", fontsize=SMALL,
-            ha="left", va="top", bbox=label,
-        )  # fmt: skip
+            left + 0.3,
+            top + 0.3,
+            f"{number + 1}",
+            color="white",
+            fontsize=SMALL,
+            ha="left",
+            va="top",
+            bbox=label,
+        )
     axes.set_title("tokens (0: class token)", fontsize=LARGE)
     axes.set_axis_off()
     return figure
@@ -183,9 +189,13 @@ def experiments_plot(rows: Sequence[Mapping[str, str]]) -> Figure:
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     _labels_above(axes, {number: _run_label(number, row) for number, row in shown})
     figure.legend(
-        frameon=False, fontsize=SMALL, loc="outside lower center", ncols=4,
-        handletextpad=0.2, columnspacing=1.2,
-    )  # fmt: skip
+        frameon=False,
+        fontsize=SMALL,
+        loc="outside lower center",
+        ncols=4,
+        handletextpad=0.2,
+        columnspacing=1.2,
+    )
     return figure
 
 

@@ -10,14 +10,29 @@ from provided.homework import values
 HEAD_LAYERS: tuple[str, ...] = tuple(values()["head"]["allowed_layers"])
 HEAD_FUNCTIONS = tuple(name.lower() for name in HEAD_LAYERS)
 CONTAINERS = (
-    "Module", "ModuleList", "ModuleDict", "Sequential", "Identity", "Parameter", "ParameterList",
-    "ParameterDict", "functional", "init", "parameter",
-)  # fmt: skip
+    "Module",
+    "ModuleList",
+    "ModuleDict",
+    "Sequential",
+    "Identity",
+    "Parameter",
+    "ParameterList",
+    "ParameterDict",
+    "functional",
+    "init",
+    "parameter",
+)
 READY_MADE = (
-    "MultiheadAttention", "Transformer", "TransformerEncoder", "TransformerEncoderLayer",
-    "TransformerDecoder", "TransformerDecoderLayer", "scaled_dot_product_attention",
-    "multi_head_attention_forward", "flex_attention",
-)  # fmt: skip
+    "MultiheadAttention",
+    "Transformer",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
+    "TransformerDecoder",
+    "TransformerDecoderLayer",
+    "scaled_dot_product_attention",
+    "multi_head_attention_forward",
+    "flex_attention",
+)
 FOREIGN = ("os", "sys", "subprocess", "importlib", "torchvision", "timm", "transformers")
 NN = ("nn", "torch.nn")
 FUNCTIONAL = ("F", "functional", "nn.functional", "torch.nn.functional")

@@ -2,14 +2,16 @@
 
 from gradescope_utils.autograder_utils.decorators import number, weight
 
-from autograder.hw5.mistakes import answers
+from autograder.hw5.mistakes import convolution as known
 from autograder.rubric.feedback import Named, reject
 from autograder.rubric.mistake import named
 
 HINT_COUNT = Named(
     next_step="Count the weights of one filter, its bias, and how many filters there are."
 )
-HINT_PLACES = Named(next_step="At how many places can the filter start? Write [length, channels].")
+HINT_PLACES = Named(
+    next_step="At how many positions can the filter start? Write [length, channels]."
+)
 
 
 @number("1a.1")
@@ -21,7 +23,7 @@ def test_parameters(exam, assignment):
         raise reject(
             "This is not the number of parameters.",
             got=str(got),
-            **(named(answers.of_parameters(assignment.conv1d, got)) or HINT_COUNT),
+            **(named(known.of_parameters(assignment.conv1d, got)) or HINT_COUNT),
         )
 
 
@@ -34,5 +36,5 @@ def test_output_shape(exam, assignment):
         raise reject(
             "This is not the shape of the output.",
             got=str(list(got)),
-            **(named(answers.of_output_shape(assignment.conv1d, got)) or HINT_PLACES),
+            **(named(known.of_output_shape(assignment.conv1d, got)) or HINT_PLACES),
         )

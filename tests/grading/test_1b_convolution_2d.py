@@ -2,13 +2,13 @@
 
 from gradescope_utils.autograder_utils.decorators import number, weight
 
-from autograder.hw5.mistakes import answers
+from autograder.hw5.mistakes import convolution as known
 from autograder.rubric.feedback import Named, reject
 from autograder.rubric.mistake import named
 
 HINT_COUNT = Named(next_step="A filter covers every channel of the input, and has one bias.")
 HINT_PLACES = Named(
-    next_step="Count the places along one side first. Write [height, width, channels]."
+    next_step="Count the positions along one side first. Write [height, width, channels]."
 )
 
 
@@ -21,7 +21,7 @@ def test_parameters(exam, assignment):
         raise reject(
             "This is not the number of parameters.",
             got=str(got),
-            **(named(answers.of_parameters(assignment.conv2d, got)) or HINT_COUNT),
+            **(named(known.of_parameters(assignment.conv2d, got)) or HINT_COUNT),
         )
 
 
@@ -34,5 +34,5 @@ def test_output_shape(exam, assignment):
         raise reject(
             "This is not the shape of the output.",
             got=str(list(got)),
-            **(named(answers.of_output_shape(assignment.conv2d, got)) or HINT_PLACES),
+            **(named(known.of_output_shape(assignment.conv2d, got)) or HINT_PLACES),
         )

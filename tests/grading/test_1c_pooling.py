@@ -2,7 +2,7 @@
 
 from gradescope_utils.autograder_utils.decorators import number, weight
 
-from autograder.hw5.mistakes import answers
+from autograder.hw5.mistakes import pooling as known
 from autograder.rubric.feedback import Named, reject
 from autograder.rubric.mistake import named
 
@@ -11,13 +11,13 @@ def check(exam, pooling, name, matrix, average):
     """Compare one pooled matrix with the key that torch computed."""
     expected = pooling.average(matrix) if average else pooling.maximum(matrix)
     got = exam.answers.matrix("q1c", name)
-    mistake = named(answers.of_pooling(pooling, got, matrix, average))
+    mistake = named(known.of_pooling(pooling, got, matrix, average))
     shape = (len(got), *sorted({len(row) for row in got}))
     if shape != (len(expected), len(expected[0])):
         raise reject(
-            "The result doesn't have the right shape.",
+            "The result has the wrong shape.",
             got=" x ".join(str(size) for size in shape),
-            **(mistake or Named(next_step="At how many places does the window fit in a row?")),
+            **(mistake or Named(next_step="How many windows fit into one row of the matrix?")),
         )
     wrong = sum(
         abs(mine - key) > pooling.tolerance
@@ -26,9 +26,9 @@ def check(exam, pooling, name, matrix, average):
     )
     if wrong:
         raise reject(
-            f"{wrong} of {shape[0] * shape[1]} numbers are not right.",
+            f"{wrong} of {shape[0] * shape[1]} numbers are wrong.",
             got=str([[round(value, 3) for value in row] for row in got]),
-            **(mistake or Named(next_step=answers.POOL_HINT)),
+            **(mistake or Named(next_step=known.POOL_HINT)),
         )
 
 

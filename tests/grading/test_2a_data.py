@@ -3,12 +3,12 @@
 import torch
 from gradescope_utils.autograder_utils.decorators import number, weight
 
-from autograder.hw5.mistakes import answers
+from autograder.hw5.mistakes import data as known
 from autograder.rubric.feedback import Named, reject
 from autograder.rubric.mistake import named
 
 PIXEL_VALUES = ("intensity", "color", "label", "probability")
-HINT = Named(next_step=answers.LOOK_HINT)
+HINT = Named(next_step=known.LOOK_HINT)
 
 
 @number("2a.1")
@@ -20,7 +20,7 @@ def test_image_size(exam):
         raise reject(
             "This is not the size of an image.",
             got=f"{got[0]} x {got[1]}",
-            **(named(answers.of_image_size(exam.data, got)) or HINT),
+            **(named(known.of_image_size(exam.data, got)) or HINT),
         )
 
 
@@ -36,7 +36,7 @@ def test_pixel_value(exam):
         raise reject(
             "This is not what a pixel's value is.",
             got=got,
-            **named(answers.PIXELS.get(got)),
+            **named(known.PIXELS.get(got)),
         )
 
 
@@ -50,7 +50,7 @@ def test_training_images(exam):
         raise reject(
             "This is not the number of training images.",
             got=f"{got:,}",
-            **(named(answers.of_image_count(exam.data, got, training=True)) or HINT),
+            **(named(known.of_image_count(exam.data, got, training=True)) or HINT),
         )
 
 
@@ -63,5 +63,5 @@ def test_test_images(exam):
         raise reject(
             "This is not the number of test images.",
             got=f"{got:,}",
-            **(named(answers.of_image_count(exam.data, got, training=False)) or HINT),
+            **(named(known.of_image_count(exam.data, got, training=False)) or HINT),
         )

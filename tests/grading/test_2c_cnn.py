@@ -4,7 +4,7 @@ import pytest
 from gradescope_utils.autograder_utils.decorators import number, weight
 
 from autograder.hw5.verdicts import loss_history
-from autograder.hw5.verdicts import models as verdicts
+from autograder.hw5.verdicts import networks as verdicts
 
 
 @number("2c.1")
@@ -13,7 +13,7 @@ def test_allowed_layers(exam, assignment, line):
     """CNN: only the layers on the list."""
     model = exam.cnn.get()
     verdicts.check_layers(model.layers, assignment.cnn.allowed_layers)
-    line.say(f"Right: {', '.join(layer.kind for layer in model.layers.layers)}.")
+    line.say(f"Correct: {', '.join(layer.kind for layer in model.layers.layers)}.")
 
 
 @number("2c.2")

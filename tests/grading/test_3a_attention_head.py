@@ -15,7 +15,7 @@ def test_shapes(exam, line):
     verdicts.check_head_shape(probe)
     verdicts.check_head_order(probe)
     if probe.base.attention is None:
-        line.say("Right. (It returns no attention weights: only line 3a.3 needs them.)")
+        line.say("Correct. (It returns no attention weights: only line 3a.3 needs them.)")
 
 
 @number("3a.2")
@@ -62,4 +62,4 @@ def test_other_inputs(exam, line):
         verdicts.check_head_case(probe, case, what)
     verdicts.check_float64(probe)
     sizes = ", ".join(str(tuple(case.x.shape)) for case in probe.others)
-    line.say(Feedback(f"Right, for inputs of shapes {sizes} and {torch.float64}."))
+    line.say(Feedback(f"Correct for inputs of shapes {sizes} and for {torch.float64}."))

@@ -14,7 +14,7 @@ def test_shapes_and_residuals(exam, line):
     verdicts.check_layer_shape(probe)
     verdicts.check_layer_order(probe)
     verdicts.check_residuals(probe)
-    line.say(Feedback("Right.").noting(exam.head_note()))
+    line.say(Feedback("Correct.").noting(exam.head_note()))
 
 
 @number("3b.2")
@@ -22,7 +22,7 @@ def test_shapes_and_residuals(exam, line):
 def test_equals_reference(exam, assignment, line):
     """Encoder layer: computes a pre-norm encoder layer."""
     verdicts.check_layer_values(exam.layer.get(), assignment.pictures)
-    line.say(Feedback("Right.").noting(exam.head_note()))
+    line.say(Feedback("Correct.").noting(exam.head_note()))
 
 
 @number("3b.3")
@@ -30,7 +30,7 @@ def test_equals_reference(exam, assignment, line):
 def test_gradients(exam, line):
     """Encoder layer: gradients flow as they should."""
     verdicts.check_layer_gradients(exam.layer.get())
-    line.say(Feedback("Right.").noting(exam.head_note()))
+    line.say(Feedback("Correct.").noting(exam.head_note()))
 
 
 @number("3b.4")
@@ -46,4 +46,4 @@ def test_structure(exam, submission):
 def test_dropout(exam, line):
     """Encoder layer: dropout after the attention, inside the MLP and after it."""
     verdicts.check_layer_dropout(exam.layer.get())
-    line.say(Feedback("Right.").noting(exam.head_note()))
+    line.say(Feedback("Correct.").noting(exam.head_note()))

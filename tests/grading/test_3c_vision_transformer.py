@@ -1,4 +1,4 @@
-"""Question 3c: the Vision Transformer, trained briefly here, and with submitted weights."""
+"""Question 3c: the Vision Transformer as it learns, and with submitted weights."""
 
 import pytest
 from gradescope_utils.autograder_utils.decorators import number, weight
@@ -13,9 +13,9 @@ from autograder.sandbox.errors import WorkerError
 @number("3c.1")
 @weight(3)
 def test_learns(exam, assignment, line):
-    """Vision Transformer: learns, when the grader trains it for a moment."""
+    """Vision Transformer: learns, by its training steps."""
     run = exam.transformer_training.get()
-    line.say(verdicts.judge_brief_training(run, assignment).noting(exam.head_note()))
+    line.say(verdicts.judge_learning(run, assignment).noting(exam.head_note()))
 
 
 @pytest.mark.slow

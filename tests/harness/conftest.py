@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import shutil
 import subprocess
+import tempfile
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import time
+import uuid
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +28,13 @@ from autograder.hw5 import assignment as assignments
 from autograder.hw5.assignment import Assignment
 from autograder.training.carry_over import KEY_FILE, make_key
 
+from .preloaded import Preloaded
+
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "solutions" / "reference"
 TEMPLATE = ROOT / "student_template"
 SECONDS = 120
+CANARY = {"HW5_CANARY": f"canary-{uuid.uuid4()}"}  # of every grader; no submission may see it
 
 torch.set_num_threads(1)
 hypothesis.settings.register_profile(  # how fast the machine is decides nothing
@@ -55,6 +63,32 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--whole-corpus", action="store_true", help="every attack as an ordinary user too"
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let the grader have a key to sign with, as a package has one, for as long as tests run."""
+    if not hasattr(config, "workerinput"):  # else who started this worker has seen to it
+        for_all_tests = ExitStack()
+        config.add_cleanup(for_all_tests.close)
+        for_all_tests.enter_context(key_in(config.getoption("grader").resolve()))
+
+
+def left_to_the_full_set(cases: Iterable[Any], but: Collection[Any]) -> list[Any]:
+    """Cases to parametrize with, all marked `full` but some."""
+    return [case if case in but else pytest.param(case, marks=pytest.mark.full) for case in cases]
+
+
+def spread(cases: Iterable[Any], count: int) -> list[Any]:
+    """As many of the cases, evenly spread, the first among them."""
+    cases = list(cases)
+    count = min(count, len(cases))
+    return [cases[number * len(cases) // count] for number in range(count)]
+
+
+def a_few_and_all(cases: Iterable[Any], few: int) -> list[Any]:
+    """For a test that lists what is wrong with cases: some, and in the full set all of them."""
+    cases = list(cases)
+    return [spread(cases, few), pytest.param(cases, marks=pytest.mark.full)]
 
 
 @dataclass(frozen=True)
@@ -112,7 +146,7 @@ def submission(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def grade(tmp_path: Path) -> Callable[..., Run]:
-    """Runs ./run_autograder on a folder or zip, as a person would, trainings cut short."""
+    """Grades a folder or zip as ./run_autograder would, trainings cut short."""
 
     def run(source: Path, *options: str, changes: Mapping[str, Any] | None = None) -> Run:
         return run_grader(source, tmp_path, *settings_in(tmp_path, QUICK, changes or {}), *options)
@@ -121,36 +155,70 @@ def grade(tmp_path: Path) -> Callable[..., Run]:
 
 
 def run_grader(
-    source: Path, folder: Path, *options: str, seconds: float = SECONDS, root: Path = ROOT
+    source: Path,
+    folder: Path,
+    *options: str,
+    seconds: float = SECONDS,
+    root: Path = ROOT,
+    anew: bool = False,
 ) -> Run:
-    """One run of the ./run_autograder below `root` with its results in a folder."""
+    """One run of the grader below `root` with its results in a folder.
+
+    anew: by ./run_autograder, as a person would; else forked, which saves its start-up
+    """
     results = folder / "results.json"
-    ended = subprocess.run(
-        [root / "run_autograder", source, "--results", results, *options],
-        capture_output=True,
-        text=True,
-        timeout=seconds,
-        env={**os.environ, "COLUMNS": "120"},
-        check=False,
-    )
+    arguments = [str(source), "--results", str(results), *options]
+    environment = {**os.environ, **CANARY, "COLUMNS": "120"}
+    if anew:
+        ended = subprocess.run(
+            [root / "run_autograder", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            env=environment,
+            check=False,
+        )
+        status, output = ended.returncode, ended.stdout + ended.stderr
+    else:
+        status, output = preloaded(root).run(["grade", *arguments], environment, seconds)
     content = json.loads(results.read_text(), parse_constant=pytest.fail)
-    return Run(content, ended.returncode, ended.stdout + ended.stderr)
+    return Run(content, status, output)
+
+
+@cache
+def preloaded(root: Path) -> Preloaded:
+    """Forks graders that are installed below `root`, until the tests end."""
+    process = Preloaded([str(root / ".venv/bin/python"), "-I"], {**os.environ, **CANARY})
+    atexit.register(process.close)
+    return process
 
 
 @pytest.fixture
-def temporary(tmp_path: Path) -> Path:
+def open_folder() -> Iterator[Path]:
+    """An empty folder that other users can enter.
+
+    Not below pytest's own, which every start of pytest on the machine closes to them.
+    """
+    with tempfile.TemporaryDirectory(prefix="hw5-tests-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.fixture
+def temporary(open_folder: Path) -> Path:
     """An empty folder for temporary files, which a worker's user can enter."""
-    folder = tmp_path / "temporary"
+    folder = open_folder / "temporary"
     folder.mkdir()
     folder.chmod(0o755)
-    let_others_enter(tmp_path)
     return folder
 
 
-def let_others_enter(folder: Path) -> None:
-    """Let other users into a test's folder, and into pytest's two above it."""
-    for each in (folder, *folder.parents[:2]):
-        each.chmod(0o755)
+def wait_until(holds: Callable[[], bool], seconds: float = 30) -> None:
+    """Wait for something to become true; fail where it doesn't."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 @contextmanager

@@ -17,9 +17,11 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from autograder.confined import wire
 from autograder.confined.describing import Refusal
@@ -29,25 +31,26 @@ from autograder.confined.worker import (
     describe_refusal,
     frame_of,
 )
-from autograder.homework import STUDENT_MODULES, SUITES
+from autograder.homework import GIVEN_CODE, STUDENT_MODULES, SUITES
 from autograder.hw5 import assignment as assignments
 from autograder.hw5.confined.questions import Questions
 from autograder.hw5.examination import Examination
-from autograder.hw5.mistakes.layer import MAPS_NOT_RETURNED
+from autograder.hw5.mistakes.layer_construction import MAPS_NOT_RETURNED
 from autograder.hw5.mistakes.raised import of_error
 from autograder.hw5.mnist import TRAINING_FILES
 from autograder.intake.submission import take
 from autograder.rubric.feedback import Rejected
 from autograder.rubric.plugin import RubricLine
 from autograder.sandbox.errors import InvalidReply, Refused, StudentCodeRaised, WorkerError
-from autograder.staff.solutions import Solution, load_solutions
+from autograder.staff.solutions import Kind, Solution, load_solutions
 from autograder.staff.validation import WEIGHTS_LINE, LineOutcome, Outcome
 from autograder.training.job import Ending, TrainingJob, TrainingResult, Trial
 from provided.training import Epoch
 
+ON_ONE_CORE = pytest.mark.xdist_group("recorded mistakes")  # which are recorded once there
 TRAINED_LINES = {"3c.1", "3c.4"}  # what they come to shows only after a real training
 STUDENT_FILES = (
-    "models", "attention", "encoder", "provided.multi_head", "provided.vision_transformer",
+    *(STUDENT_MODULES - {GIVEN_CODE.name}), "provided.multi_head", "provided.vision_transformer",
 )  # fmt: skip
 SLOW = {  # trainings cut down to a moment
     "steps": 1,
@@ -85,7 +88,7 @@ class LocalWorker:
                 answer = self._answerer.answer(message)
         except Refusal as problem:
             answer = wire.Message({"refusal": describe_refusal(problem)})
-        except BaseException as problem:
+        except BaseException as problem:  # noqa: BLE001  as in a worker
             answer = wire.Message({"error": describe_exception(problem, self._folder)})
         try:
             reply = received(frame_of(answer))
@@ -250,19 +253,19 @@ class Recorded:
         return judge(self.solution, self.exam, set(self.asked))
 
 
-@lru_cache(maxsize=1)
-def recorded_mistakes() -> dict[str, Recorded]:
-    """Every mistake, graded on the lines that it must lose and that can be asked here."""
-    opened = contextlib.ExitStack()
-    atexit.register(opened.close)
-    found = {}
-    for solution in load_solutions(["mistakes"]):
-        exam = opened.enter_context(examine(solution))
-        asked = set(solution.expected.lost)
-        if not solution.asked_for_weights:
-            asked.discard(WEIGHTS_LINE)
-        if solution.expected.named("3c.4") != MAPS_NOT_RETURNED.id:
-            asked -= TRAINED_LINES
-        outcome = judge(solution, exam, asked)
-        found[solution.name] = Recorded(solution, exam, frozenset(asked), outcome)
-    return found
+MISTAKES = {solution.name: solution for solution in load_solutions([Kind.MISTAKES])}
+_opened = contextlib.ExitStack()
+atexit.register(_opened.close)
+
+
+@cache
+def recorded(name: str) -> Recorded:
+    """A mistake, graded on the lines that it must lose and that can be asked here."""
+    solution = MISTAKES[name]
+    exam = _opened.enter_context(examine(solution))
+    asked = set(solution.expected.lost)
+    if not solution.asked_for_weights:
+        asked.discard(WEIGHTS_LINE)
+    if solution.expected.named("3c.4") != MAPS_NOT_RETURNED.id:
+        asked -= TRAINED_LINES
+    return Recorded(solution, exam, frozenset(asked), judge(solution, exam, asked))

@@ -10,6 +10,8 @@ import importlib.util
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from autograder.homework import GIVEN_CODE, STUDENT_MODULES
+
 PACKAGE = "autograder"
 GENERAL = ("intake", "sandbox", "confined", "rubric", "training")
 HOMEWORK = "hw5"
@@ -18,7 +20,12 @@ TOP = ("__init__", "launch", "cli", "grade", "homework")  # modules that lie in 
 INSIDE_HOMEWORK = ("probes", "mistakes", "verdicts")  # each may import those before it
 JUDGING = {"Rejected", "reject"}  # what a verdict is made with
 OURS = (PACKAGE, "provided", "tests", "solutions", "student_template", "benchmarks")
-OF_A_SUBMISSION = ("tests", "solutions", "student_template", "models", "attention", "encoder")
+OF_A_SUBMISSION = (
+    "tests",
+    "solutions",
+    "student_template",
+    *(STUDENT_MODULES - {GIVEN_CODE.name}),
+)
 
 
 def modules_below(root: Path) -> dict[str, Path]:
@@ -72,8 +79,9 @@ def violations(root: Path) -> list[str]:
         found += [f"{module} {why}" for why in _wrong_imports(room, imported)]
         if room == (HOMEWORK, "probes"):
             judged = sorted(JUDGING & _names_in(file))
-            found += [f"{module} uses {name}, but probes gather and verdicts judge"
-                      for name in judged]  # fmt: skip
+            found += [
+                f"{module} uses {name}, but probes gather and verdicts judge" for name in judged
+            ]
     return found
 
 

@@ -37,9 +37,10 @@ def test_on_one_core_every_limit_is_the_shorter_one(tmp_path):
     whole = settings_with(tmp_path, change)
     alone = whole.on(1)
     assert whole.on(2) == whole
-    assert alone.cnn.training.seconds == SETTINGS["seconds"]["one_core"]["cnn"]
+    assert alone.cnn.training.cpu_seconds == SETTINGS["seconds"]["one_core"]["cnn"]
     assert (
-        alone.fully_connected.training.seconds == SETTINGS["seconds"]["one_core"]["fully_connected"]
+        alone.fully_connected.training.cpu_seconds
+        == SETTINGS["seconds"]["one_core"]["fully_connected"]
     )
     assert alone.seconds.brief_training == SETTINGS["seconds"]["one_core"]["brief_training"]
     assert alone.seconds.predictions == 10
@@ -62,3 +63,11 @@ def test_the_plan_of_a_part_names_what_that_part_needs():
     assert "CNN" in background.plan(settings, frozenset({"2c"}))
     assert "Vision Transformer" not in background.plan(settings, frozenset({"2c"}))
     assert "in the background nothing;" in background.plan(settings, frozenset({"1a", "3a"}))
+
+
+def test_unhurried_nothing_is_shortened_or_stopped():
+    unhurried = assignments.load().unhurried()
+    assert unhurried.seconds.when_short == "stop"
+    assert unhurried.cnn.training.cpu_seconds == assignments.UNHURRIED_SECONDS
+    assert unhurried.seconds.total == assignments.UNHURRIED_SECONDS
+    assert unhurried.cnn.training.seeds == assignments.load().cnn.training.seeds

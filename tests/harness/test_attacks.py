@@ -8,22 +8,27 @@ import os
 import pkgutil
 import re
 import shutil
-import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from autograder.training.carry_over import KEY_FILE, make_key
-from autograder.training.machine import cores
 
-from . import attacks
-from .attacks.attack import ESCAPED, REFERENCE, Attack, all_at_once
-from .conftest import QUICK, ROOT, key_in, let_others_enter, run_grader, settings_in
+from . import attacks, preloaded
+from .attacks.attack import ESCAPED, REFERENCE, Attack, all_at_once, in_place, left_by
+from .conftest import (
+    CANARY,
+    QUICK,
+    ROOT,
+    left_to_the_full_set,
+    run_grader,
+    settings_in,
+    spread,
+)
+from .preloaded import Preloaded
 
 FAMILIES = sorted(m.name for m in pkgutil.iter_modules(attacks.__path__) if m.name != "attack")
 ATTACKS = {
@@ -31,7 +36,11 @@ ATTACKS = {
     for family in FAMILIES
     for name, attack in importlib.import_module(f"{attacks.__name__}.{family}").ATTACKS.items()
 }
-CANARY = "canary-of-the-environment"
+# One of each family goes through ./run_autograder itself too; else graders are forked.
+STARTED_ANEW = [next(name for name in ATTACKS if name.startswith(f"{f}:")) for f in FAMILIES]
+ANEW_BY_DEFAULT = 4
+IN_EACH_FAMILY = 2  # that the default set tries
+AS_A_USER_BY_DEFAULT = 3
 SECRET_TEXT = "The attention head and the encoder layer that submissions are compared with"
 LIMITS = {
     "worker": {"memory_mib": 400, "cpu_seconds": 20},
@@ -39,7 +48,7 @@ LIMITS = {
 }
 QUESTION_SECONDS = 4
 grader_root = ROOT
-SECONDS = 45  # what one run may take: each of a few questions up to its own limit
+SECONDS = 120  # what one run may take on a busy machine; on a quiet one, a fifth of it
 
 
 def submission(attack: Attack, folder: Path) -> Path:
@@ -47,8 +56,22 @@ def submission(attack: Attack, folder: Path) -> Path:
     for name, content in attack.files.items():
         file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content if isinstance(content, bytes) else content.encode())
+        if isinstance(content, str):
+            content = in_place(content, folder).encode()
+        file.write_bytes(content)
+    make_surroundings(folder.with_name("surroundings"))
     return attack.change(folder) if attack.change else folder
+
+
+def make_surroundings(folder: Path) -> None:
+    """A folder as a shared machine's /tmp may be, with what others have left open there."""
+    others = folder / "autograder-of-others"
+    others.mkdir(parents=True)
+    for name in ("t10k-labels-idx1-ubyte", "results.json"):
+        (others / name).write_text("{}")
+        (others / name).chmod(0o666)
+    others.chmod(0o777)
+    folder.chmod(0o777)
 
 
 def quick_settings(folder: Path, seconds: float = QUESTION_SECONDS) -> list[str]:
@@ -60,17 +83,18 @@ def _grader(pytestconfig):
     """Which grader is attacked: this repository's, or the one named with --grader."""
     global grader_root
     grader_root = pytestconfig.getoption("grader").resolve()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HW5_CANARY", CANARY)
-        with key_in(grader_root):
-            yield
 
 
 def graded(
-    folder: Path, source: Path, only: str, *options: str, seconds: float = QUESTION_SECONDS
+    folder: Path,
+    source: Path,
+    only: str,
+    *options: str,
+    seconds: float = QUESTION_SECONDS,
+    anew: bool = False,
 ) -> tuple[dict, int, str]:
     options = ("--only", only, *quick_settings(folder, seconds), *options)
-    run = run_grader(source, folder, *options, seconds=SECONDS, root=grader_root)
+    run = run_grader(source, folder, *options, seconds=SECONDS, root=grader_root, anew=anew)
     return run.results, run.status, run.output + json.dumps(run.results, ensure_ascii=False)
 
 
@@ -88,49 +112,44 @@ def left_running(users: set[int]) -> list[str]:
     return found
 
 
-def left_behind() -> list[str]:
-    """Files that a case would have made outside its scratch folder."""
-    return [
-        str(path)
-        for place in ("/tmp", "/var/tmp", "/dev/shm")
-        for path in Path(place).glob("hw5-left-*")
-    ]
+def left_behind(folder: Path) -> list[Path]:
+    """Files that the submission in this folder would have made outside its scratch folder."""
+    places = (Path(place, left_by(folder)) for place in ("/tmp", "/var/tmp", "/dev/shm"))
+    return [place for place in places if place.exists()]
 
 
-def attacked(attack: Attack, folder: Path) -> tuple[dict, int, str]:
-    return graded(folder, submission(attack, folder / "submission"), attack.only)
+def tried_by_default(names: list[str]) -> list[str]:
+    """As many of each family, evenly spread, as are wanted."""
+    chosen = set()
+    for family in FAMILIES:
+        chosen.update(spread([n for n in names if n.startswith(f"{family}:")], IN_EACH_FAMILY))
+    return [name for name in names if name in chosen]
 
 
-@pytest.fixture(scope="module")
-def runs(request, tmp_path_factory):
-    """The attacks that are to be tested, name -> future outcome; one at a time on each core."""
-    with side_by_side(request, "attack", tmp_path_factory, attacked) as futures:
-        yield futures
+@pytest.mark.parametrize("name", left_to_the_full_set(ATTACKS, but=tried_by_default(list(ATTACKS))))
+def test_an_attack_gains_nothing_and_breaks_nothing(name, open_folder):
+    check_attack(ATTACKS[name], open_folder)
 
 
-@contextmanager
-def side_by_side(request, parameter: str, folders, run: Callable) -> Iterator[dict[str, Future]]:
-    """Start run(attack, folder) for each attack that a test in this session asks for."""
-    asked = [item.callspec.params[parameter] for item in request.session.items
-             if parameter in getattr(getattr(item, "callspec", None), "params", {})]  # fmt: skip
-    pool = ThreadPoolExecutor(cores())
-    try:
-        yield {name: pool.submit(run, ATTACKS[name], folders.mktemp("attack")) for name in asked}
-    finally:
-        pool.shutdown(cancel_futures=True)
+@pytest.mark.parametrize(
+    "name", left_to_the_full_set(STARTED_ANEW, but=spread(STARTED_ANEW, ANEW_BY_DEFAULT))
+)
+def test_an_attack_gains_nothing_from_a_grader_that_is_started_anew(name, open_folder):
+    check_attack(ATTACKS[name], open_folder, anew=True)
 
 
-@pytest.mark.parametrize("attack", ATTACKS)
-def test_an_attack_gains_nothing_and_breaks_nothing(attack, runs):
-    results, status, said = runs[attack].result()  # raises where it took more than SECONDS
+def check_attack(attack: Attack, open_folder: Path, anew: bool = False) -> None:
+    folder = open_folder / "submission"
+    source = submission(attack, folder)
+    results, status, said = graded(open_folder, source, attack.only, anew=anew)  # within SECONDS
     assert status == 0, said
-    check_what_holds(ATTACKS[attack], results, said)
+    check_what_holds(attack, results, said, folder)
     users = {w["user"] for w in results["extra_data"].get("workers", []) if "user" in w}
     assert users or os.geteuid() != 0
     assert left_running(users) == []
 
 
-def check_what_holds(attack: Attack, results: dict, said: str) -> None:
+def check_what_holds(attack: Attack, results: dict, said: str, folder: Path) -> None:
     """Lines lost and kept, nothing leaked, nothing left; `said` is all that was written."""
     assert results["extra_data"]["faults"] == {}
     numbers = [test["number"] for test in results["tests"]]
@@ -143,10 +162,10 @@ def check_what_holds(attack: Attack, results: dict, said: str) -> None:
     for number, text in attack.says:
         assert text in texts[number]
     assert ESCAPED not in said
-    assert CANARY not in said
+    assert not any(secret in said for secret in CANARY.values())
     assert SECRET_TEXT not in said
     assert max(map(len, texts.values())) < 20_000
-    assert left_behind() == []
+    assert left_behind(folder) == []
 
 
 def test_the_page_about_security_counts_the_corpus_as_it_is():
@@ -161,60 +180,76 @@ def test_the_page_about_security_counts_the_corpus_as_it_is():
 
 
 @pytest.mark.parametrize("wall", ["user", "landlock", "seccomp"])
-def test_without_one_wall_all_is_graded_and_the_report_says_so(wall, tmp_path):
-    results, status, said = graded(tmp_path, REFERENCE, "3a,3b", "--without", wall)
+def test_without_one_wall_all_is_graded_and_the_report_says_so(wall, open_folder):
+    results, status, said = graded(open_folder, REFERENCE, "3a,3b", "--without", wall)
     assert status == 0, said
     assert results["score"] == 14
     assert wall in results["extra_data"]["confinement"]["missing"]
 
 
+POSSIBLE_WITHOUT = [
+    ("user", "start more threads than allowed"),
+    ("seccomp", "start a process"),
+    ("landlock", "write to a temporary folder"),
+    ("seccomp", "open a UDP socket"),
+    ("user,landlock", "read the test labels"),
+    ("user,landlock", "write the results"),
+    ("user,seccomp", "limit the grader"),
+    ("user,seccomp", "change the rights of the grader's files"),
+]
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="a wall falls only where it stood: needs root")
 @pytest.mark.parametrize(
-    ("walls", "possible"),
-    [
-        ("user", "start more threads than allowed"),
-        ("seccomp", "start a process"),
-        ("seccomp", "open a UDP socket"),
-        ("landlock", "write to a temporary folder"),
-        ("user,landlock", "read the test labels"),
-        ("user,landlock", "write the results"),
-        ("user,seccomp", "limit the grader"),
-        ("user,seccomp", "change the rights of the grader's files"),
-    ],
+    "walls_and_possible",
+    left_to_the_full_set(POSSIBLE_WITHOUT, but=POSSIBLE_WITHOUT[:3]),
+    ids=": ".join,
 )
-def test_no_wall_is_decoration(walls, possible, tmp_path):
-    results, status, said = graded(tmp_path, REFERENCE, "1a", "--without", walls, "--unsafe-local")
+def test_no_wall_is_decoration(walls_and_possible, open_folder):
+    walls, possible = walls_and_possible
+    results, status, said = graded(
+        open_folder, REFERENCE, "1a", "--without", walls, "--unsafe-local"
+    )
     assert status == 0, said
     assert possible in results["extra_data"]["confinement"]["possible"]
 
 
-def test_every_probe_tries_what_works_where_nothing_confines_it(tmp_path):
+def test_every_probe_tries_what_works_where_nothing_confines_it(open_folder):
     """Else it would prove nothing that a probe fails."""
     probes = {n: a for n, a in ATTACKS.items() if a.tried and "in its place" not in n}
     namespaces = "outliving: new namespaces"  # the last, as it gives up all rights outside
     probes[namespaces] = probes.pop(namespaces)
-    source = submission(Attack({"attention.py": all_at_once(probes)}), tmp_path / "submission")
+    folder = open_folder / "submission"
+    source = submission(Attack({"attention.py": all_at_once(probes)}), folder)
     results, status, said = graded(
-        tmp_path, source, "3a", "--without", "user,landlock,seccomp", "--unsafe-local", seconds=40
+        open_folder,
+        source,
+        "3a",
+        "--without",
+        "user,landlock,seccomp",
+        "--unsafe-local",
+        seconds=40,
     )
     assert status == 0, said
     text = next(t["output"] for t in results["tests"] if t["number"] == "3a.4")
     assert "[" in text, text
     worked = json.loads(text[text.index("[") : text.index("]") + 1])
     names = list(probes)
-    for place in ("/tmp", "/dev/shm"):
-        Path(place, "hw5-left-behind").unlink(missing_ok=True)
+    made = left_behind(folder)
+    for file in made:
+        file.unlink()
+    assert {file.parent for file in made} == {Path("/tmp"), Path("/dev/shm")}
     expected = {name for name in names if not probes[name].always}
     if not (grader_root / "solutions").is_dir():
         expected.discard("read_secrets: the reference solution")  # the package comes without
     assert {names[n] for n in worked} == expected
 
 
-def test_nothing_is_run_where_nothing_guards_the_secrets(tmp_path):
-    results, status, said = graded(tmp_path, REFERENCE, "3a", "--without", "user,landlock")
+def test_nothing_is_run_where_nothing_guards_the_secrets(open_folder):
+    results, status, said = graded(open_folder, REFERENCE, "3a", "--without", "user,landlock")
     assert status == 3
     assert results["tests"] == []
-    assert "not of yours" in results["output"]
+    assert "not your code" in results["output"]
     assert "--unsafe-local" in said
 
 
@@ -229,68 +264,46 @@ AS_A_USER = [
 def pytest_generate_tests(metafunc):
     if "by_a_user" in metafunc.fixturenames:
         whole = metafunc.config.getoption("whole_corpus")
-        metafunc.parametrize("by_a_user", ATTACKS if whole else AS_A_USER)
-
-
-@pytest.fixture(scope="module")
-def runs_of_a_user(request, ordinary, tmp_path_factory):
-    """The attacks that an ordinary user's grader meets, name -> future outcome."""
-
-    def run(attack: Attack, folder: Path) -> tuple[dict, str]:
-        return attacked_as_a_user(attack, folder, *ordinary)
-
-    with side_by_side(request, "by_a_user", tmp_path_factory, run) as futures:
-        yield futures
+        names = list(ATTACKS) if whole else AS_A_USER
+        by_default = names if whole else spread(AS_A_USER, AS_A_USER_BY_DEFAULT)
+        metafunc.parametrize("by_a_user", left_to_the_full_set(names, but=by_default))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="the whole corpus runs as an ordinary user already")
-def test_an_attack_gains_nothing_where_the_grader_is_an_ordinary_user(by_a_user, runs_of_a_user):
-    results, said = runs_of_a_user[by_a_user].result()  # raises where it took more than SECONDS
-    assert results["extra_data"]["confinement"]["missing"] == ["user"]
-    check_what_holds(ATTACKS[by_a_user], results, said)
-
-
-def attacked_as_a_user(attack: Attack, folder: Path, copy: Path, user: int) -> tuple[dict, str]:
-    """Grade an attack as that user with the grader's copy: the results, and all that was said."""
-    source = submission(attack, folder / "submission")
-    settings = quick_settings(folder)
-    let_others_enter(folder)
-    for path in (folder, *folder.rglob("*")):
+def test_an_attack_gains_nothing_where_the_grader_is_an_ordinary_user(
+    by_a_user, ordinary, open_folder
+):
+    attack, folder = ATTACKS[by_a_user], open_folder / "submission"
+    grader, user = ordinary
+    source, results = submission(attack, folder), open_folder / "results.json"
+    settings = quick_settings(open_folder)
+    for path in (open_folder, *open_folder.rglob("*")):
         os.chown(path, user, user, follow_symlinks=False)
-    packages = sysconfig.get_paths()["purelib"]
-    start = (
-        f"import sys; sys.path[:0] = [{str(copy)!r}, {str(copy / 'student_template')!r}]; "
-        f"sys.path.append({packages!r}); sys.argv = ['autograder', 'grade', {str(source)!r}, "
-        f"'--results', {str(folder / 'results.json')!r}, '--only', {attack.only!r}, "
-        f"*{settings!r}]; "
-        "from autograder.launch import main; main()"
-    )
-    ended = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", start],
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        env={"HW5_CANARY": CANARY, "PATH": os.defpath, "OMP_NUM_THREADS": "1"},
-        user=user,
-        group=user,
-        extra_groups=[],
-        cwd="/",
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
-    text = (folder / "results.json").read_text()
-    return json.loads(text), text + ended.stdout
+    arguments = [str(source), "--results", str(results), "--only", attack.only, *settings]
+    environment = {**CANARY, "PATH": os.defpath}
+    status, output = grader.run(["grade", *arguments], environment, SECONDS)
+    assert status == 0, output
+    text = results.read_text()
+    content = json.loads(text)
+    assert content["extra_data"]["confinement"]["missing"] == ["user"]
+    check_what_holds(attack, content, text + output, folder)
 
 
-@pytest.fixture(scope="session")
-def ordinary(tmp_path_factory):
-    """A copy of the grader that belongs to an ordinary user, and that user's id."""
+@pytest.fixture(scope="module")
+def ordinary():
+    """A grader that belongs to an ordinary user and runs as that user, whose id comes with it."""
     user = 64_123
-    folder = tmp_path_factory.mktemp("ordinary")
-    for name in ("autograder", "tests/grading", "student_template/provided", "data"):
-        shutil.copytree(ROOT / name, folder / name)
-    make_key(folder / "autograder" / KEY_FILE.name)
-    for path in (folder, *folder.rglob("*")):
-        os.chown(path, user, user)
-    let_others_enter(folder)
-    return folder, user
+    with tempfile.TemporaryDirectory(prefix="hw5-tests-") as made:
+        folder = Path(made)
+        for name in ("autograder", "tests/grading", "student_template/provided", "data"):
+            shutil.copytree(ROOT / name, folder / name)
+        script = Path(shutil.copy(preloaded.__file__, folder))
+        make_key(folder / "autograder" / KEY_FILE.name)
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, user, user)
+        paths = (folder, folder / "student_template", Path(sysconfig.get_paths()["purelib"]))
+        alone = [sys.executable, "-I", "-S"]  # without the installed grader
+        environment = {**CANARY, "PATH": os.defpath}
+        grader = Preloaded(alone, environment, script=script, paths=paths, user=user)
+        yield grader, user
+        grader.close()

@@ -21,7 +21,7 @@ def rules():
 
 
 def runs(name: str, kind: str, best: list[float], first: int = 0) -> list[CalibrationRun]:
-    return [CalibrationRun(name, kind, first + n, [0.5, value]) for n, value in enumerate(best)]
+    return [CalibrationRun(name, kind, first + n, [0.5, value], "") for n, value in enumerate(best)]
 
 
 def page(rules, *groups: list[CalibrationRun]) -> str:
@@ -87,19 +87,20 @@ def test_misses_of_correct_work_are_counted(rules):
 
 def test_passes_of_mistaken_work_are_counted(rules):
     text = page(rules, runs("softmax-before-loss", "fc", [0.974, 0.976, 0.97]))
-    cells = row(text, "Mistaken work", "softmax-before-loss | fc")
+    cells = row(text, "Wrong work", "softmax-before-loss | fc")
     assert cells[6] == "1"
-    assert "softmax-before-loss" not in text.split("## Mistaken work")[0]
+    assert "softmax-before-loss" not in text.split("## Wrong work")[0]
 
 
 @pytest.mark.parametrize(("second", "agrees"), [([0.98] * 9, "yes"), ([0.97] * 9, "**no**")])
 def test_a_second_run_agrees_or_not(rules, second, agrees):
     first = [0.98, 0.981] * 15
     text = page(rules, runs("reference", "fc", first), runs("reference", "fc", second, 100))
-    assert row(text, "Again", "reference | fc | 2")[9] == agrees
+    assert row(text, "Repeated", "reference | fc | 2")[9] == agrees
     assert row(text, "Correct work", "reference | fc")[2] == "30"
 
 
+@pytest.mark.full
 def test_a_calibration_trains_what_is_missing_and_nothing_twice(tmp_path):
     quick = settings_with(tmp_path, QUICK)
     chosen = load_solutions(["reference", "no-nonlinearity"])
@@ -108,9 +109,12 @@ def test_a_calibration_trains_what_is_missing_and_nothing_twice(tmp_path):
         calibrate(chosen, ["fc"], seeds, record, quick, said.append)
     found = read_record(record)
     assert [(run.submission, run.seed) for run in found] == [
-        ("reference", 0), ("no-nonlinearity", 0), ("reference", 1), ("no-nonlinearity", 1),
-    ]  # fmt: skip
+        ("reference", 0),
+        ("no-nonlinearity", 0),
+        ("reference", 1),
+        ("no-nonlinearity", 1),
+    ]
     assert len(said) == 4
     assert all(len(run.test_accuracy) == 10 for run in found)
     assert found[0].test_accuracy != found[2].test_accuracy
-    assert calibration.CalibrationRun("x", "fc", 0, [0.1, 0.5, 0.4]).epochs_to(0.4) == 2
+    assert calibration.CalibrationRun("x", "fc", 0, [0.1, 0.5, 0.4], "").epochs_to(0.4) == 2

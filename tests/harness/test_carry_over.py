@@ -19,15 +19,19 @@ from autograder.training.job import Ending, TrainingJob, TrainingResult, Trial
 from autograder.training.layer_list import Layer, LayerList
 from provided.training import Epoch, Training
 
-from .conftest import REFERENCE, ROOT, key_in
+from .conftest import REFERENCE
 
 KEY = b"k" * KEY_BYTES
 LINEAR = {"in_features": 784, "out_features": 10, "bias": True}
 SETTINGS = Training(learning_rate=3e-3)
 REST: dict[str, Any] = {
-    "data": "data", "accuracy": 0.98, "retry_margin": 0.01, "seeds": [0, 1],
-    "training_images": 50_000, "seconds": 60.0,
-}  # fmt: skip
+    "data": "data",
+    "accuracy": 0.98,
+    "retry_margin": 0.01,
+    "seeds": [0, 1],
+    "training_images": 50_000,
+    "seconds": 60.0,
+}
 
 
 def job(settings: Training = SETTINGS, features: int = 10, **changes: Any) -> TrainingJob:
@@ -116,10 +120,17 @@ def test_another_packages_key_is_no_key():
         job(training_images=49_984),
     ],
     ids=[
-        "layer", "learning rate", "epochs", "weight decay", "decay of a layer", "bar", "margin",
-        "seeds", "images",
+        "layer",
+        "learning rate",
+        "epochs",
+        "weight decay",
+        "decay of a layer",
+        "bar",
+        "margin",
+        "seeds",
+        "images",
     ],
-)  # fmt: skip
+)
 def test_whatever_a_verdict_depends_on_makes_it_stale(changed):
     run = CarryOver(signed().entries, KEY)
     assert run.find("fc", changed) is None
@@ -128,7 +139,7 @@ def test_whatever_a_verdict_depends_on_makes_it_stale(changed):
 
 
 def test_where_the_data_lie_and_how_long_it_may_take_change_no_verdict():
-    moved = job(data="elsewhere", seconds=5.0, shorten=True)
+    moved = job(data="elsewhere", cpu_seconds=5.0, shorten=True)
     assert CarryOver(signed().entries, KEY).find("fc", moved) is not None
 
 
@@ -247,13 +258,12 @@ def test_only_what_changed_is_trained_in_a_resubmission(grade, submission, tmp_p
         said = {t["number"] for t in run.results["tests"] if "Carried over" in t["output"]}
         return said, run.results
 
-    with key_in(ROOT):
-        first, results = graded({})
-        again, repeated = graded(results)
-        reworded, _ = graded(repeated, models=f"# In other words.\n{MODELS}")
-        changed, _ = graded(repeated, models=MODELS.replace("Dropout(0.3)", "Dropout(0.2)"))
-        results["extra_data"]["carry_over"]["cnn"]["result"]["trials"][0]["seed"] = 1
-        forged, _ = graded(results)
+    first, results = graded({})
+    again, repeated = graded(results)
+    reworded, _ = graded(repeated, models=f"# In other words.\n{MODELS}")
+    changed, _ = graded(repeated, models=MODELS.replace("Dropout(0.3)", "Dropout(0.2)"))
+    results["extra_data"]["carry_over"]["cnn"]["result"]["trials"][0]["seed"] = 1
+    forged, _ = graded(results)
     assert first == set()
     assert again == reworded == {"2b.3", "2c.4"}
     assert changed == {"2c.4"}

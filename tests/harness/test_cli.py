@@ -18,7 +18,7 @@ from autograder.rubric.gradescope import Results, TestResult
 from .conftest import REFERENCE
 
 LINES = [
-    TestResult(name="One", number="1a.1", score=2, max_score=2, status="passed", output="Right."),
+    TestResult(name="One", number="1a.1", score=2, max_score=2, status="passed", output="Correct."),
     TestResult(name="Two", number="1a.2", score=0, max_score=1, status="failed", output="No."),
 ]
 GRADED = Results(tests=LINES, output="Welcome.", extra_data={"faults": {"1a.2": "earlier"}})
@@ -47,9 +47,7 @@ def test_a_fault_before_the_first_line_is_told_as_ours(run):
     assert "the dog ate it" in said
     assert results["score"] == 0
     assert results["tests"] == []
-    assert (
-        "could not be graded, through a fault of the grader and not of yours" in (results["output"])
-    )
+    assert "could not be graded because of a grader error, not your code" in results["output"]
     assert "the dog ate it" in results["extra_data"]["faults"]["grader"]
     assert "Traceback" not in results["output"]
 

@@ -11,11 +11,12 @@ import torch
 
 from autograder.hw5 import assignment as assignments
 from autograder.hw5.examination import Model
-from autograder.hw5.mistakes import models as known
+from autograder.hw5.mistakes import networks as known
 from autograder.hw5.probes.asker import Heads
-from autograder.hw5.probes.vit import SIZES, Judgement
+from autograder.hw5.probes.given_model import SIZES
+from autograder.hw5.probes.vit import Judgement
 from autograder.hw5.verdicts import loss_history, pictures, vit
-from autograder.hw5.verdicts import models as verdicts
+from autograder.hw5.verdicts import networks as verdicts
 from autograder.hw5.verdicts.map_panels import difference_panels
 from autograder.rubric.feedback import Feedback, Rejected, aligned
 from autograder.rubric.plugin import RubricLine
@@ -92,7 +93,7 @@ def test_a_map_that_is_right_or_has_nothing_to_compare_with_is_not_shown(name, l
 
 def test_right_maps_of_a_wrong_layer_say_on_which_side_to_look():
     right = feedback_of("mlp-on-unnormed", "3b.2")
-    assert "the mistake lies behind the attention" in right.text()
+    assert "look at what happens after them" in right.text()
     wrong = feedback_of("attention-on-unnormed", "3b.2")
     assert "behind the attention" not in wrong.text()
 
@@ -142,7 +143,7 @@ def test_maps_of_the_vision_transformer_with_wrong_rows_are_shown(pictures):
     rules = assignments.load().model_copy(update={"pictures": pictures})
     maps = torch.rand(1, SIZES.heads, SIZES.tokens, SIZES.tokens)
     with pytest.raises(Rejected, match="don't sum to one") as rejected:
-        vit.check_attention_maps(Judgement(0.99, 0.99, 0.99, maps, Heads.STUDENT), rules)
+        vit.check_attention_maps(Judgement(0.99, maps, Heads.STUDENT), rules)
     assert len(rejected.value.feedback.pictures) == pictures
 
 
@@ -214,7 +215,7 @@ def test_a_dead_network_is_told_why_its_training_ended():
         verdicts.judge_training(
             TrainingResult([trial], Ending.DEAD), rules.fully_connected.training, "It", rules, model
         )
-    assert "to this network all images look the same" in str(rejected.value)
+    assert "the network gives every image the same output" in str(rejected.value)
     assert "ReLUs are off for every image" in rejected.value.feedback.likely
 
 
@@ -238,7 +239,7 @@ def history(*rows):
 def test_one_epoch_is_told_in_the_singular():
     text = loss_history.check_history(history((1, "0.5,0.25")), "fc").text()
     assert text == (
-        "Right: 1 epoch (fewer than 10 are fine); training loss 0.500, validation loss 0.250."
+        "Correct: 1 epoch (fewer than 10 are fine); training loss 0.500, validation loss 0.250."
     )
 
 
@@ -268,7 +269,7 @@ def test_a_history_that_is_rejected_says_what_to_do_next(content, said):
 def test_a_linear_layer_that_does_not_fit_is_told_in_plain_numbers():
     flatten = Layer("Flatten", "0", True, {"start_dim": 1, "end_dim": -1}, None)
     layers = LayerList((flatten, linear(1, 784, 50), linear(2, 40, 10)))
-    with pytest.raises(ModelProblem, match="it is made for 40 inputs, and 50 come in"):
+    with pytest.raises(ModelProblem, match="it expects 40 inputs and gets 50"):
         layers.build()
 
 

@@ -17,9 +17,13 @@ from .conftest import REFERENCE, ROOT
 
 def line(**changes) -> TestResult:
     content = {
-        "name": "1a.1 Parameters", "number": "1a.1", "score": 0.5, "max_score": 1,
-        "status": "failed", "output": "ü",
-    }  # fmt: skip
+        "name": "1a.1 Parameters",
+        "number": "1a.1",
+        "score": 0.5,
+        "max_score": 1,
+        "status": "failed",
+        "output": "ü",
+    }
     return TestResult(**{**content, **changes})
 
 
@@ -49,12 +53,21 @@ def nulls(content: object, place: str = "") -> list[str]:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"score": float("nan")}, {"max_score": float("inf")}, {"score": -0.5}, {"score": 1.5},
-        {"status": "skipped"}, {"status": None}, {"output_format": "pdf"}, {"number": None},
-        {"visibility": "secret"}, {"output": "x" * 2_000_001}, {"surplus": 1}, {"score": None},
+        {"score": float("nan")},
+        {"max_score": float("inf")},
+        {"score": -0.5},
+        {"score": 1.5},
+        {"status": "skipped"},
+        {"status": None},
+        {"output_format": "pdf"},
+        {"number": None},
+        {"visibility": "secret"},
+        {"output": "x" * 2_000_001},
+        {"surplus": 1},
+        {"score": None},
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_a_line_that_the_platform_would_refuse_is_refused_here(changes):
     with pytest.raises(ValidationError):
         line(**changes)
@@ -143,13 +156,24 @@ def test_a_reader_never_sees_anything_but_whole_results(tmp_path):
 @pytest.mark.parametrize(
     "text",
     [
-        None, b"", b"{", b"[]", b"null", b"3", b"\xff\xfe", b"{}", b'{"id": null}', b'{"id": [1]}',
-        b'{"previous_submissions": null}', b'{"previous_submissions": [3, null]}',
+        None,
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"3",
+        b"\xff\xfe",
+        b"{}",
+        b'{"id": null}',
+        b'{"id": [1]}',
+        b'{"previous_submissions": null}',
+        b'{"previous_submissions": [3, null]}',
         b'{"users": [{"email": null}], "assignment": {"total_points": "48.0"}}',
-        b"[" * 100_000, b'{"created_at": 3}',
+        b"[" * 100_000,
+        b'{"created_at": 3}',
     ],
     ids=lambda text: "missing" if text is None else ascii(text[:40]),
-)  # fmt: skip
+)
 def test_metadata_of_any_kind_is_read_without_failing(tmp_path, text):
     file = tmp_path / "metadata.json"
     if text is not None:

@@ -34,14 +34,26 @@ BY_HAND = {
     "one layer": [nn.Linear(784, 10)],
     "no bias": [nn.Linear(784, 10, bias=False)],
     "hidden": [nn.Linear(784, 40), nn.ReLU(), nn.Linear(40, 10)],
-    "deep": [nn.Linear(784, 40), nn.ReLU(), nn.Linear(40, 30, bias=False), nn.ReLU(),
-             nn.Dropout(0.1), nn.Linear(30, 10)],
-    "two dropouts": [nn.Linear(784, 40), nn.ReLU(), nn.Dropout(0.3), nn.Linear(40, 40),
-                     nn.Dropout(0.5), nn.Linear(40, 10)],
+    "deep": [
+        nn.Linear(784, 40),
+        nn.ReLU(),
+        nn.Linear(40, 30, bias=False),
+        nn.ReLU(),
+        nn.Dropout(0.1),
+        nn.Linear(30, 10),
+    ],
+    "two dropouts": [
+        nn.Linear(784, 40),
+        nn.ReLU(),
+        nn.Dropout(0.3),
+        nn.Linear(40, 40),
+        nn.Dropout(0.5),
+        nn.Linear(40, 10),
+    ],
     "starts with dropout": [nn.Dropout(0.2), nn.ReLU(), nn.Linear(784, 10)],
     "ends with relu": [nn.Linear(784, 10), nn.ReLU()],
     "relu twice": [nn.Linear(784, 40), *[nn.ReLU()] * 2, nn.Linear(40, 10)],
-}  # fmt: skip
+}
 BY_AUTOGRAD = {
     "batch normalisation": [nn.Linear(784, 40), nn.BatchNorm1d(40), nn.ReLU(), nn.Linear(40, 10)],
     "tanh": [nn.Linear(784, 40), nn.Tanh(), nn.Linear(40, 10)],
@@ -49,15 +61,21 @@ BY_AUTOGRAD = {
     "nothing but dropout": [nn.Linear(784, 40), nn.Dropout(1.0), nn.Linear(40, 10)],
     "a layer twice": [nn.Linear(784, 40), SHARED, nn.ReLU(), SHARED, nn.Linear(40, 10)],
     "no parameters": [nn.ReLU()],
-}  # fmt: skip
+}
 
 
 def convolutional() -> nn.Sequential:
     """With a kernel of several channels, whose gradient may come in another layout."""
     return nn.Sequential(
-        nn.Conv2d(1, 6, 4, stride=2), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 8, 3),
-        nn.MaxPool2d(2), nn.Flatten(), nn.Dropout(0.2), nn.Linear(200, 10),
-    )  # fmt: skip
+        nn.Conv2d(1, 6, 4, stride=2),
+        nn.BatchNorm2d(6),
+        nn.ReLU(),
+        nn.Conv2d(6, 8, 3),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Dropout(0.2),
+        nn.Linear(200, 10),
+    )
 
 
 def both_ways(model: nn.Sequential, settings: Training) -> tuple[list, list]:
@@ -72,8 +90,11 @@ def both_ways(model: nn.Sequential, settings: Training) -> tuple[list, list]:
     return found[0], found[1]
 
 
-@pytest.mark.parametrize("layers", [*BY_HAND.values(), *list(BY_AUTOGRAD.values())[:-1]],
-                         ids=[*BY_HAND, *list(BY_AUTOGRAD)[:-1]])  # fmt: skip
+@pytest.mark.parametrize(
+    "layers",
+    [*BY_HAND.values(), *list(BY_AUTOGRAD.values())[:-1]],
+    ids=[*BY_HAND, *list(BY_AUTOGRAD)[:-1]],
+)
 def test_every_number_is_that_of_the_plain_loop(layers):
     plain, quick = both_ways(network(*layers), SETTINGS)
     assert quick == plain

@@ -24,6 +24,7 @@ from autograder.sandbox.replies import ModelReply, ModuleReply, OutputsReply
 from autograder.staff.solutions import load_solutions
 
 from . import local_grading
+from .conftest import left_to_the_full_set
 from .local_grading import LocalWorker, examine, judge_line, received, suite_tests
 
 LYING_RUNS = 400
@@ -34,9 +35,32 @@ LINES = tuple(
     if number.startswith(("3a", "3b")) or number in ("2b.1", "2b.2", "2c.1", "2c.2", "2c.3")
 )
 ODD_VALUES = (
-    None, True, -1, 0, 1, 3, 10**9, 10**18, 10**30, 0.5, -1e300, "", "x", "Linear", "é" * 90,
-    "a\u0000b", "<b>", [], [[]], [1, 2], ["x"] * 9, {}, {"": 1}, {"error": 1}, {"x": {"y": []}},
-)  # fmt: skip
+    None,
+    True,
+    -1,
+    0,
+    1,
+    3,
+    10**9,
+    10**18,
+    10**30,
+    0.5,
+    -1e300,
+    "",
+    "x",
+    "Linear",
+    "é" * 90,
+    "a\u0000b",
+    "<b>",
+    [],
+    [[]],
+    [1, 2],
+    ["x"] * 9,
+    {},
+    {"": 1},
+    {"error": 1},
+    {"x": {"y": []}},
+)
 ODD_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.int64, torch.uint8, torch.bool)
 
 
@@ -124,7 +148,7 @@ class LyingWorker(LocalWorker):
             raise self.refuse(str(problem)[:500], doing) from None
 
 
-@pytest.mark.parametrize("part", range(8))
+@pytest.mark.parametrize("part", left_to_the_full_set(range(8), but=(0,)))
 def test_no_lie_of_a_worker_is_more_than_a_verdict(part, monkeypatch, tmp_path):
     monkeypatch.setattr(local_grading, "LocalWorker", LyingWorker)
     chosen = load_solutions(["reference", "einsum", "no-scale", "post-norm", "fused-projections"])

@@ -85,7 +85,7 @@ def test_the_graders_package_is_complete(package):
         if "staff" not in file.parts
     }
     assert wanted <= packed
-    assert {"pyproject.toml", "autograder/hw5/assignment.yaml"} <= packed
+    assert {"pyproject.toml", "requirements.lock", "autograder/hw5/assignment.yaml"} <= packed
     assert {f"data/MNIST/raw/{name}" for name in CHECKSUMS} <= packed
     listed = (ROOT / "pyproject.toml").read_text()
     readme = re.search(r'^readme = "(.+)"', listed, re.MULTILINE)

@@ -32,7 +32,7 @@ def test_right():
 @weight(1)
 def test_says(line):
     \"\"\"A test that leaves a word.\"\"\"
-    line.say("Right: 3 of 3.")
+    line.say("Correct: 3 of 3.")
 
 
 @number("1b.1")
@@ -112,9 +112,20 @@ def test_prints(capsys):
 """
 
 EXPECTED = {
-    "1a.1": 2, "1a.2": 1, "1a.3": 1, "1b.1": 1.5, "1b.2": 0, "2a.1": 0, "2a.2": 0, "2b.1": 0,
-    "2b.2": 0, "2b.3": 0, "2b.4": 0, "3a.1": 1, "3a.2": 1,
-}  # fmt: skip
+    "1a.1": 2,
+    "1a.2": 1,
+    "1a.3": 1,
+    "1b.1": 1.5,
+    "1b.2": 0,
+    "2a.1": 0,
+    "2a.2": 0,
+    "2b.1": 0,
+    "2b.2": 0,
+    "2b.3": 0,
+    "2b.4": 0,
+    "3a.1": 1,
+    "3a.2": 1,
+}
 
 
 class Recorder:
@@ -186,8 +197,8 @@ def test_what_waits_comes_last(recorded):
 def test_titles_are_the_first_line_of_the_docstring(recorded):
     result = recorded.lines["1a.1"].result()
     assert result.name == "1a.1 A title with a stop"
-    assert (result.status, result.max_score, result.output) == ("passed", 2, "Right.")
-    assert recorded.lines["1a.2"].result().output == "Right: 3 of 3."
+    assert (result.status, result.max_score, result.output) == ("passed", 2, "Correct.")
+    assert recorded.lines["1a.2"].result().output == "Correct: 3 of 3."
 
 
 def test_a_rejection_is_told_with_its_points(recorded):
@@ -205,15 +216,17 @@ def test_a_worker_that_failed_is_told_in_plain_words(recorded):
 @pytest.mark.parametrize(
     ("number", "trace"),
     [
-        ("2b.1", "ZeroDivisionError"), ("2b.2", "no_such_fixture"), ("2b.3", "not today"),
+        ("2b.1", "ZeroDivisionError"),
+        ("2b.2", "no_such_fixture"),
+        ("2b.3", "not today"),
         ("2b.4", "SystemExit"),
     ],
-)  # fmt: skip
+)
 def test_a_fault_of_the_grader_is_told_to_staff_and_not_held_against_anyone(
     recorded, number, trace
 ):
     output = recorded.lines[number].result().output
-    assert "through a fault of the grader and not of yours" in output
+    assert "because of a grader error, not your code" in output
     assert trace not in output
     assert "Traceback" not in output
     assert ".py" not in output
@@ -260,9 +273,7 @@ def test_a_line_that_the_platform_would_refuse_costs_no_other(tmp_path):
     long += "    line.say(Feedback('x', pictures=(Picture(bytes(3_000_000), 'long'),)))\n"
     recorder = run(tmp_path / "s", good=LINE.format(number="1b.1"), long=long)
     assert recorder.lines["1b.1"].result().score == 1
-    assert (
-        "through a fault of the grader and not of yours" in recorder.lines["1a.2"].result().output
-    )
+    assert "because of a grader error, not your code" in recorder.lines["1a.2"].result().output
     assert recorder.plugin.faults.keys() == {"1a.2"}
 
 

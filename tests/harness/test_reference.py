@@ -111,13 +111,15 @@ UNEQUAL = {
     "nothing": (torch.empty(0).double(), "has shape (0,)"),
     "dtype before values": (torch.full((2, 3), float("nan")), "has dtype float32"),
     "whole numbers": (torch.ones(2, 3, dtype=torch.int64), "has dtype int64"),
-    "NaN everywhere": (ONES * float("nan"), "holds NaN or infinity"),
-    "one NaN": (ONES.clone().index_put_((torch.tensor(0),), torch.tensor(torch.nan).double()),
-                "holds NaN"),
-    "infinity": (ONES * float("inf"), "holds NaN or infinity"),
+    "NaN everywhere": (ONES * float("nan"), "contains NaN or infinity"),
+    "one NaN": (
+        ONES.clone().index_put_((torch.tensor(0),), torch.tensor(torch.nan).double()),
+        "contains NaN",
+    ),
+    "infinity": (ONES * float("inf"), "contains NaN or infinity"),
     "a small difference": (ONES + 2e-9, "differs by up to 2e-09 (allowed 1e-09)"),
     "one different number": (ONES + torch.eye(2, 3).double(), "differs by up to 1 "),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("got", "said"), UNEQUAL.values(), ids=UNEQUAL.keys())

@@ -146,10 +146,18 @@ def test_biases_follow_their_projections():
         {"temperature": ()},
     ],
     ids=[
-        "none", "two", "four", "a projection too many", "a scale", "a bias of another size",
-        "four fused", "a block of four", "another size", "one number",
+        "none",
+        "two",
+        "four",
+        "a projection too many",
+        "a scale",
+        "a bias of another size",
+        "four fused",
+        "a block of four",
+        "another size",
+        "one number",
     ],
-)  # fmt: skip
+)
 def test_parameters_that_are_no_head_are_refused_with_what_is_wanted(shapes):
     with pytest.raises(RolesUnclear, match="query, key and value"):
         head_candidates(shapes, INPUT, INNER)
@@ -214,12 +222,10 @@ def test_the_right_reading_of_a_layers_norms_is_among_the_candidates(norms, want
     readings = list(layer_candidates(layer_shapes(norms), **SIZES))
     assert wanted in [reading.norms for reading in readings]
     for reading in readings:
-        assert (reading.output, reading.first, reading.second) == (
-            "project.weight", "mlp.0.weight", "mlp.2.weight",
-        )  # fmt: skip
-        assert (reading.output_bias, reading.first_bias, reading.second_bias) == (
-            None, "mlp.0.bias", "mlp.2.bias",
-        )  # fmt: skip
+        weights = (reading.output, reading.first, reading.second)
+        assert weights == ("project.weight", "mlp.0.weight", "mlp.2.weight")
+        biases = (reading.output_bias, reading.first_bias, reading.second_bias)
+        assert biases == (None, "mlp.0.bias", "mlp.2.bias")
 
 
 def test_a_reading_gives_each_head_its_own_parameters():

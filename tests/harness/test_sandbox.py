@@ -17,12 +17,12 @@ from autograder.sandbox.errors import SandboxFault, WorkerDied
 
 
 @pytest.fixture
-def sandbox(temporary, tmp_path, monkeypatch) -> Iterator[Sandbox]:
+def sandbox(temporary, open_folder, monkeypatch) -> Iterator[Sandbox]:
     """A sandbox for an empty submission, with a temporary folder of its own."""
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
-    (tmp_path / "submission").mkdir()
+    (open_folder / "submission").mkdir()
     sandbox = Sandbox(
-        tmp_path / "submission",
+        open_folder / "submission",
         STUDENT_MODULES,
         Limits(**assignments.load().worker.model_dump()),
         {},

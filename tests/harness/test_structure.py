@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import shutil
 import subprocess
@@ -13,10 +12,11 @@ import pytest
 
 from autograder.staff import commands as staff_commands
 
-from . import rooms
+from . import points, rooms
 from .conftest import ROOT
 
 PACKAGE = ROOT / "autograder"
+WITH_COMMANDS = ("README.md", "CONTRIBUTING.md")
 MODULES = rooms.modules_below(ROOT)
 EDGES = {name: rooms.imports(file, name, MODULES) for name, file in MODULES.items()}
 CONFINED = {
@@ -41,11 +41,12 @@ IN_THE_WRONG_ROOM = {
     "hw5/probes/a.py": ("from autograder.hw5.mistakes import head", "verdicts > mistakes > probes"),
     "hw5/mistakes/a.py": ("from ..verdicts import numbers", "verdicts > mistakes > probes"),
     "hw5/probes/b.py": (
-        "from autograder.rubric.feedback import reject\nraise reject('no')", "verdicts judge",
+        "from autograder.rubric.feedback import reject\nraise reject('no')",
+        "verdicts judge",
     ),
     "attic/a.py": ("", "lies in no room"),
     "hw5/verdicts/a.py": ("import attention", "which no module of the grader may"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("file", IN_THE_WRONG_ROOM)
@@ -136,42 +137,65 @@ def test_a_worker_can_import_no_module_of_the_grader(start, tmp_path):
     assert "IMPORTED" not in ended.stdout
 
 
-def rubric_tests() -> dict[str, float]:
-    """Number and weight of every test that grades, read from the files' text."""
-    found: dict[str, float] = {}
-    for file in sorted((ROOT / "tests" / "grading").glob("test_*.py")):
-        for node in ast.parse(file.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-                marks = {
-                    call.func.id: call.args[0].value
-                    for call in node.decorator_list
-                    if isinstance(call, ast.Call) and isinstance(call.func, ast.Name)
-                }
-                assert marks["number"] not in found, marks["number"]
-                assert marks["number"].split(".")[0] == file.name.split("_")[1]
-                found[marks["number"]] = marks["weight"]
-    return found
+def test_points_stand_alike_in_the_homework_the_tests_and_the_rubric():
+    assert list(points.disagreements(ROOT)) == []
 
 
-def test_points_sum_to_48():
-    assert sum(rubric_tests().values()) == 48
+# file, old text, new text, and what must be said of it
+OTHER_POINTS = {
+    "a line worth more": (
+        "tests/grading/test_3b_encoder_layer.py",
+        "@weight(2)",
+        "@weight(3)",
+        ["3b: tests/grading gives 7", "each line once with its points: 3b.2"],
+    ),
+    "a part worth more": (
+        "student_template/provided/homework.py",
+        '"1a": Part(points=2',
+        '"1a": Part(points=3',
+        ["1a: tests/grading gives 2", "49 points"],
+    ),
+    "a part more": (
+        "student_template/provided/homework.py",
+        "PARTS = {",
+        'PARTS = {\n    "4a": Part(points=1, files=()),',
+        ["4a: tests/", "49 points"],
+    ),
+    "a part that is undeclared": (
+        "student_template/provided/homework.py",
+        '"1a": ',
+        '"0a": ',
+        ["0a: tests/grading gives 0", "1a: tests/grading gives 2"],
+    ),
+    "more by hand": (
+        "student_template/provided/homework.py",
+        "by_hand=2",
+        "by_hand=3",
+        ["48 points and 7 by hand"],
+    ),
+    "a row that is gone": ("docs/rubric.md", "| 1a.2 | 1 |", "| x |", ["its points: 1a.2"]),
+    "a row that stands twice": (
+        "docs/rubric.md",
+        "| 1a.2 | 1 |",
+        "| 1a.2 | 1 |\n| 1a.2 | 1 |",
+        ["docs/rubric.md doesn't list each line once"],
+    ),
+    "another sum": ("docs/rubric.md", "54 points", "55 points", ["48 points and 6 by hand"]),
+}
 
 
-def test_points_of_each_part_are_those_of_the_handout():
-    parts: dict[str, float] = {}
-    for number, weight in rubric_tests().items():
-        part = number.split(".")[0]
-        parts[part] = parts.get(part, 0) + weight
-    assert parts == {
-        "1a": 2, "1b": 2, "1c": 2, "2a": 2, "2b": 7, "2c": 11, "3a": 8, "3b": 6, "3c": 8,
-    }  # fmt: skip
-
-
-def test_the_rubric_lists_every_line_with_its_points():
-    rubric = (ROOT / "docs" / "rubric.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| (\d[a-z]\.\d+) \| ([\d.]+) \|", rubric, re.MULTILINE)
-    assert {number: float(points) for number, points in rows} == rubric_tests()
-    assert len(rows) == len(rubric_tests())
+@pytest.mark.parametrize("case", OTHER_POINTS)
+def test_points_that_differ_are_named(case, tmp_path):
+    for name in ("tests/grading", "docs", "student_template/provided"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    file, old, new, said = OTHER_POINTS[case]
+    text = (tmp_path / file).read_text()
+    assert old in text
+    (tmp_path / file).write_text(text.replace(old, new, 1))
+    found = list(points.disagreements(tmp_path))
+    assert len(found) == len(said), found
+    for sentence, part in zip(found, said, strict=True):
+        assert part in sentence
 
 
 def test_no_module_is_longer_than_400_lines():
@@ -180,21 +204,21 @@ def test_no_module_is_longer_than_400_lines():
 
 
 def commands() -> list[str]:
-    """Shell commands in README.md: lines of code blocks, and what stands in backquotes."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"```(?:bash|sh)?\n(.*?)```", readme, re.DOTALL)
+    """Shell commands in documents: lines of code blocks, and what stands in backquotes."""
+    text = "".join((ROOT / name).read_text(encoding="utf-8") for name in WITH_COMMANDS)
+    blocks = re.findall(r"```(?:bash|sh)?\n(.*?)```", text, re.DOTALL)
     lines = [line.strip() for block in blocks for line in block.splitlines()]
-    lines += re.findall(r"`([^`\n]+)`", readme)
-    starts = ("./", ".venv/bin/")
+    lines += re.findall(r"`([^`\n]+)`", text)
+    starts = ("./", ".ci/", ".venv/bin/")
     return sorted({line.partition("#")[0].strip() for line in lines if line.startswith(starts)})
 
 
-def test_the_readme_names_commands():
+def test_the_documents_name_commands():
     assert len(commands()) >= 5
 
 
 @pytest.mark.parametrize("command", commands())
-def test_every_command_in_the_readme_exists(command):
+def test_every_command_in_a_document_exists(command):
     program, *arguments = command.split()
     assert (ROOT / program).is_file()
     assert (ROOT / program).stat().st_mode & 0o100
@@ -206,7 +230,7 @@ def test_every_command_in_the_readme_exists(command):
             assert (ROOT / argument).exists()
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/rubric.md"])
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/rubric.md"])
 def test_every_file_that_a_document_links_to_exists(name):
     text = (ROOT / name).read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#:]+)\)", text):

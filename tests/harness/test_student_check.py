@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 
@@ -12,10 +12,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from autograder.homework import ARTIFACTS, CODE_FILES, PARTS, SUBMITTED
 from autograder.hw5.probes import source_rules
 from autograder.intake.submission import OTHER_NAMES, take, wanted
 from autograder.staff.solutions import load_solutions
 
+from .conftest import left_to_the_full_set, spread
 from .student_copy import REFERENCE, ROOT, replace, run, solved, untouched
 
 SOLUTIONS = ROOT / "solutions"
@@ -32,7 +34,7 @@ def states(output: str) -> list[tuple[str, str, str]]:
     found = []
     for line in output.splitlines():
         state, text = line[4:9].strip(), line[10:]
-        if line[:1].isdigit() and state in ("ok", "MEND", "TO DO"):
+        if line[:1].isdigit() and state in ("ok", "FIX", "TO DO"):
             found.append((line[:2], state, text))
     return found
 
@@ -46,23 +48,25 @@ def test_the_reference_has_nothing_to_mend_and_each_part_says_what_holds(templat
     assert ended.status == 0, ended.output
     assert problems(ended.output) == []
     parts = {part for part, _, _ in states(ended.output)}
-    assert parts == {"1a", "1b", "1c", "1d", "2a", "2b", "2c", "3a", "3b", "3c"}
+    assert parts == PARTS.keys()
     assert "not the grade" in ended.output
     for said in ("200 hidden units", "9,642 parameters together", "192 parameters in Conv2d"):
         assert said in ended.output
 
 
 def test_it_takes_seconds(template):
-    started = time.monotonic()
+    """Of the processor's time, as others may use it too."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [sys.executable, "check.py"]
-    subprocess.run(command, cwd=template, check=True, capture_output=True, timeout=60)
-    assert time.monotonic() - started < 10
+    subprocess.run(command, cwd=template, check=True, capture_output=True, timeout=300)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 10
 
 
 def test_no_answer_is_given_away(template):
     said = run(template, "check.py", "1").output + run(template, "check.py", "2a").output
     assert [text for _, _, text in states(said) if any(c.isdigit() for c in text)] == [
-        "34 words, which a person reads"
+        "34 words, graded by hand"
     ]
 
 
@@ -99,7 +103,7 @@ def test_the_sizes_that_it_allows_are_those_that_the_grader_takes(template):
 def test_an_untouched_template_is_told_kindly_what_is_to_do(tmp_path):
     ended = run(untouched(tmp_path / "hw5"), "check.py")
     assert ended.status == 1
-    assert [state for _, state, _ in states(ended.output)] == ["TO DO"] * 10
+    assert [state for _, state, _ in states(ended.output)] == ["TO DO"] * len(PARTS)
     assert "build_cnn in models.py" in ended.output
     assert "SingleHeadAttention in attention.py" in ended.output
     assert "Traceback" not in ended.output
@@ -109,8 +113,8 @@ def test_a_zip_of_an_unfinished_template_is_made_and_says_what_is_missing(tmp_pa
     folder = untouched(tmp_path / "hw5")
     ended = run(folder, "check.py", "--zip")
     assert ended.status == 1
-    assert ended.output.count("missing") == 4
-    assert "4 of 8 files" in ended.output
+    assert ended.output.count("missing") == len(ARTIFACTS)
+    assert f"{len(CODE_FILES) + 1} of {len(SUBMITTED)} files" in ended.output
     assert zipfile.is_zipfile(folder / "submission.zip")
 
 
@@ -118,8 +122,7 @@ def test_a_zip_of_an_unfinished_template_is_made_and_says_what_is_missing(tmp_pa
 def test_a_part_can_be_checked_alone(template, part):
     said = run(template, "check.py", part).output
     assert {found for found, _, _ in states(said)} == {
-        known for known in ("1a", "1b", "1c", "1d", "2a", "2b", "2c", "3a", "3b", "3c")
-        if known.startswith(part.lower())
+        known for known in PARTS if known.startswith(part.lower())
     }  # fmt: skip
 
 
@@ -139,90 +142,220 @@ BROKEN = {
     "a syntax error": ("attention.py", "class S", "clas S", "3a", "SyntaxError in attention.py, l"),
     "code that exits": ("models.py", "from torch", "raise SystemExit(3)\nfrom torch", "2b", "line"),
     "a slot that is gone": ("models.py", "def build_cnn", "def cnn", "2c", "no build_cnn"),
-    "no nn.Sequential": ("models.py", "nn.Sequential(\n        nn.F",
-                         "nn.ModuleList(\n        nn.F", "2b", "models.py, line"),
-    "a list of layers": ("models.py", "build_fully_connected() -> nn.Sequential:",
-                         "build_fully_connected():\n    return nn.Linear(784, 10)", "2b",
-                         "returns Linear, not an nn.Sequential"),
-    "too many hidden units": ("models.py", "200", "300", "2b", "300 hidden units, at most 200"),
+    "no nn.Sequential": (
+        "models.py",
+        "nn.Sequential(\n        nn.F",
+        "nn.ModuleList(\n        nn.F",
+        "2b",
+        "models.py, line",
+    ),
+    "a list of layers": (
+        "models.py",
+        "build_fully_connected() -> nn.Sequential:",
+        "build_fully_connected():\n    return nn.Linear(784, 10)",
+        "2b",
+        "returns Linear, not an nn.Sequential",
+    ),
+    "too many hidden units": ("models.py", "200", "300", "2b", "300 hidden units; at most 200"),
     "a layer that is not allowed": ("models.py", "nn.ReLU()", "nn.GELU()", "2b", "GELU not allow"),
     "nine classes": ("models.py", "nn.Linear(200, 10)", "nn.Linear(200, 9)", "2b", "(4, 9)"),
-    "sizes that don't fit": ("models.py", "nn.Linear(198, 10)", "nn.Linear(199, 10)", "2c",
-                             "don't pass through"),
-    "softmax over the batch": ("models.py", "nn.Linear(200, 10)",
-                               "nn.Linear(200, 10), nn.Softmax(dim=0)", "2b",
-                               "depends on the others in the batch"),
-    "batches of 64": ("models.py", 'FULLY_CONNECTED_TRAINING = Training(',
-                      'FULLY_CONNECTED_TRAINING = Training(batch_size=64, ', "2b",
-                      "batch_size is 32"),
-    "a hundred epochs": ("models.py", "CNN_TRAINING = Training(",
-                         "CNN_TRAINING = Training(epochs=99, ", "2c",
-                         "epochs should be from 1 to 10"),
+    "sizes that don't fit": (
+        "models.py",
+        "nn.Linear(198, 10)",
+        "nn.Linear(199, 10)",
+        "2c",
+        "don't pass through",
+    ),
+    "softmax over the batch": (
+        "models.py",
+        "nn.Linear(200, 10)",
+        "nn.Linear(200, 10), nn.Softmax(dim=0)",
+        "2b",
+        "depends on the others in the batch",
+    ),
+    "batches of 64": (
+        "models.py",
+        "FULLY_CONNECTED_TRAINING = Training(",
+        "FULLY_CONNECTED_TRAINING = Training(batch_size=64, ",
+        "2b",
+        "batch_size is 32",
+    ),
+    "a hundred epochs": (
+        "models.py",
+        "CNN_TRAINING = Training(",
+        "CNN_TRAINING = Training(epochs=99, ",
+        "2c",
+        "epochs should be from 1 to 10",
+    ),
     "an unknown schedule": ("models.py", '"one_cycle"', '"cosine"', "2c", "schedule should be one"),
-    "a learning rate below zero": ("models.py", "learning_rate=3e-3", "learning_rate=-1", "2b",
-                                   "learning_rate should be a positive number"),
-    "settings that are a dictionary": ("models.py", "CNN_TRAINING = Training(",
-                                       "CNN_TRAINING = dict(", "2c", "should be a Training"),
+    "a learning rate below zero": (
+        "models.py",
+        "learning_rate=3e-3",
+        "learning_rate=-1",
+        "2b",
+        "learning_rate should be a positive number",
+    ),
+    "settings that are a dictionary": (
+        "models.py",
+        "CNN_TRAINING = Training(",
+        "CNN_TRAINING = dict(",
+        "2c",
+        "should be a Training",
+    ),
     "no dropout": ("models.py", "nn.Dropout(0.1),", "", "2c", "at least one Dropout"),
-    "too many parameters": ("models.py", "nn.Linear(198, 10)",
-                            "nn.Linear(198, 300), nn.ReLU(), nn.Linear(300, 10)", "2c",
-                            "parameters, fewer than 50,000 are allowed"),
+    "too many parameters": (
+        "models.py",
+        "nn.Linear(198, 10)",
+        "nn.Linear(198, 300), nn.ReLU(), nn.Linear(300, 10)",
+        "2c",
+        "parameters; fewer than 50,000 are allowed",
+    ),
     "biases": ("attention.py", "bias=False", "bias=True", "3a", "no biases are allowed"),
-    "another layer in the head": ("attention.py", "nn.Dropout(dropout)", "nn.Tanh()", "3a",
-                                  "line 18: nn.Tanh: not allowed"),
-    "ready-made attention": ("attention.py", "torch.matmul(attention, v)",
-                             "torch.nn.functional.scaled_dot_product_attention(q, k, v)", "3a",
-                             "scaled_dot_product_attention: not allowed"),
+    "another layer in the head": (
+        "attention.py",
+        "nn.Dropout(dropout)",
+        "nn.Tanh()",
+        "3a",
+        "line 18: nn.Tanh: not allowed",
+    ),
+    "ready-made attention": (
+        "attention.py",
+        "torch.matmul(attention, v)",
+        "torch.nn.functional.scaled_dot_product_attention(q, k, v)",
+        "3a",
+        "scaled_dot_product_attention: not allowed",
+    ),
     "softmax over the wrong axis": ("attention.py", "dim=-1", "dim=0", "3a", "don't sum to one"),
-    "scores instead of weights": ("attention.py", "return out, attention", "return out, scores",
-                                  "3a", "are negative"),
+    "scores instead of weights": (
+        "attention.py",
+        "return out, attention",
+        "return out, scores",
+        "3a",
+        "are negative",
+    ),
     "one result": ("attention.py", "return out, attention", "return out", "3a", "two tensors"),
-    "results exchanged": ("attention.py", "return out, attention", "return attention, out", "3a",
-                          "expected (3, 7, 5)"),
-    "NaN": ("attention.py", "self.scale = 1 /", "self.scale = float('nan') /", "3a", "holds NaN"),
-    "tokens seen in order": ("attention.py", "out = self", "out = v.cumsum(1); out = out + self",
-                             "3a", "tokens in another order"),
-    "sequences that mix": ("attention.py", "q, k, v = self.query(x), ",
-                           "q, k, v = self.query(x - x.mean(0)), ", "3a",
-                           "depends on the others in the batch"),
-    "a detached query": ("attention.py", "q, k, v = self.query(x)",
-                         "q, k, v = self.query(x).detach()", "3a",
-                         "no gradient reaches query.weight"),
-    "dropout that never sleeps": ("attention.py", "self.dropout(torch",
-                                  "nn.Dropout(self.dropout.p).train()(torch", "3a",
-                                  "in evaluation mode two passes differ"),
-    "an error inside": ("attention.py", "k.transpose(-2, -1)", "k", "3a",
-                        "RuntimeError in attention.py, line 23"),
-    "a wrong shape in the layer": ("encoder.py", "return x, attention",
-                                   "return x[:, :1], attention", "3b", "expected (2, 7, 12)"),
-    "a projection with a bias": ("encoder.py", "dim, bias=False", "dim", "3b",
-                                 "has a bias: project"),
-    "a ready-made layer": ("encoder.py", "import Tensor, nn",
-                           "import Tensor, nn\nfrom torch.nn import MultiheadAttention", "3b",
-                           "line 4: MultiheadAttention: not allowed"),
-    "a layer without dropout": ("encoder.py", "super().__init__()",
-                                "super().__init__(); dropout = 0.0", "3b",
-                                "with dropout=0.5 two passes in training mode are the same"),
-    "a layer that detaches": ("encoder.py", "x = x + self.mlp(self.mlp_norm(x))",
-                              "x = x + self.mlp(self.mlp_norm(x)).detach()", "3b",
-                              "no gradient reaches"),
+    "results exchanged": (
+        "attention.py",
+        "return out, attention",
+        "return attention, out",
+        "3a",
+        "expected (3, 7, 5)",
+    ),
+    "NaN": (
+        "attention.py",
+        "self.scale = 1 /",
+        "self.scale = float('nan') /",
+        "3a",
+        "contains NaN",
+    ),
+    "tokens seen in order": (
+        "attention.py",
+        "out = self",
+        "out = v.cumsum(1); out = out + self",
+        "3a",
+        "reordering the tokens",
+    ),
+    "sequences that mix": (
+        "attention.py",
+        "q, k, v = self.query(x), ",
+        "q, k, v = self.query(x - x.mean(0)), ",
+        "3a",
+        "depends on the others in the batch",
+    ),
+    "a detached query": (
+        "attention.py",
+        "q, k, v = self.query(x)",
+        "q, k, v = self.query(x).detach()",
+        "3a",
+        "no gradient reaches query.weight",
+    ),
+    "dropout that never sleeps": (
+        "attention.py",
+        "self.dropout(torch",
+        "nn.Dropout(self.dropout.p).train()(torch",
+        "3a",
+        "two passes in evaluation mode differ",
+    ),
+    "an error inside": (
+        "attention.py",
+        "k.transpose(-2, -1)",
+        "k",
+        "3a",
+        "RuntimeError in attention.py, line 23",
+    ),
+    "a wrong shape in the layer": (
+        "encoder.py",
+        "return x, attention",
+        "return x[:, :1], attention",
+        "3b",
+        "expected (2, 7, 12)",
+    ),
+    "a projection with a bias": (
+        "encoder.py",
+        "dim, bias=False",
+        "dim",
+        "3b",
+        "has a bias: project",
+    ),
+    "a ready-made layer": (
+        "encoder.py",
+        "import Tensor, nn",
+        "import Tensor, nn\nfrom torch.nn import MultiheadAttention",
+        "3b",
+        "line 4: MultiheadAttention: not allowed",
+    ),
+    "a layer without dropout": (
+        "encoder.py",
+        "super().__init__()",
+        "super().__init__(); dropout = 0.0",
+        "3b",
+        "with dropout=0.5, two passes in training mode give the same result",
+    ),
+    "a layer that detaches": (
+        "encoder.py",
+        "x = x + self.mlp(self.mlp_norm(x))",
+        "x = x + self.mlp(self.mlp_norm(x)).detach()",
+        "3b",
+        "no gradient reaches",
+    ),
     "maps that get lost": ("encoder.py", "return x, attention", "return x", "3b", "two tensors"),
-    "answers that are no YAML": ("answers.yaml", "q1b:", "q1b: }", "1b",
-                                 "not valid YAML at line 4"),
-    "a number in words": ("answers.yaml", "parameters: 40", "parameters: many", "1a",
-                          "q1a, parameters: write a whole number"),
+    "answers that are no YAML": (
+        "answers.yaml",
+        "q1b:",
+        "q1b: }",
+        "1b",
+        "not valid YAML at line 4",
+    ),
+    "a number in words": (
+        "answers.yaml",
+        "parameters: 40",
+        "parameters: many",
+        "1a",
+        "q1a, parameters: write a whole number",
+    ),
     "a shape in words": ("answers.yaml", "[99, 8]", "large", "1a", "write a list of whole numbers"),
-    "half a matrix": ("answers.yaml", "[[6, 7], [5, 8]]", "[[6, 7], [5]]", "1c",
-                      "different lengths"),
+    "half a matrix": (
+        "answers.yaml",
+        "[[6, 7], [5, 8]]",
+        "[[6, 7], [5]]",
+        "1c",
+        "different lengths",
+    ),
     "a matrix that is none": ("answers.yaml", "[[6, 7], [5, 8]]", "6", "1c", "write a matrix"),
-    "a missing answer": ("answers.yaml", "image_width: 28", "image_width:", "2a",
-                         "q2a, image_width."),
+    "a missing answer": (
+        "answers.yaml",
+        "image_width: 28",
+        "image_width:",
+        "2a",
+        "q2a, image_width.",
+    ),
     "an unknown pixel value": ("answers.yaml", "intensity", "bright", "2a", "write one of"),
-}  # fmt: skip
+}
 
 
-@pytest.mark.parametrize(("file", "old", "new", "part", "said"), BROKEN.values(), ids=BROKEN.keys())
-def test_a_broken_template_gets_one_clear_sentence(template, file, old, new, part, said):
+@pytest.mark.parametrize("name", left_to_the_full_set(BROKEN, but=spread(BROKEN, 6)))
+def test_a_broken_template_gets_one_clear_sentence(template, name):
+    file, old, new, part, said = BROKEN[name]
     replace(template / file, old, new)
     ended = run(template, "check.py", part)
     found = problems(ended.output)
@@ -236,7 +369,7 @@ def test_a_broken_template_gets_one_clear_sentence(template, file, old, new, par
 # part, file, content, sentence
 BROKEN_ARTIFACTS = {
     "history missing": ("2b", "fc/history.csv", None, "fc/history.csv is missing"),
-    "history empty": ("2c", "cnn/history.csv", HISTORY, "holds no epochs"),
+    "history empty": ("2c", "cnn/history.csv", HISTORY, "contains no epochs"),
     "history of one set": (
         "2b",
         "fc/history.csv",
@@ -279,7 +412,7 @@ def test_a_broken_artifact_gets_one_clear_sentence(template, part, file, content
 def test_weights_of_another_model_are_named(template):
     weights = template / "artifacts" / "vit" / "weights.safetensors"
     save_file({"some": torch.zeros(2)}, weights)
-    assert "doesn't fit your code" in run(template, "check.py", "3c").output
+    assert "no longer fits your code" in run(template, "check.py", "3c").output
 
 
 def test_a_file_that_is_too_big_to_be_taken_is_named(template):
@@ -287,7 +420,7 @@ def test_a_file_that_is_too_big_to_be_taken_is_named(template):
         file.write("#" * 200_000)
     ended = run(template, "check.py")
     assert ended.status == 1
-    assert "MEND: at most 200,000" in ended.output
+    assert "FIX: at most 200,000" in ended.output
 
 
 def test_a_short_history_is_fine_and_said_to_be_short(template):
@@ -300,23 +433,47 @@ def test_a_short_history_is_fine_and_said_to_be_short(template):
 # Correct work, written in another way.
 DIFFERENT = {
     "no flatten": ("models.py", "nn.Flatten(),\n        nn.Linear(784", "nn.Linear(784", "2b"),
-    "nested": ("models.py", "nn.Linear(784, 200),\n        nn.ReLU(),",
-               "nn.Sequential(nn.Linear(784, 200), nn.ReLU()),", "2b"),
-    "a softmax at the end": ("models.py", "nn.Linear(200, 10)",
-                             "nn.Linear(200, 10), nn.Softmax(dim=1)", "2b"),
-    "softmax as a function": ("attention.py", "self.softmax(scores)", "torch.softmax(scores, -1)",
-                              "3a"),
-    "functional": ("attention.py", "self.softmax(scores)",
-                   "nn.functional.softmax(scores, dim=-1)", "3a"),
-    "heads first": ("encoder.py", "return x, attention", "return x, attention.transpose(0, 1)",
-                    "3"),
-    "tried out below": ("attention.py", "import math",
-                        'import math\nif __name__ == "__main__":\n    print(nn.GELU())', "3a"),
+    "nested": (
+        "models.py",
+        "nn.Linear(784, 200),\n        nn.ReLU(),",
+        "nn.Sequential(nn.Linear(784, 200), nn.ReLU()),",
+        "2b",
+    ),
+    "a softmax at the end": (
+        "models.py",
+        "nn.Linear(200, 10)",
+        "nn.Linear(200, 10), nn.Softmax(dim=1)",
+        "2b",
+    ),
+    "softmax as a function": (
+        "attention.py",
+        "self.softmax(scores)",
+        "torch.softmax(scores, -1)",
+        "3a",
+    ),
+    "functional": (
+        "attention.py",
+        "self.softmax(scores)",
+        "nn.functional.softmax(scores, dim=-1)",
+        "3a",
+    ),
+    "heads first": (
+        "encoder.py",
+        "return x, attention",
+        "return x, attention.transpose(0, 1)",
+        "3",
+    ),
+    "tried out below": (
+        "attention.py",
+        "import math",
+        'import math\nif __name__ == "__main__":\n    print(nn.GELU())',
+        "3a",
+    ),
     "numbers as text": ("answers.yaml", "parameters: 40", 'parameters: "40"', "1a"),
     "a number with a point": ("answers.yaml", "parameters: 40", "parameters: 40.0", "1a"),
     "a shape as text": ("answers.yaml", "[99, 8]", "99 x 8", "1a"),
     "another word": ("answers.yaml", "intensity", "Intensity", "2a"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("file", "old", "new", "part"), DIFFERENT.values(), ids=DIFFERENT.keys())
@@ -347,7 +504,11 @@ sys.exit(check.main([]))
 ALTERNATIVES = load_solutions(["alternatives"])
 
 
-@pytest.mark.parametrize("solution", ALTERNATIVES, ids=lambda solution: solution.name)
+@pytest.mark.parametrize(
+    "solution",
+    left_to_the_full_set(ALTERNATIVES, but=spread(ALTERNATIVES, 4)),
+    ids=lambda solution: solution.name,
+)
 def test_every_correct_alternative_has_nothing_to_mend(tmp_path, solution):
     folder = solution.assemble(untouched(tmp_path / "hw5"))
     (folder / "check_with_weights.py").write_text(CHECK_WITH_WEIGHTS)

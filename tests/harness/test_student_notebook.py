@@ -53,7 +53,7 @@ def test_the_notebook_runs_from_top_to_bottom_and_shows_every_picture(execute, t
     ]
     # digits, two samples, three trainings, patches, attention maps, what was tried
     assert len(pictures) == 9
-    assert "MEND" not in "".join(map(printed, cells))
+    assert "FIX" not in "".join(map(printed, cells))
     assert (folder / "submission.zip").exists()
     assert (folder / "artifacts" / "vit" / "attention.png").exists()
 

@@ -84,9 +84,13 @@ def test_digits_and_patches_are_drawn_with_their_labels():
 @pytest.mark.parametrize("count", [1, 5, 40])
 def test_every_run_has_a_line_that_says_what_it_was(count):
     row = {
-        "model": "fc", "learning_rate": "0.003", "schedule": "one_cycle", "epochs": "10",
-        "validation_accuracy": "0.98", "test_accuracy": "0.97",
-    }  # fmt: skip
+        "model": "fc",
+        "learning_rate": "0.003",
+        "schedule": "one_cycle",
+        "epochs": "10",
+        "validation_accuracy": "0.98",
+        "test_accuracy": "0.97",
+    }
     (axes,) = drawn(plots.experiments_plot([row] * count)).axes
     labels = [label.get_text() for label in axes.get_yticklabels()]
     assert len(labels) == min(count, plots.MOST_RUNS)
@@ -128,11 +132,15 @@ def runs(count: int) -> list[dict[str, str]]:
     models = ("fc", "cnn", "vit")
     return [
         {
-            "model": models[n % 3], "learning_rate": "0.00123", "schedule": "one_cycle",
-            "epochs": "10", "validation_accuracy": f"0.9{n % 10}", "test_accuracy": f"0.9{n % 7}",
+            "model": models[n % 3],
+            "learning_rate": "0.00123",
+            "schedule": "one_cycle",
+            "epochs": "10",
+            "validation_accuracy": f"0.9{n % 10}",
+            "test_accuracy": f"0.9{n % 7}",
         }
         for n in range(count)
-    ]  # fmt: skip
+    ]
 
 
 LONG = "Fully connected network, trained by the grader"

@@ -73,9 +73,20 @@ def test_a_training_leaves_what_the_write_up_needs(template, model):
     assert [row["epoch"] for row in history] == ["1", "2"]
     assert (artifacts / "loss.png").read_bytes().startswith(PNG)
     noted = yaml.safe_load((artifacts / "run.yaml").read_text())
-    wanted = {"seed", "learning_rate", "schedule", "batch_size", "weight_decay", "epochs_done",
-              "architecture", "parameters", "versions", "seconds", "device",
-              "test_accuracy"}  # fmt: skip
+    wanted = {
+        "seed",
+        "learning_rate",
+        "schedule",
+        "batch_size",
+        "weight_decay",
+        "epochs_done",
+        "architecture",
+        "parameters",
+        "versions",
+        "seconds",
+        "device",
+        "test_accuracy",
+    }
     assert wanted <= noted.keys()
     assert f"{noted['test_accuracy']:.2%}" in said
     weights = load_file(artifacts / "weights.safetensors")
@@ -94,7 +105,7 @@ def test_a_run_stopped_by_ctrl_c_and_resumed_ends_exactly_as_an_unbroken_one(tem
     train(template, *options, "--epochs", "4")
     stopped = run(other, "interrupted.py", "8", *options)  # in epoch 3, as an epoch has 3 steps
     assert stopped.status == 0
-    assert "epoch 2 was the last finished one" in stopped.output
+    assert "epoch 2 was the last to finish" in stopped.output
     assert len(rows(other / "artifacts/fc/history.csv")) == 2
     assert yaml.safe_load((other / "artifacts/fc/run.yaml").read_text())["epochs_done"] == 2
     assert (other / "artifacts/fc/loss.png").exists()
@@ -118,7 +129,7 @@ def test_a_run_stopped_in_its_first_epoch_leaves_what_it_learned(template, model
     assert rows(template / "artifacts/experiments.csv")[0]["epochs"] == "0"
     assert load_file(artifacts / "weights.safetensors")
     again = run(template, "train.py", model, "--images", "96", "--resume")
-    assert (again.status, "no run to go on with" in again.output) == (1, True)
+    assert (again.status, "no run to continue" in again.output) == (1, True)
     train(template, model, "--images", "96", "--epochs", "1")
     assert "steps_done" not in yaml.safe_load((artifacts / "run.yaml").read_text())
     assert (artifacts / "previous" / "history.csv").exists()
@@ -129,7 +140,7 @@ def test_a_run_stopped_before_its_first_epoch_leaves_the_earlier_one_alone(templ
     before = kept(template)
     stopped = run(template, "interrupted.py", "2", "fc", "--images", "96", "--seed", "1")
     assert stopped.status == 1
-    assert "nothing is changed" in stopped.output
+    assert "nothing has changed" in stopped.output
     assert "Traceback" not in stopped.output
     assert kept(template) == before
 
@@ -146,7 +157,7 @@ def test_a_new_run_keeps_the_one_before(template):
 def test_a_finished_run_is_not_trained_further(template):
     train(template, "fc", "--images", "64", "--epochs", "1")
     before = kept(template)
-    assert "1 epochs are done" in train(
+    assert "1 of 1 epochs are done" in train(
         template, "fc", "--images", "64", "--epochs", "1", "--resume"
     )
     assert kept(template) == before
@@ -156,7 +167,7 @@ def test_a_finished_run_is_not_trained_further(template):
 def test_a_run_is_not_resumed_with_another_seed_or_architecture_or_where_there_is_none(template):
     options = ("train.py", "fc", "--images", "64", "--resume")
     nothing = run(template, *options)
-    assert (nothing.status, "no run to go on with" in nothing.output) == (1, True)
+    assert (nothing.status, "no run to continue" in nothing.output) == (1, True)
     train(template, "fc", "--images", "64", "--epochs", "1")
     seed = run(template, *options, "--seed", "1")
     assert (seed.status, "differs in seed" in seed.output) == (1, True)
@@ -202,10 +213,10 @@ def test_an_untouched_template_is_told_what_is_to_do(tmp_path, arguments, said):
     ("old", "new", "options", "said"),
     [
         ("learning_rate=3e-3", "learning_rate=1e30", [], "try a smaller learning rate"),
-        ("nn.Flatten(),\n        nn.Linear(784", "nn.Linear(784", [], "don't pass through"),
+        ("nn.Flatten(),\n        nn.Linear(784", "nn.Linear(784", [], "can't process images"),
         ("nn.Linear(200, 10)", "nn.Linear(200, 9)", [], "returns (2, 9)"),
         ("", "", ["--device", "warp"], "no device warp"),
-        ("", "", ["--data", "models.py"], "data set can't be had"),
+        ("", "", ["--data", "models.py"], "data set can't be loaded"),
     ],
     ids=["a loss that explodes", "no flatten", "nine classes", "no such device", "no data"],
 )

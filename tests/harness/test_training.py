@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from functools import cache
 from pathlib import Path
 
@@ -14,16 +13,13 @@ import pytest
 import torch
 
 from autograder.hw5 import mnist
-from autograder.training import trainer as training
 from autograder.training.job import TrainingJob
 from autograder.training.layer_list import Layer, LayerList
 from autograder.training.trainer import (
     DEAD_EPOCHS,
     TrainerFault,
     Trainers,
-    epoch_seconds,
     events,
-    fitted,
     is_dead,
     rebuild,
 )
@@ -50,9 +46,12 @@ def data() -> Mnist:
 
 def job(*kinds: tuple, settings: Training | None = None, **changes) -> TrainingJob:
     rest = {
-        "data": str(mnist.DATA), "accuracy": 0.5, "retry_margin": 0.1, "seeds": [0, 1, 2],
+        "data": str(mnist.DATA),
+        "accuracy": 0.5,
+        "retry_margin": 0.1,
+        "seeds": [0, 1, 2],
         "training_images": 320,
-    }  # fmt: skip
+    }
     settings = settings or Training(learning_rate=3e-3)
     return TrainingJob.of(layers(*(kinds or (FLATTEN, LINEAR))), settings, **{**rest, **changes})
 
@@ -92,9 +91,11 @@ def test_a_later_seed_may_reach_the_bar():
     best = max(found, key=lambda event: (event["test_accuracy"], -event["seed"]))
     seeds = [event["seed"] for event in found if event["test_accuracy"] < best["test_accuracy"]]
     given = job(
-        settings=settings, accuracy=best["test_accuracy"], retry_margin=1.0,
+        settings=settings,
+        accuracy=best["test_accuracy"],
+        retry_margin=1.0,
         seeds=[seeds[0], best["seed"], 99],
-    )  # fmt: skip
+    )
     epochs, ended = run(given)
     assert ended == "reached"
     assert [epoch["seed"] for epoch in epochs] == [seeds[0], best["seed"]]
@@ -111,8 +112,10 @@ def test_a_loss_that_is_no_number_ends_the_training(schedule):
 HIDDEN = ("Linear", {"in_features": 784, "out_features": 20, "bias": True})
 LAST = ("Linear", {"in_features": 20, "out_features": 10, "bias": True})
 RELU = ("ReLU", {})
-NORM = ("BatchNorm1d", {"num_features": 20, "eps": 1e-5, "momentum": 0.1, "affine": True,
-                        "track_running_stats": True})  # fmt: skip
+NORM = (
+    "BatchNorm1d",
+    {"num_features": 20, "eps": 1e-5, "momentum": 0.1, "affine": True, "track_running_stats": True},
+)
 DYING = (FLATTEN, HIDDEN, RELU, LAST, RELU)
 
 
@@ -252,8 +255,13 @@ def test_a_job_is_trained_in_a_process_of_its_own(trainers):
 
 
 def slow_job() -> TrainingJob:
-    return job(settings=Training(1e-5), accuracy=1.0, training_images=9600, seeds=list(range(50)),
-               retry_margin=1.0)  # fmt: skip
+    return job(
+        settings=Training(1e-5),
+        accuracy=1.0,
+        training_images=9600,
+        seeds=list(range(50)),
+        retry_margin=1.0,
+    )
 
 
 def test_nothing_heavy_is_in_memory_where_models_are_trained():
@@ -309,41 +317,3 @@ def test_after_the_end_nothing_is_started():
     over.stop()
     with pytest.raises(TrainerFault):
         over.train(job(), 1, lambda event: None)
-
-
-def test_a_training_that_fits_into_its_time_is_left_alone():
-    given = job(seconds=600.0, shorten=True)
-    assert fitted(given, data()) == (given, "")
-
-
-def test_a_training_without_a_limit_or_with_the_other_policy_is_left_alone():
-    for given in (job(shorten=True), job(seconds=0.001, shorten=False)):
-        assert fitted(given, data()) == (given, "")
-
-
-@pytest.mark.parametrize(
-    ("allowed", "epochs", "images"), [(4.0, 3, 320), (1.0, 1, 256), (0.01, 1, 32)]
-)
-def test_a_training_is_shortened_to_epochs_or_images_that_fit(allowed, epochs, images, monkeypatch):
-    monkeypatch.setattr(training, "epoch_seconds", lambda job, data: 1.1)
-    short, why = fitted(job(seconds=allowed, shorten=True), data())
-    assert short.training().epochs == epochs
-    assert short.training_images == images
-    assert f"{epochs} of 10 epochs" in why or f"{images} of 320 images" in why
-
-
-def test_a_shortened_training_says_so_and_ends_by_itself(monkeypatch):
-    monkeypatch.setattr(training, "epoch_seconds", lambda job, data: 1.0)
-    first, *epochs, last = events(job(seconds=2.5, shorten=True, accuracy=1.01), data())
-    assert "2 of 10 epochs" in first["shortened"]
-    assert len(epochs) == 2
-    assert last == {"ended": "missed"}
-
-
-def test_the_time_of_an_epoch_is_estimated_from_a_few_steps():
-    given = job(training_images=48_000)
-    started = time.monotonic()
-    few = epoch_seconds(given, data())
-    assert time.monotonic() - started < 10
-    more = epoch_seconds(given.model_copy(update={"training_images": 32}), data())
-    assert 0 < more < few

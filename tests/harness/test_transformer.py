@@ -1,9 +1,11 @@
-"""Judging submitted weights: what a table of stored answers comes to."""
+"""Weights judged by the submission's own code: what stored answers come to."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,8 +13,8 @@ import torch
 from torch import Tensor
 
 from autograder.hw5 import assignment as assignments
-from autograder.hw5 import mnist
-from autograder.hw5.probes import vit as transformer
+from autograder.hw5 import mnist, transformer
+from autograder.hw5.probes import vit
 from autograder.hw5.probes.asker import Heads
 from autograder.hw5.verdicts import vit as verdicts
 from autograder.rubric.feedback import Rejected
@@ -28,31 +30,50 @@ def data() -> Mnist:
     return Mnist(whole.train, whole.validation.first(10), whole.test.first(COUNT))
 
 
-class Answering:
-    """A sandbox whose worker predicts with a function of the images (N, 28, 28)."""
+WEIGHT = torch.arange(100.0)
+LEARNED = {"weight": WEIGHT, "bias": torch.zeros(3)}
+Predict = Callable[[Tensor], Tensor]
 
-    def __init__(self, predict: Callable[[Tensor], Tensor]) -> None:
+
+class Answering:
+    """A sandbox whose worker predicts with a function of the images (N, 28, 28).
+
+    from_weights: guesses 1 instead where the weights are other than those that were submitted
+    """
+
+    def __init__(self, predict: Predict, from_weights: bool) -> None:
         self.predict = predict
-        self.sent: list[Tensor] = []
+        self.from_weights = from_weights
+        self.learned = True
 
     @contextlib.contextmanager
     def worker(self, *files: str) -> Iterator[Answering]:
         yield self
 
     def ask(self, question: str, schema: Any, **rest: Any) -> tuple[Any, dict[str, Tensor]]:
+        if question == "load_transformer":
+            self.learned = torch.equal(rest["tensors"]["weight"], WEIGHT)
         if question == "predict":
-            self.sent.append(rest["tensors"]["images"])
-            digits = self.predict(rest["tensors"]["images"])
+            images = rest["tensors"]["images"]
+            knows = self.learned or not self.from_weights
+            digits = self.predict(images) if knows else torch.ones(len(images)).long()
             return None, {"logits": torch.nn.functional.one_hot(digits, CLASSES).float()}
         return None, {"attention": torch.full((1, 8, 17, 17), 1 / 17)}
 
 
-def judged(predict: Callable[[Tensor], Tensor], data: Mnist) -> transformer.Judgement:
-    sandbox: Any = Answering(predict)
+def judged(predict: Predict, data: Mnist, from_weights: bool = True) -> vit.Judgement:
+    """What weights come to whose layer nothing explains."""
+    sandbox: Any = Answering(predict, from_weights)
+    case = transformer.Case(
+        sandbox, ASSIGNMENT, data, layer=None, head=None, heads=Heads.STUDENT,
+        say=lambda topic, text: None, stopped=lambda: False,
+    )  # fmt: skip
     generator = torch.Generator().manual_seed(3)
-    return transformer._judge(
-        sandbox, ASSIGNMENT, data, {}, Heads.STUDENT, generator, lambda topic, text: None
-    )
+    judgement = transformer._judge(case, dict(LEARNED), Heads.STUDENT, generator)
+    assert isinstance(judgement, vit.Judgement)
+    assert judgement.by is vit.JudgedBy.SUBMISSION
+    assert "no known computation explains the encoder layer" in judgement.for_a_person
+    return judgement
 
 
 def stored_answers(data: Mnist) -> Callable[[Tensor], Tensor]:
@@ -65,37 +86,51 @@ def stored_answers(data: Mnist) -> Callable[[Tensor], Tensor]:
 def test_stored_answers_fall_apart_under_noise(data):
     judgement = judged(stored_answers(data), data)
     assert judgement.accuracy == 1.0
-    assert judgement.perturbed_accuracy < 0.2
+    assert judgement.doubts is not None
+    assert judgement.doubts.noisy < 0.2
     with pytest.raises(Rejected) as rejected:
         verdicts.judge_weights(judgement, ASSIGNMENT)
     assert rejected.value.points == 0
 
 
 def test_answers_in_the_known_order_of_the_test_set_are_worth_nothing(data):
-    known = iter(data.test.labels.long().tolist() * 9)
+    known = itertools.cycle(data.test.labels.long().tolist())
     judgement = judged(lambda images: torch.tensor([next(known) for _ in images]), data)
     assert judgement.accuracy < 0.2
 
 
-def test_a_classifier_does_not_mind_the_noise(data):
+def nearest_mean(data: Mnist) -> Predict:
+    """A classifier that is none of a Transformer's: the digit whose mean image is nearest."""
     train = data.train.first(10_000)
     means = torch.stack(
         [train.images[train.labels == digit].float().mean(dim=0) for digit in range(CLASSES)]
     ).flatten(1)
+    return lambda images: torch.cdist(images.flatten(1).float(), means).argmin(dim=1)
 
-    def nearest(images: Tensor) -> Tensor:
-        return torch.cdist(images.flatten(1).float(), means).argmin(dim=1)
 
-    judgement = judged(nearest, data)
+def test_a_classifier_that_is_stored_in_the_code_knows_digits_without_its_weights(data):
+    judgement = judged(nearest_mean(data), data, from_weights=False)
+    assert judgement.doubts is not None
+    assert judgement.doubts.noisy > judgement.doubts.plain - 0.03
+    assert judgement.doubts.scrambled > 0.7
+    trained = replace(judgement, accuracy=0.99)
+    with pytest.raises(Rejected, match="don't come from the model's weights"):
+        verdicts.judge_weights(trained, ASSIGNMENT)
+
+
+def test_a_classifier_does_not_mind_the_noise(data):
+    judgement = judged(nearest_mean(data), data)
     assert judgement.accuracy > 0.7
-    assert judgement.perturbed_accuracy > judgement.plain_accuracy - 0.03
+    assert judgement.doubts is not None
+    assert judgement.doubts.noisy > judgement.doubts.plain - 0.03
+    assert judgement.doubts.scrambled < 0.2
     with pytest.raises(Rejected, match="below"):
         verdicts.judge_weights(judgement, ASSIGNMENT)
 
 
 def test_the_noise_is_faint_and_everywhere(data):
     images = data.test.images
-    noisy = transformer.perturbed(images, ASSIGNMENT, torch.Generator().manual_seed(1))
+    noisy = vit.perturbed(images, ASSIGNMENT, torch.Generator().manual_seed(1))
     difference = (noisy.int() - images.int()).abs()
     assert noisy.dtype == torch.uint8
     assert int(difference.max()) == ASSIGNMENT.transformer.perturbation

@@ -100,7 +100,7 @@ def test_an_alternative_that_loses_a_point_is_reported(no_scale):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        (LineOutcome(1.0, 1.0, "", "Right."), "1 points for the untouched template"),
+        (LineOutcome(1.0, 1.0, "", "Correct."), "1 points for the untouched template"),
         (LineOutcome(0.0, 1.0, "", "KeyError: 'x'"), "no kind message"),
     ],
     ids=["points", "unkind"],
@@ -205,9 +205,14 @@ def test_an_unknown_solution_is_wrong_usage():
 
 def job(seed: int) -> TrainingJob:
     return TrainingJob(
-        layers=[], settings={}, data="data", accuracy=0.9, retry_margin=0.1, seeds=[seed],
+        layers=[],
+        settings={},
+        data="data",
+        accuracy=0.9,
+        retry_margin=0.1,
+        seeds=[seed],
         training_images=32,
-    )  # fmt: skip
+    )
 
 
 def test_identical_trainings_are_done_once(tmp_path):

@@ -265,7 +265,7 @@ def test_a_sender_that_drips_bytes_meets_the_deadline_of_the_whole_frame():
     started = time.monotonic()
     with pytest.raises(wire.WireTimeout):
         wire.read(ours, 0.3)
-    assert 0.2 < time.monotonic() - started < 1.5
+    assert 0.2 < time.monotonic() - started < 10  # all that drips would take twice as long
     stop.set()
     writer.join()
     os.close(ours)

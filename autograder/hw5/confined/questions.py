@@ -1,7 +1,8 @@
-"""Runs confined: this homework's questions, about an attention head, a layer, a Transformer.
+"""Runs confined: this homework's questions, about a module of one's own and the Transformer.
 
-Names of files and slots come from the given code's own declaration, which the worker finds
-as a pristine copy beside the submission.
+Which class of which file is meant stands in the question. The attention head that the
+grader's own can replace is found in the given code's declaration, a pristine copy of which
+lies beside the submission.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import mmap
 import sys
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, ClassVar
 
@@ -34,6 +36,7 @@ class Questions(Answerer):
     QUESTIONS: ClassVar[tuple[str, ...]] = (
         *Answerer.QUESTIONS,
         "construct",
+        "take_steps",
         "train_transformer",
         "load_transformer",
         "predict",
@@ -41,11 +44,42 @@ class Questions(Answerer):
     )
 
     def construct(
-        self, _: dict[str, Tensor], slot: str, arguments: dict[str, Any], heads: str
+        self,
+        _: dict[str, Tensor],
+        file: str,
+        names: list[str],
+        arguments: dict[str, Any],
+        heads: str,
     ) -> Message:
-        """Make an attention head or an encoder layer; returns a handle and what it is made of."""
-        kind = head_class() if slot == "head" else layer_class(heads)
-        return self.keep(kind(**arguments))
+        """Make a module of the submission's; returns a handle and what it is made of."""
+        substitute_head(heads)
+        return self.keep(student_class(file, names)(**arguments))
+
+    def take_steps(
+        self, tensors: dict[str, Tensor], heads: str, seed: int, batch: int, learning_rate: float
+    ) -> Message:
+        """Some plain gradient steps of the Vision Transformer; keeps it for `last_attention`.
+
+        Tensors: "images" (N, 28, 28) and "labels" (N,), a step for each `batch` of them.
+        Reply: the "logits" (N, 10) that each batch had, and every parameter as the model was
+        made, "before:<name>", and in the end, "after:<name>".
+        """
+        substitute_head(heads)
+        mnist = import_student("provided.mnist")
+        training = import_student("provided.training")
+        torch.manual_seed(seed)
+        model = import_student("provided.vision_transformer").VisionTransformer().train()
+        parameters = dict(model.named_parameters())
+        reply = {f"before:{name}": value.detach().clone() for name, value in parameters.items()}
+        optimizer = torch.optim.SGD(parameters.values(), lr=learning_rate)
+        images, labels = tensors["images"].split(batch), tensors["labels"].long().split(batch)
+        logits = [
+            training.learn_batch(model, optimizer, mnist.scale(some), digits)
+            for some, digits in zip(images, labels, strict=True)
+        ]
+        self.modules[0] = model
+        reply |= {f"after:{name}": value.detach() for name, value in parameters.items()}
+        return Message({}, {"logits": torch.cat(logits), **reply})
 
     def train_transformer(
         self,
@@ -83,17 +117,23 @@ class Questions(Answerer):
         self.modules[0] = model
         return Message({}, {"losses": torch.tensor(losses)})
 
-    def load_transformer(self, tensors: dict[str, Tensor], heads: str) -> Message:
-        """Build the Vision Transformer with the submitted weights; keeps it for `predict`."""
+    def load_transformer(
+        self, tensors: dict[str, Tensor], heads: str, buffers: bool = True
+    ) -> Message:
+        """Build the Vision Transformer with weights that are sent; keeps it for `predict`.
+
+        buffers: whether they hold the model's buffers too; else those stay as they are made
+        """
         substitute_head(heads)
         model = import_student("provided.vision_transformer").VisionTransformer()
-        own = model.state_dict()
+        own = model.state_dict() if buffers else dict(model.named_parameters())
         missing, surplus = sorted(own.keys() - tensors), sorted(tensors.keys() - own)
         if missing or surplus:
             names = ", ".join((missing or surplus)[:3])
             problem = "lacks" if missing else "has unknown"
             raise Refusal(f"the weights file {problem} {names}")
-        model.load_state_dict({name: tensors[name].to(own[name].dtype) for name in own})
+        values = {name: tensors[name].to(own[name].dtype) for name in own}
+        model.load_state_dict(values, strict=buffers)
         self.modules[0] = model
         return Message({})
 
@@ -118,19 +158,11 @@ class Questions(Answerer):
         return Message({}, {"attention": attention.float()})
 
 
-def head_class() -> Any:
-    """The student's own attention head."""
-    slot = import_student("provided.homework").HEAD
-    return attribute(import_student(slot.module), slot.name, slot.file)
-
-
-def layer_class(heads: str) -> Any:
-    """The student's encoder layer, over their own heads or the harness's."""
-    substitute_head(heads)
-    slot = import_student("provided.homework").LAYER
-    module = import_student(slot.module)
-    name = next((name for name in slot.names if hasattr(module, name)), slot.name)
-    return attribute(module, name, slot.file)
+def student_class(file: str, names: Sequence[str]) -> Any:
+    """A class that a file of the submission's defines, by the first of its names that is there."""
+    module = import_student(file.removesuffix(".py"))
+    name = next((name for name in names if hasattr(module, name)), names[0])
+    return attribute(module, name, file)
 
 
 def substitute_head(heads: str) -> None:

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-from autograder.hw5.mistakes import answers, head, layer, models
+from autograder.hw5.mistakes import (
+    convolution,
+    data,
+    head,
+    head_construction,
+    head_gradients,
+    layer,
+    layer_construction,
+    layer_gradients,
+    networks,
+    pooling,
+)
 from autograder.rubric.mistake import Mistake
 
 CATALOGUE: dict[str, Mistake] = {
     mistake.id: mistake
     for mistakes in (
-        answers.CONVOLUTIONS,
-        answers.POOLINGS,
-        answers.DATA,
-        models.ALL,
+        convolution.ALL,
+        pooling.ALL,
+        data.ALL,
+        networks.ALL,
         head.VALUES,
-        head.GRADIENTS,
+        head_gradients.ALL,
         head.RETURNED,
         head.LARGE_SCORES,
         head.ERRORS,
-        head.SEEN,
+        head_construction.ALL,
         layer.OUTPUT,
-        layer.GRADIENTS,
+        layer_gradients.ALL,
         layer.ERRORS,
-        layer.SEEN,
+        layer_construction.ALL,
     )
     for mistake in mistakes
 }

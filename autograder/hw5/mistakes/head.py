@@ -1,9 +1,8 @@
-"""Known mistakes in an attention head, as variants of its steps."""
+"""Known mistakes in an attention head's forward pass, as variants of its steps."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch.nn import functional
@@ -11,7 +10,6 @@ from torch.nn import functional
 from autograder.hw5.mistakes.head_steps import (
     across_batch,
     causal,
-    detached,
     divided_by,
     dropped,
     fitted_factor,
@@ -24,12 +22,7 @@ from autograder.hw5.mistakes.head_steps import (
     rectified,
     value,
 )
-from autograder.rubric.mistake import Mistake, Variant
-
-
-def _variant(id: str, line: str, explanation: str, hint: str, /, **steps: Any) -> Variant:
-    return Variant(id, line, explanation, hint, steps)
-
+from autograder.rubric.mistake import Variant
 
 SCALE_HINT = (
     "Take random queries and keys of D numbers each: how large is a typical score, and how does "
@@ -39,302 +32,331 @@ AXIS_HINT = (
     "Row t says how much token t takes from each token. Print weights.sum(dim=...) for each axis: "
     "which one must be all ones?"
 )
-DETACH_HINT = (
-    "Forward numbers don't show this: call backward() and look at .grad of each projection. "
-    "detach(), .data, .item(), numpy and no_grad all cut the graph."
-)
 VALUE_HINT = (
-    "Work a tiny case by hand, two tokens of two numbers each, and compare it with your code step "
-    "by step."
+    "Work through a tiny case by hand, two tokens of two numbers each, and compare each step with "
+    "your code."
 )
 
-RETURNED_HINT = "A map is read as shares: which of your tensors has rows that sum to one?"
+RETURNED_HINT = (
+    "Each row of an attention map holds shares: which of your tensors has rows that sum to one?"
+)
 EVAL_HINT = "Call the head twice with the same input after eval(): why do the results differ?"
 
 # Mistakes in the output's values, likeliest first.
 VALUES: tuple[Variant, ...] = (
-    _variant(
-        "no-scale", "3a.4", "the scores are not scaled before the softmax", SCALE_HINT,
-        **divided_by(lambda p: 1.0),
+    Variant(
+        id="no-scale",
+        line="3a.4",
+        explanation="the scores are not scaled before the softmax",
+        hint=SCALE_HINT,
+        steps=divided_by(lambda p: 1.0),
     ),
-    _variant(
-        "scale-by-inner-dim", "3a.4",
-        "the scores are divided by inner_dim itself, or twice by its root", SCALE_HINT,
-        **divided_by(lambda p: p["query"].shape[-1]),
+    Variant(
+        id="scale-by-inner-dim",
+        line="3a.4",
+        explanation="the scores are divided by inner_dim itself, or by its root twice",
+        hint=SCALE_HINT,
+        steps=divided_by(lambda p: p["query"].shape[-1]),
     ),
-    _variant(
-        "scale-by-root-input-dim", "3a.4",
-        "the scores are divided by the root of input_dim, the size of a token, where the size of a "
-        "query counts", SCALE_HINT, **divided_by(lambda p: math.sqrt(p.x.shape[-1])),
-    ),
-    _variant(
-        "scale-by-input-dim", "3a.4",
-        "the scores are divided by input_dim, the size of a token", SCALE_HINT,
-        **divided_by(lambda p: p.x.shape[-1]),
-    ),
-    _variant(
-        "scale-by-root-tokens", "3a.4",
-        "the scores are divided by the root of the number of tokens", SCALE_HINT,
-        **divided_by(lambda p: math.sqrt(p.x.shape[-2])),
-    ),
-    _variant(
-        "scale-multiplied", "3a.4",
-        "the scores are multiplied where they should be divided", SCALE_HINT,
-        **divided_by(lambda p: 1 / math.sqrt(p["query"].shape[-1])),
-    ),
-    _variant(
-        "scale-after-softmax", "3a.4", "the scale is applied after the softmax",
-        "Which numbers grow too large, those that go into the softmax or those that come out?",
-        scaled=lambda p: p["scores"],
-        weights=lambda p: p["softmax"] / math.sqrt(p["query"].shape[-1]),
-    ),
-    _variant(
-        "softmax-over-queries", "3a.4",
-        "the softmax runs over the queries, so columns sum to one and not rows", AXIS_HINT,
-        softmax=lambda p: torch.softmax(p["masked"], dim=-2),
-    ),
-    _variant(
-        "softmax-over-batch", "3a.4", "the softmax runs over the batch", AXIS_HINT,
-        softmax=lambda p: torch.softmax(p["masked"], dim=0),
-    ),
-    _variant(
-        "softmax-over-matrix", "3a.4",
-        "the softmax runs over the whole matrix at once, so all of it sums to one", AXIS_HINT,
-        softmax=over_everything,
-    ),
-    _variant(
-        "softmax-absent", "3a.4", "the values are mixed with the scores; there is no softmax",
-        "A mix needs shares: what makes any numbers positive, with a sum of one?",
-        softmax=lambda p: p["masked"],
-    ),
-    _variant(
-        "softmax-twice", "3a.4", "the softmax is applied twice",
-        "A softmax of shares makes them nearly equal. Follow the scores through your code: where "
-        "do they first sum to one?",
-        softmax=lambda p: torch.softmax(torch.softmax(p["masked"], dim=-1), dim=-1),
-    ),
-    _variant(
-        "log-softmax", "3a.4", "the logarithm of the softmax is taken",
-        "Shares lie between 0 and 1. Print what your softmax puts out: which numbers do you see?",
-        softmax=lambda p: torch.log_softmax(p["masked"], dim=-1),
-    ),
-    _variant(
-        "sigmoid-for-softmax", "3a.4", "a sigmoid stands where the softmax belongs",
-        "A sigmoid squashes each score by itself: what makes the shares of one row compete?",
-        softmax=lambda p: torch.sigmoid(p["masked"]),
-    ),
-    _variant(
-        "no-exponential", "3a.4", "the scores are divided by their sum, without the exponential",
-        "What happens to a row whose scores sum to almost zero, or to a negative score?",
-        softmax=normalised_without_exp,
-    ),
-    _variant(
-        "causal-mask", "3a.4", "a causal mask hides the later tokens",
-        "A text model must not look ahead. Is there an order in which patches are seen?",
-        masked=causal,
-    ),
-    _variant(
-        "mask-after-softmax", "3a.4", "the weights of later tokens are cut off after the softmax",
-        "A text model must not look ahead. Is there an order in which patches are seen?",
-        weights=lambda p: p["softmax"].tril(),
-    ),
-    _variant(
-        "transposed-value-product", "3a.4",
-        "the weights are transposed where they meet the values", VALUE_HINT,
-        mixed=lambda p: p["weights"].transpose(-2, -1) @ p["value"],
-    ),
-    _variant(
-        "attention-over-features", "3a.4",
-        "numbers of a token attend to each other (D by D), not tokens (T by T)",
-        "Write the shape behind each product: which axis disappears, which two are left?",
-        scores=lambda p: p["query"].transpose(-2, -1) @ p["key"],
-        mixed=lambda p: p["value"] @ p["weights"],
-    ),
-    _variant(
-        "attention-across-batch", "3a.4",
-        "all sequences of the batch are joined, so images attend to each other",
-        "Change one image of a batch: may the output for another image change? Which axes "
-        "does your product mix?",
-        scores=across_batch,
-        mixed=lambda p: (p["weights"] @ p["value"].flatten(0, 1)).view_as(p["value"]),
-    ),
-    _variant(
-        "shared-projections", "3a.4", "query, key and value share one projection",
-        "How many matrices does the formula name, and what does each of them do?",
-        key=query, value=query,
-    ),
-    _variant(
-        "shared-query-key", "3a.4", "query and key share one projection",
-        "Asking and being found are different roles: how many matrices does the formula name?",
-        key=lambda p: functional.linear(p.x, p.parameters.query, p.parameters.query_bias),
-    ),
-    _variant(
-        "shared-key-value", "3a.4", "key and value share one projection",
-        "Being found and what is passed on are different roles: how many matrices are there?",
-        value=lambda p: functional.linear(p.x, p.parameters.key, p.parameters.key_bias),
-    ),
-    _variant(
-        "shared-query-value", "3a.4", "query and value share one projection",
-        "Asking and what is passed on are different roles: how many matrices are there?",
-        value=lambda p: functional.linear(p.x, p.parameters.query, p.parameters.query_bias),
-    ),
-    _variant(
-        "value-not-projected", "3a.4", "the tokens themselves are mixed, not their values",
-        "How many numbers has a token of the output, and how many has one of the input?",
-        value=lambda p: p.x,
-    ),
-    _variant(
-        "activation-on-projections", "3a.4", "a ReLU follows the projections",
-        "Can a score still be negative? The projections are linear and nothing else.",
-        query=rectified(query), key=rectified(key), value=rectified(value),
-    ),
-    _variant(
-        "dropout-alive-in-eval", "3a.4", "dropout on the output stays on in evaluation",
-        EVAL_HINT,
-        out=lambda p: dropped(p, "mixed", p.seen.out if p.seen is not None else None),
-    ),
-    _variant(
-        "weights-dropout-alive-in-eval", "3a.4",
-        "dropout on the attention weights stays on in evaluation",
-        EVAL_HINT,
-        weights=lambda p: dropped(
-            p, "softmax", p.seen.attention if p.seen is not None else None
+    Variant(
+        id="scale-by-root-input-dim",
+        line="3a.4",
+        explanation=(
+            "the scores are divided by the root of input_dim, the size of a token, instead of the "
+            "root of the size of a query"
         ),
+        hint=SCALE_HINT,
+        steps=divided_by(lambda p: math.sqrt(p.x.shape[-1])),
     ),
-    _variant(
-        "scale-by-constant", "3a.4", "the scores are scaled by a fixed number", SCALE_HINT,
-        scaled=fitted_scale,
+    Variant(
+        id="scale-by-input-dim",
+        line="3a.4",
+        explanation="the scores are divided by input_dim, the size of a token",
+        hint=SCALE_HINT,
+        steps=divided_by(lambda p: p.x.shape[-1]),
     ),
-    _variant(
-        "constant-factor", "3a.4", "the output is right up to a constant factor",
-        "All of your output is scaled alike: which factor or division in your code does the "
-        "formula not have?",
-        out=fitted_factor,
+    Variant(
+        id="scale-by-root-tokens",
+        line="3a.4",
+        explanation="the scores are divided by the root of the number of tokens",
+        hint=SCALE_HINT,
+        steps=divided_by(lambda p: math.sqrt(p.x.shape[-2])),
     ),
-)  # fmt: skip
-
-# Mistakes that only gradients show.
-GRADIENTS: tuple[Variant, ...] = (
-    _variant(
-        "detached-query", "3a.5", "the query is cut off from the gradient", DETACH_HINT,
-        **detached("query"),
+    Variant(
+        id="scale-multiplied",
+        line="3a.4",
+        explanation="the scores are multiplied where they should be divided",
+        hint=SCALE_HINT,
+        steps=divided_by(lambda p: 1 / math.sqrt(p["query"].shape[-1])),
     ),
-    _variant(
-        "detached-key", "3a.5", "the key is cut off from the gradient", DETACH_HINT,
-        **detached("key"),
+    Variant(
+        id="scale-after-softmax",
+        line="3a.4",
+        explanation="the scale is applied after the softmax",
+        hint="Which numbers grow too large, those that go into the softmax or those that come out?",
+        steps={
+            "scaled": lambda p: p["scores"],
+            "weights": lambda p: p["softmax"] / math.sqrt(p["query"].shape[-1]),
+        },
     ),
-    _variant(
-        "detached-value", "3a.5", "the value is cut off from the gradient", DETACH_HINT,
-        **detached("value"),
+    Variant(
+        id="softmax-over-queries",
+        line="3a.4",
+        explanation="the softmax runs over the queries, so columns sum to one instead of rows",
+        hint=AXIS_HINT,
+        steps={"softmax": lambda p: torch.softmax(p["masked"], dim=-2)},
     ),
-    _variant(
-        "detached-weights", "3a.5", "the attention weights are cut off from the gradient",
-        DETACH_HINT, **detached("weights"),
+    Variant(
+        id="softmax-over-batch",
+        line="3a.4",
+        explanation="the softmax runs over the batch",
+        hint=AXIS_HINT,
+        steps={"softmax": lambda p: torch.softmax(p["masked"], dim=0)},
     ),
-    _variant(
-        "detached-input", "3a.5", "the input is cut off from the gradient", DETACH_HINT,
-        query=lambda p: functional.linear(
-            p.x.detach(), p.parameters.query, p.parameters.query_bias
+    Variant(
+        id="softmax-over-matrix",
+        line="3a.4",
+        explanation="the softmax runs over the whole matrix at once, so all of it sums to one",
+        hint=AXIS_HINT,
+        steps={"softmax": over_everything},
+    ),
+    Variant(
+        id="softmax-absent",
+        line="3a.4",
+        explanation="the values are mixed with the scores; there is no softmax",
+        hint=("Mixing needs shares: what turns any numbers into positive ones with a sum of one?"),
+        steps={"softmax": lambda p: p["masked"]},
+    ),
+    Variant(
+        id="softmax-twice",
+        line="3a.4",
+        explanation="the softmax is applied twice",
+        hint=(
+            "A second softmax makes the shares nearly equal. Follow the scores through your code: "
+            "where do they first sum to one?"
         ),
-        key=lambda p: functional.linear(p.x.detach(), p.parameters.key, p.parameters.key_bias),
-        value=lambda p: functional.linear(
-            p.x.detach(), p.parameters.value, p.parameters.value_bias
-        ),
+        steps={"softmax": lambda p: torch.softmax(torch.softmax(p["masked"], dim=-1), dim=-1)},
     ),
-)  # fmt: skip
+    Variant(
+        id="log-softmax",
+        line="3a.4",
+        explanation="the logarithm of the softmax is used",
+        hint=(
+            "Shares lie between 0 and 1. Print the output of your softmax: which numbers do you "
+            "see?"
+        ),
+        steps={"softmax": lambda p: torch.log_softmax(p["masked"], dim=-1)},
+    ),
+    Variant(
+        id="sigmoid-for-softmax",
+        line="3a.4",
+        explanation="a sigmoid is used instead of the softmax",
+        hint="A sigmoid squashes each score by itself: what makes the shares of one row compete?",
+        steps={"softmax": lambda p: torch.sigmoid(p["masked"])},
+    ),
+    Variant(
+        id="no-exponential",
+        line="3a.4",
+        explanation="the scores are divided by their sum, without the exponential",
+        hint="What happens to a row whose scores sum to almost zero, or to a negative score?",
+        steps={"softmax": normalised_without_exp},
+    ),
+    Variant(
+        id="causal-mask",
+        line="3a.4",
+        explanation="a causal mask hides the later tokens",
+        hint=("A text model must not look ahead. Do the patches of an image have such an order?"),
+        steps={"masked": causal},
+    ),
+    Variant(
+        id="mask-after-softmax",
+        line="3a.4",
+        explanation="the weights of later tokens are cut off after the softmax",
+        hint=("A text model must not look ahead. Do the patches of an image have such an order?"),
+        steps={"weights": lambda p: p["softmax"].tril()},
+    ),
+    Variant(
+        id="transposed-value-product",
+        line="3a.4",
+        explanation="the weights are transposed in the product with the values",
+        hint=VALUE_HINT,
+        steps={"mixed": lambda p: p["weights"].transpose(-2, -1) @ p["value"]},
+    ),
+    Variant(
+        id="attention-over-features",
+        line="3a.4",
+        explanation=(
+            "the numbers of a token attend to each other (D by D) instead of tokens (T by T)"
+        ),
+        hint=("Write down the shape after each product: which axis disappears, which two remain?"),
+        steps={
+            "scores": lambda p: p["query"].transpose(-2, -1) @ p["key"],
+            "mixed": lambda p: p["value"] @ p["weights"],
+        },
+    ),
+    Variant(
+        id="attention-across-batch",
+        line="3a.4",
+        explanation="all sequences of the batch are joined, so images attend to each other",
+        hint=(
+            "Change one image of a batch: should the output for another image change? Which axes "
+            "does your product mix?"
+        ),
+        steps={
+            "scores": across_batch,
+            "mixed": lambda p: (p["weights"] @ p["value"].flatten(0, 1)).view_as(p["value"]),
+        },
+    ),
+    Variant(
+        id="shared-projections",
+        line="3a.4",
+        explanation="query, key and value share one projection",
+        hint="How many matrices does the formula name, and what does each of them do?",
+        steps={
+            "key": query,
+            "value": query,
+        },
+    ),
+    Variant(
+        id="shared-query-key",
+        line="3a.4",
+        explanation="query and key share one projection",
+        hint="Asking and being found are different roles: how many matrices does the formula name?",
+        steps={
+            "key": lambda p: functional.linear(p.x, p.parameters.query, p.parameters.query_bias)
+        },
+    ),
+    Variant(
+        id="shared-key-value",
+        line="3a.4",
+        explanation="key and value share one projection",
+        hint="Being found and what is passed on are different roles: how many matrices are there?",
+        steps={"value": lambda p: functional.linear(p.x, p.parameters.key, p.parameters.key_bias)},
+    ),
+    Variant(
+        id="shared-query-value",
+        line="3a.4",
+        explanation="query and value share one projection",
+        hint="Asking and what is passed on are different roles: how many matrices are there?",
+        steps={
+            "value": lambda p: functional.linear(p.x, p.parameters.query, p.parameters.query_bias)
+        },
+    ),
+    Variant(
+        id="value-not-projected",
+        line="3a.4",
+        explanation="the tokens themselves are mixed, not their values",
+        hint="How many numbers does a token have in the output, and how many in the input?",
+        steps={"value": lambda p: p.x},
+    ),
+    Variant(
+        id="activation-on-projections",
+        line="3a.4",
+        explanation="a ReLU follows the projections",
+        hint="Can a score still be negative? The projections are purely linear.",
+        steps={
+            "query": rectified(query),
+            "key": rectified(key),
+            "value": rectified(value),
+        },
+    ),
+    Variant(
+        id="dropout-alive-in-eval",
+        line="3a.4",
+        explanation="dropout on the output stays active in evaluation mode",
+        hint=EVAL_HINT,
+        steps={"out": lambda p: dropped(p, "mixed", p.seen.out if p.seen is not None else None)},
+    ),
+    Variant(
+        id="weights-dropout-alive-in-eval",
+        line="3a.4",
+        explanation="dropout on the attention weights stays active in evaluation mode",
+        hint=EVAL_HINT,
+        steps={
+            "weights": lambda p: dropped(
+                p, "softmax", p.seen.attention if p.seen is not None else None
+            )
+        },
+    ),
+    Variant(
+        id="scale-by-constant",
+        line="3a.4",
+        explanation="the scores are scaled by a fixed number",
+        hint=SCALE_HINT,
+        steps={"scaled": fitted_scale},
+    ),
+    Variant(
+        id="constant-factor",
+        line="3a.4",
+        explanation="the output is right up to a constant factor",
+        hint=(
+            "All of your output is scaled alike: which factor or division in your code is not in "
+            "the formula?"
+        ),
+        steps={"out": fitted_factor},
+    ),
+)
 
 # Mistakes in the second result alone.
 RETURNED: tuple[Variant, ...] = (
-    _variant(
-        "scores-returned", "3a.3", "the scores are returned, not the weights behind the softmax",
-        RETURNED_HINT,
-        returned=lambda p: p["scaled"],
+    Variant(
+        id="scores-returned",
+        line="3a.3",
+        explanation="the scores are returned instead of the weights after the softmax",
+        hint=RETURNED_HINT,
+        steps={"returned": lambda p: p["scaled"]},
     ),
-    _variant(
-        "raw-scores-returned", "3a.3", "the unscaled scores are returned, not the weights",
-        RETURNED_HINT,
-        returned=lambda p: p["scores"],
+    Variant(
+        id="raw-scores-returned",
+        line="3a.3",
+        explanation="the unscaled scores are returned instead of the weights",
+        hint=RETURNED_HINT,
+        steps={"returned": lambda p: p["scores"]},
     ),
-    _variant(
-        "weights-transposed", "3a.3", "the weights are returned transposed", AXIS_HINT,
-        returned=lambda p: p["weights"].transpose(-2, -1),
+    Variant(
+        id="weights-transposed",
+        line="3a.3",
+        explanation="the weights are returned transposed",
+        hint=AXIS_HINT,
+        steps={"returned": lambda p: p["weights"].transpose(-2, -1)},
     ),
-)  # fmt: skip
+)
 
 # Mistakes that only large scores show.
 LARGE_SCORES: tuple[Variant, ...] = (
-    _variant(
-        "softmax-overflow", "3a.6", "exp overflows where scores are large",
-        "What is exp(1000) on your machine? A softmax doesn't change when one number is "
-        "subtracted from the whole row.",
-        softmax=plain_softmax,
+    Variant(
+        id="softmax-overflow",
+        line="3a.6",
+        explanation="exp overflows where scores are large",
+        hint=(
+            "What is exp(1000) on your machine? A softmax doesn't change when one number is "
+            "subtracted from the whole row."
+        ),
+        steps={"softmax": plain_softmax},
     ),
-)  # fmt: skip
+)
 
 # Mistakes that fail with an error; the message is compared.
 ERRORS: tuple[Variant, ...] = (
-    _variant(
-        "key-not-transposed", "3a.4", "the key is not transposed before the product",
-        "Write both shapes side by side: a product of matrices needs equal inner sizes.",
-        scores=lambda p: p["query"] @ p["key"],
+    Variant(
+        id="key-not-transposed",
+        line="3a.4",
+        explanation="the key is not transposed before the product",
+        hint="Write both shapes side by side: a matrix product needs equal inner sizes.",
+        steps={"scores": lambda p: p["query"] @ p["key"]},
     ),
-    _variant(
-        "batch-transposed", "3a.4", ".T turns all three axes round, the batch too",
-        "Which two of the three axes should change places? Name them, counted from the end.",
-        scores=lambda p: p["query"] @ p["key"].permute(2, 1, 0),
+    Variant(
+        id="batch-transposed",
+        line="3a.4",
+        explanation=".T reverses all three axes, the batch axis too",
+        hint=("Which two of the three axes should be swapped? Name them, counting from the end."),
+        steps={"scores": lambda p: p["query"] @ p["key"].permute(2, 1, 0)},
     ),
-    _variant(
-        "batch-and-tokens-exchanged", "3a.4",
-        "transpose(0, 1) exchanges images and tokens",
-        "Which two of the three axes should change places? Name them, counted from the end.",
-        scores=lambda p: p["query"] @ p["key"].transpose(0, 1),
+    Variant(
+        id="batch-and-tokens-exchanged",
+        line="3a.4",
+        explanation="transpose(0, 1) swaps images and tokens",
+        hint=("Which two of the three axes should be swapped? Name them, counting from the end."),
+        steps={"scores": lambda p: p["query"] @ p["key"].transpose(0, 1)},
     ),
-)  # fmt: skip
-
-# Mistakes that are seen in other ways than by numbers.
-PROJECTION_BIAS = Mistake(
-    "projection-bias", "3a.2", "the projections have biases",
-    "Does an nn.Linear have a bias when you don't say so? It costs no other line: the others "
-    "compare with your biases included.",
-)  # fmt: skip
-FOREIGN_LAYER = Mistake(
-    "foreign-layer",
-    "3a.2",
-    "a layer or function of torch is used that the question's list doesn't name",
-    "The head needs three projections, one softmax and one dropout; matrix products do the rest.",
 )
-BUILT_IN_ATTENTION = Mistake(
-    "built-in-attention",
-    "3a.2",
-    "torch's ready-made attention is used",
-    "Write the formula yourself: two products of matrices, a scale and a softmax between them.",
-)
-WEIGHTS_NOT_RETURNED = Mistake(
-    "weights-not-returned",
-    "3a.3",
-    "the head returns its output alone",
-    "The weights are a step on the way to your output: hand them on as a second result.",
-)
-RESULTS_SWAPPED = Mistake(
-    "results-swapped",
-    "3a.1",
-    "the weights are returned first and the output second",
-    "Whoever calls the head takes the first result for its output: see forward's docstring.",
-)
-CAST_TO_FLOAT32 = Mistake(
-    "cast-to-float32",
-    "3a.6",
-    "a tensor on the way is made as float32, or cast to it",
-    "Look for float(), dtype=... and tensors made anew: which dtype do they have if x is float64?",
-)
-FIXED_SIZE = Mistake(
-    "fixed-size",
-    "3a.1",
-    "a number of tokens, images or features is written into the code",
-    "Take every size from x.shape or from the arguments of the constructor.",
-)
-
-SEEN: tuple[Mistake, ...] = (
-    PROJECTION_BIAS, FOREIGN_LAYER, BUILT_IN_ATTENTION, WEIGHTS_NOT_RETURNED, RESULTS_SWAPPED,
-    CAST_TO_FLOAT32, FIXED_SIZE,
-)  # fmt: skip

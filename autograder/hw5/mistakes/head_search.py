@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import torch
 
-from autograder.hw5.mistakes import head, head_steps
+from autograder.hw5.mistakes import head, head_gradients, head_steps
 from autograder.hw5.mistakes.head_steps import Head
 from autograder.hw5.mistakes.reading import Reading, same
 from autograder.hw5.probes.head import HeadCase, HeadProbe
@@ -55,7 +55,7 @@ def read_head(probe: HeadProbe) -> HeadReading | None:
 def find_in_gradients(reading: HeadReading, case: HeadCase) -> Finding | None:
     """Which mistakes reproduce the student's gradients."""
     for count in range(1, MOST_AT_ONCE + 1):
-        for variants in combined(head.GRADIENTS, count, reading.variants):
+        for variants in combined(head_gradients.ALL, count, reading.variants):
             if same(case.gradients, reading.gradients(case, *variants)):
                 return Finding(variants)
     return None

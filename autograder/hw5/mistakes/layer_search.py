@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from autograder.hw5.mistakes import layer
+from autograder.hw5.mistakes import layer, layer_gradients, layer_steps
 from autograder.hw5.mistakes.head_search import PROBES_KEPT
 from autograder.hw5.mistakes.reading import Reading, same
 from autograder.hw5.probes.layer import LayerCase, LayerProbe
@@ -30,7 +30,7 @@ EPSILONS = (LAYER_NORM_EPS, 1e-6, 1e-8, 1e-12, 0.0)
 class LayerReading(Reading):
     """A reading of an encoder layer."""
 
-    STEPS = layer.STEPS
+    STEPS = layer_steps.STEPS
 
     roles: LayerRoles
 
@@ -59,7 +59,7 @@ def read_layer(probe: LayerProbe) -> LayerReading | None:
 def find_in_gradients(reading: LayerReading, case: LayerCase) -> Finding | None:
     """Which mistakes reproduce the student's gradients."""
     for count in range(1, MOST_AT_ONCE + 1):
-        for variants in combined(layer.GRADIENTS, count, reading.variants):
+        for variants in combined(layer_gradients.ALL, count, reading.variants):
             if same(case.gradients, reading.gradients(case, *variants)):
                 return Finding(variants)
     return None

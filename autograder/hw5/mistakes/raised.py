@@ -15,11 +15,19 @@ from typing import Any
 import torch
 
 from autograder.homework import HEAD, LAYER
-from autograder.hw5.mistakes import head, head_steps, layer, models
+from autograder.hw5.mistakes import (
+    head,
+    head_construction,
+    head_steps,
+    layer,
+    layer_construction,
+    layer_steps,
+    networks,
+)
+from autograder.hw5.probes.given_model import SIZES
 from autograder.hw5.probes.head import BASE_SIZE
 from autograder.hw5.probes.layer import LayerSize
 from autograder.hw5.probes.reference import HeadParameters, LayerParameters, NormParameters
-from autograder.hw5.probes.vit import SIZES
 from autograder.rubric.feedback import Feedback
 from autograder.rubric.feedback import of_worker_error as plain
 from autograder.rubric.mistake import Mistake, Pass, Step, Variant, hinted, named, run
@@ -50,20 +58,20 @@ def of_error(error: WorkerError) -> Feedback:
     mistake = _behind(error) if isinstance(error, StudentCodeRaised) else None
     if mistake is None:
         return feedback
-    said = hinted(mistake) if mistake is models.NOT_SEQUENTIAL else named(mistake)
+    said = hinted(mistake) if mistake is networks.NOT_SEQUENTIAL else named(mistake)
     return replace(feedback, **said)
 
 
 def _behind(error: StudentCodeRaised) -> Mistake | None:
     if isinstance(error, Refused):
-        return models.NOT_SEQUENTIAL if "not an nn.Sequential" in error.message else None
+        return networks.NOT_SEQUENTIAL if "not an nn.Sequential" in error.message else None
     numbers, text = _signature(error.message)
     if f"calling {HEAD.name}" in error.doing:
         found = _raised_by_heads().get((numbers, text))
         return found or _fixed_size(error.message)
     if f"calling {LAYER.name}" in error.doing:
         if error.type in ("TypeError", "AttributeError") and "tuple" in error.message:
-            return layer.RESULTS_NOT_UNPACKED
+            return layer_construction.RESULTS_NOT_UNPACKED
         return _raised_by_layers().get((numbers, text)) or _fixed_size(error.message)
     return None
 
@@ -71,7 +79,7 @@ def _behind(error: StudentCodeRaised) -> Mistake | None:
 def _fixed_size(message: str) -> Mistake | None:
     numbers, text = _signature(message)
     about_sizes = any(word in text.lower() for word in SIZE_MESSAGES)
-    return head.FIXED_SIZE if about_sizes and HOMEWORK_SIZES & set(numbers) else None
+    return head_construction.FIXED_SIZE if about_sizes and HOMEWORK_SIZES & set(numbers) else None
 
 
 def _signature(message: str) -> tuple[tuple[int, ...], str]:
@@ -109,7 +117,7 @@ def _raised_by_layers() -> Signatures:
         second_bias=None,
     )
     given = Pass(torch.ones(size.out_shape), parameters)
-    return dict(_raised(layer.STEPS, layer.ERRORS, given))
+    return dict(_raised(layer_steps.STEPS, layer.ERRORS, given))
 
 
 def _raised(

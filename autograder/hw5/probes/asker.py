@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
@@ -19,6 +19,7 @@ from autograder.sandbox import claims
 from autograder.sandbox.client import Worker
 from autograder.sandbox.errors import WorkerError
 from autograder.sandbox.replies import ModuleReply, OutputsReply
+from provided.homework import Slot
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -44,14 +45,19 @@ AnyCase = TypeVar("AnyCase", bound="Case[Any]")
 
 @dataclass(frozen=True)
 class Case(Generic[Size]):
-    """One pass through a student's module: what was sent, what came back."""
+    """One pass through a student's module: what was sent, what came back.
+
+    values:    its parameters
+    upstream:  the gradient that was sent back from the output, if any was
+    gradients: what came of it, for "x" and every parameter
+    """
 
     size: Size
     values: dict[str, Tensor]
     x: Tensor
-    upstream: Tensor
-    outputs: list[Tensor]
-    gradients: dict[str, Tensor]
+    upstream: Tensor = field(default_factory=lambda: torch.empty(0))
+    outputs: list[Tensor] = field(default_factory=list)
+    gradients: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def out(self) -> Tensor:
@@ -100,9 +106,12 @@ class Asker:
         self._name = name
 
     def construct(
-        self, slot: str, arguments: dict[str, Any], heads: Heads = Heads.HARNESS
+        self, slot: Slot, arguments: dict[str, Any], heads: Heads = Heads.STUDENT
     ) -> ModuleReply:
-        """Make the student's module; returns what it is made of, which is little enough to draw."""
+        """Make the student's module; returns what it is made of, which is little enough to draw.
+
+        With heads=HARNESS the grader's attention head stands where the student's would.
+        """
         reply: ModuleReply
         doing = f"making {self._name}({_listed(arguments)})"
         reply, _ = self._worker.ask(
@@ -110,7 +119,8 @@ class Asker:
             ModuleReply,
             seconds=self._seconds,
             doing=doing,
-            slot=slot,
+            file=slot.file,
+            names=list(slot.names),
             arguments=arguments,
             heads=heads,
         )

@@ -137,7 +137,7 @@ def probe_head(sandbox: Sandbox, generator: torch.Generator, seconds: float) -> 
     """Ask a student's head all that its rubric lines need. Raises WorkerError."""
     with sandbox.worker() as worker:
         asked = HeadAsker(worker, generator, seconds, HEAD.name, source_rules.BUILT_IN_ATTENTION)
-        parts = asked.construct("head", _head_arguments(BASE_SIZE))
+        parts = asked.construct(HEAD, _head_arguments(BASE_SIZE))
         float64_problem: StudentCodeRaised | Difference | None = None
         try:
             base = asked.head_case(parts, BASE_SIZE, torch.float64)
@@ -174,7 +174,7 @@ class HeadAsker(Asker):
         self, size: HeadSize, dtype: torch.dtype, names: Collection[str], factor: float = 1.0
     ) -> HeadCase:
         """Construct a head of this size, with parameters of these names, and use it."""
-        parts = self.construct("head", _head_arguments(size))
+        parts = self.construct(HEAD, _head_arguments(size))
         if shapes_of(parts).keys() != set(names):
             problem = "its parameters have other names than for another size"
             raise self.refuse(problem, f"making {self._name}")
@@ -187,7 +187,7 @@ class HeadAsker(Asker):
         values = self.draw(shapes_of(parts), dtype, factor)
         x = self.normal((size.batch, size.tokens, size.input_dim), dtype)
         seed = self.seed()  # one for both passes, so that random zeros fall on the same places
-        case = HeadCase(size, values, x, torch.empty(0), [], {})
+        case = HeadCase(size, values, x)
         return self.pass_through(parts, case, seed=seed)
 
 

@@ -116,7 +116,7 @@ def probe_layer(
     size = LayerSize()
     with sandbox.worker() as worker:
         asked = LayerAsker(worker, generator, seconds, LAYER.name)
-        parts = asked.construct("layer", size.arguments(dropout=0.0))
+        parts = asked.construct(LAYER, size.arguments(dropout=0.0), Heads.HARNESS)
         dtype = torch.float64
         values = asked.draw(shapes_of(parts), dtype)
         try:
@@ -169,7 +169,7 @@ def _branches(
     assert roles_of_head is not None
     with sandbox.worker() as worker:
         asked = LayerAsker(worker, generator, seconds, LAYER.name)
-        parts = asked.construct("layer", size.arguments(PROBE_DROPOUT), heads)
+        parts = asked.construct(LAYER, size.arguments(PROBE_DROPOUT), heads)
         candidates, loose, _ = _layer_readings(parts, size, roles_of_head)
         if not candidates and not loose:
             problem = "its parameters are not those of the layer that was made before"
@@ -229,7 +229,7 @@ class LayerAsker(Asker):
         gradients: bool = True,
     ) -> LayerCase:
         """Pass an input forward, and if asked backward, through a constructed layer."""
-        case = LayerCase(size, values, x, torch.empty(0), [], {})
+        case = LayerCase(size, values, x)
         return self.pass_through(parts, case, training, gradients)
 
     def activation(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations, product
 
 from torch import Tensor
@@ -212,7 +212,7 @@ class LayerRoles:
             return None if name is None else values[name]
 
         return LayerParameters(
-            heads=tuple(roles.parameters(_below(values, prefix)) for prefix, roles in self.heads),
+            heads=tuple(roles.parameters(below(values, prefix)) for prefix, roles in self.heads),
             output=values[self.output].T if self.output_transposed else values[self.output],
             output_bias=get(self.output_bias),
             norms=(
@@ -224,6 +224,16 @@ class LayerRoles:
             second=values[self.second],
             second_bias=get(self.second_bias),
         )
+
+    def with_heads(self, count: int, roles: HeadRoles) -> LayerRoles | None:
+        """The same layer with another number of heads, read in another way.
+
+        None where the names of its heads don't count up from 0.
+        """
+        stem = self.heads[0][0].removesuffix("0.")
+        if [prefix for prefix, _ in self.heads] != [f"{stem}{i}." for i in range(len(self.heads))]:
+            return None
+        return replace(self, heads=tuple((f"{stem}{i}.", roles) for i in range(count)))
 
 
 def layer_candidates(
@@ -377,7 +387,8 @@ def _named_pairs(vectors: list[str]) -> list[Vectors] | None:
     ]
 
 
-def _below(values: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def below(values: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names start with a prefix, under the rest of their names."""
     return {
         name.removeprefix(prefix): value
         for name, value in values.items()

@@ -25,17 +25,31 @@ HEAD_FUNCTIONS = frozenset(source_rules.HEAD_FUNCTIONS)
 
 # Ready-made attention under any of its names in torch, whatever module it is reached through.
 BUILT_IN_ATTENTION = frozenset(source_rules.READY_MADE) | {
-    "_scaled_dot_product_attention_math", "_scaled_dot_product_flash_attention_for_cpu",
+    "_scaled_dot_product_attention_math",
+    "_scaled_dot_product_flash_attention_for_cpu",
     "_native_multi_head_attention",
-}  # fmt: skip
+}
 
 # Ways to reach something without naming it, and modules that a network has no use for.
 INDIRECT_CALLS = frozenset({"exec", "eval", "compile", "__import__", "globals", "vars"})
 FOREIGN_MODULES = frozenset(source_rules.FOREIGN) | {
-    "socket", "ctypes", "inspect", "gc", "builtins", "pickle", "marshal", "threading",
-    "multiprocessing", "signal", "shutil", "pathlib", "xformers", "autograder", "sandbox",
+    "socket",
+    "ctypes",
+    "inspect",
+    "gc",
+    "builtins",
+    "pickle",
+    "marshal",
+    "threading",
+    "multiprocessing",
+    "signal",
+    "shutil",
+    "pathlib",
+    "xformers",
+    "autograder",
+    "sandbox",
     "confined",
-}  # fmt: skip
+}
 
 
 IMPORTED = " [import]"  # marks a foreign module where it is imported

@@ -1,85 +1,54 @@
-"""The Vision Transformer: trained briefly, and judged with the weights that were submitted.
+"""Questions to a worker about the Vision Transformer that is made of a submission's modules.
 
-Both run in a worker, since the model is made of the student's modules. Test labels never
-go there: images are sent in an order drawn for this run, and what comes back is counted
-here. Images are judged once more with noise too weak to see, under which answers that were
-looked up instead of computed fall apart.
+Labels of test images never go there: images are sent in an order drawn for this run, and what
+comes back is counted here. Where a submission's own code must answer for test images, it is
+asked twice more: with noise too weak to see, under which answers that were looked up fall
+apart; and with the same weights in a random order, which know nothing any more.
 """
 
 from __future__ import annotations
 
-import ast
+import enum
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from autograder.confined import wire
-from autograder.homework import GIVEN_CODE
 from autograder.hw5 import mnist
 from autograder.hw5.assignment import Assignment
 from autograder.hw5.probes.asker import Heads
+from autograder.hw5.probes.given_model import State
 from autograder.hw5.probes.head import HeadProbe
 from autograder.hw5.probes.roles import HeadRoles
 from autograder.rubric.comparison import well_formed
 from autograder.sandbox.client import Sandbox, Worker
 from autograder.sandbox.errors import StudentCodeRaised, WorkerError
 from autograder.sandbox.replies import EmptyReply
-from provided.mnist import CLASSES, IMAGE_SIZE, Mnist, Split
+from provided.mnist import CLASSES, Mnist, Split
 
 REQUEST_IMAGES = 2_500  # images per question, so that no single answer is long
 
 Say = Callable[[str, str], None]
 
 
-@dataclass(frozen=True)
-class Sizes:
-    """The given Vision Transformer's own sizes, read off its constructor's defaults.
+class JudgedBy(str, enum.Enum):
+    """What the numbers behind a verdict come from."""
 
-    Its text is parsed and not imported, since importing it imports a student's layer.
-    """
-
-    patch_size: int
-    dim: int
-    depth: int
-    heads: int
-    mlp_dim: int
-    dim_head: int
-
-    @classmethod
-    def of_given_model(cls, source: str) -> Sizes:
-        """From the text of vision_transformer.py. Raises KeyError where one has no default."""
-        (init,) = (
-            method
-            for node in ast.parse(source).body
-            if isinstance(node, ast.ClassDef) and node.name == "VisionTransformer"
-            for method in node.body
-            if isinstance(method, ast.FunctionDef) and method.name == "__init__"
-        )
-        names = [argument.arg for argument in init.args.args][-len(init.args.defaults) :]
-        defaults = dict(zip(names, map(ast.literal_eval, init.args.defaults), strict=True))
-        return cls(**{one.name: defaults[one.name] for one in fields(cls)})
-
-    @property
-    def patches(self) -> int:
-        """How many squares an image is cut into."""
-        return int((IMAGE_SIZE // self.patch_size) ** 2)
-
-    @property
-    def tokens(self) -> int:
-        """The patches and the class token."""
-        return self.patches + 1
-
-
-SIZES = Sizes.of_given_model((GIVEN_CODE / "vision_transformer.py").read_text(encoding="utf-8"))
+    STEPS = "the same training steps"
+    GRADER = "the grader's program"
+    SUBMISSION = "the submission's code"
 
 
 @dataclass(frozen=True)
 class TransformerRun:
-    """The brief training: the loss of every step, accuracy on test images, attention maps.
+    """How the Vision Transformer learns, and its attention maps then.
 
-    losses_problem: what is wrong with the losses, such as NaN; then the rest was not asked
+    losses, accuracy: of the brief training, on test images; none where `by` is STEPS
+    losses_problem:   what is wrong with the losses, such as NaN; then the rest was not asked
+    untrained:        where the submission's code answered, its accuracy before the training
+    for_a_person:     why a person should look at it
     """
 
     losses: list[float]
@@ -87,25 +56,87 @@ class TransformerRun:
     attention: Tensor | WorkerError
     heads: Heads
     losses_problem: str = ""
+    by: JudgedBy = JudgedBy.SUBMISSION
+    untrained: float = 0.0
+    for_a_person: str = ""
+
+
+@dataclass(frozen=True)
+class Doubts:
+    """Whether a submission's code computes its answers: accuracy (0 to 1) on some test images,
+    on the same with faint noise, and on the same with the weights in a random order."""
+
+    plain: float
+    noisy: float
+    scrambled: float
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """The submitted weights: accuracy on all test images, on some of them and on the same with
-    noise (0 to 1), and attention maps."""
+    """The submitted weights: accuracy on all test images (0 to 1), and attention maps.
+
+    doubts:       where the submission's code answered, what speaks for it
+    for_a_person: why a person should look at it
+    """
 
     accuracy: float
-    plain_accuracy: float
-    perturbed_accuracy: float
     attention: Tensor | WorkerError
     heads: Heads
+    doubts: Doubts | None = None
+    for_a_person: str = ""
+
+    @property
+    def by(self) -> JudgedBy:
+        """Whose numbers these are."""
+        return JudgedBy.GRADER if self.doubts is None else JudgedBy.SUBMISSION
 
 
 @dataclass(frozen=True)
 class WeightsProblem:
-    """Submitted weights that can't be judged: not there (an empty text), or unreadable."""
+    """Submitted weights that can't be judged: not there (an empty text), or unreadable.
+
+    for_a_person: why a person should look at it
+    """
 
     unreadable: str = ""
+    for_a_person: str = ""
+
+
+@dataclass(frozen=True)
+class StepsTaken:
+    """Some training steps: the weights before and after, the logits (N, 10) of each batch."""
+
+    before: dict[str, Tensor]
+    after: dict[str, Tensor]
+    logits: Tensor
+
+
+def take_steps(
+    worker: Worker,
+    assignment: Assignment,
+    batches: Split,
+    batch: int,
+    learning_rate: float,
+    heads: Heads,
+    seed: int = 0,
+) -> StepsTaken:
+    """Have a worker make its Vision Transformer and take a plain gradient step on each batch."""
+    _, tensors = worker.ask(
+        "take_steps",
+        EmptyReply,
+        seconds=assignment.seconds.question,
+        doing=f"training the Vision Transformer for {len(batches) // batch} steps",
+        tensors={"images": batches.images, "labels": batches.labels},
+        heads=heads,
+        seed=seed,
+        batch=batch,
+        learning_rate=learning_rate,
+    )
+
+    def named(prefix: str) -> dict[str, Tensor]:
+        return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+    return StepsTaken(named("before:"), named("after:"), tensors.get("logits", torch.empty(0)))
 
 
 def train_briefly(
@@ -115,6 +146,9 @@ def train_briefly(
     heads: Heads,
     say: Say,
     seed: int = 0,
+    *,
+    untrained: float = 0.0,
+    for_a_person: str = "",
 ) -> TransformerRun:
     """Train the student's Vision Transformer for some steps in a worker. Raises WorkerError."""
     brief = assignment.transformer.brief
@@ -136,80 +170,83 @@ def train_briefly(
         losses = tensors.get("losses", torch.empty(0))
         problem = well_formed(losses, (brief.steps,))
         if problem is not None:
-            return TransformerRun([], 0.0, torch.empty(0), heads, losses_problem=problem.text)
-        accuracy = _share(_right(worker, assignment, data.test.first(brief.test_images), None))
-        attention = _last_attention(worker, assignment, data)
+            nothing = torch.empty(0)
+            return TransformerRun([], 0.0, nothing, heads, problem.text, for_a_person=for_a_person)
+        accuracy = share(right_of(worker, assignment, data.test.first(brief.test_images), None))
+        attention = last_attention(worker, assignment, data)
     say("vit", f"learned: {accuracy:.3f}")
-    return TransformerRun([float(loss) for loss in losses], accuracy, attention, heads)
+    return TransformerRun(
+        [float(loss) for loss in losses],
+        accuracy,
+        attention,
+        heads,
+        untrained=untrained,
+        for_a_person=for_a_person,
+    )
 
 
-def judge_weights(
-    sandbox: Sandbox,
-    assignment: Assignment,
-    data: Mnist,
-    weights: bytes | None,
-    own_head: HeadProbe | None,
-    generator: torch.Generator,
-    say: Say,
-) -> Judgement | WeightsProblem:
-    """Judge the submitted weights in a worker. Raises WorkerError.
-
-    They run with the student's own head; where that is wrong, also with the harness's, and
-    the better result counts: weights can have been trained with either.
-    """
+def read_weights(weights: bytes | None) -> dict[str, Tensor] | WeightsProblem:
+    """The tensors of a submitted weights file."""
     if weights is None:
         return WeightsProblem()
     try:
-        state = wire.decode_tensors(weights)
+        return wire.decode_tensors(weights)
     except wire.WireError as problem:
         return WeightsProblem(unreadable=str(problem) or "not a safetensors file")
-    if own_head is not None and own_head.can_stand:
-        return _judge(sandbox, assignment, data, state, Heads.STUDENT, generator, say)
-    results: list[Judgement] = []
-    problem_kept: WorkerError | None = None
-    renamed = _for_harness_heads(state, own_head)
-    for heads, these in ((Heads.HARNESS, renamed), (Heads.STUDENT, state)):
-        try:
-            results.append(_judge(sandbox, assignment, data, these, heads, generator, say))
-        except WorkerError as problem:
-            problem_kept = problem
-        if results and results[-1].accuracy >= assignment.transformer.accuracy:
-            break
-    if not results:
-        assert problem_kept is not None
-        raise problem_kept
-    return max(results, key=lambda result: result.accuracy)
 
 
-def _judge(
+def load(
+    worker: Worker, assignment: Assignment, state: State, heads: Heads, submitted: bool = True
+) -> None:
+    """Have a worker make its Vision Transformer with these weights.
+
+    submitted: whether they are a file's, which holds a model's buffers too
+    """
+    worker.ask(
+        "load_transformer",
+        EmptyReply,
+        seconds=assignment.seconds.question,
+        doing="loading artifacts/vit/weights.safetensors"
+        if submitted
+        else "loading trained weights",
+        tensors=dict(state),
+        heads=heads,
+        buffers=submitted,
+    )
+
+
+def doubts_of(
     sandbox: Sandbox,
     assignment: Assignment,
     data: Mnist,
-    state: dict[str, Tensor],
+    state: State,
     heads: Heads,
     generator: torch.Generator,
-    say: Say,
-) -> Judgement:
+    right: Tensor,
+) -> Doubts:
+    """Ask twice more for some test images, of which `right` (N,) says what was right before."""
+    count = assignment.transformer.perturbed_images
+    rows = torch.randperm(len(data.test), generator=generator)[:count]
+    some = data.test.part(rows)
+    noisy = Split.of(perturbed(some.images, assignment, generator), some.labels)
     with sandbox.worker() as worker:
-        worker.ask(
-            "load_transformer",
-            EmptyReply,
-            seconds=assignment.seconds.question,
-            doing="loading artifacts/vit/weights.safetensors",
-            tensors=state,
-            heads=heads,
-        )
-        say("vit weights", "judging")
-        right = _right(worker, assignment, data.test, generator)
-        count = assignment.transformer.perturbed_images
-        rows = torch.randperm(len(data.test), generator=generator)[:count]
-        some = data.test.part(rows)
-        noisy = Split.of(perturbed(some.images, assignment, generator), some.labels)
-        still_right = _right(worker, assignment, noisy, generator)
-        attention = _last_attention(worker, assignment, data)
-    accuracy, plain, with_noise = (_share(one) for one in (right, right[rows], still_right))
-    say("vit weights", f"{accuracy:.4f}")
-    return Judgement(accuracy, plain, with_noise, attention, heads)
+        load(worker, assignment, state, heads)
+        still_right = right_of(worker, assignment, noisy, generator)
+    try:
+        with sandbox.worker() as worker:
+            load(worker, assignment, scrambled(state, generator), heads)
+            by_chance = share(right_of(worker, assignment, some, generator))
+    except WorkerError:  # weights without sense may well lead to NaN
+        by_chance = 0.0
+    return Doubts(share(right[rows]), share(still_right), by_chance)
+
+
+def scrambled(state: State, generator: torch.Generator) -> dict[str, Tensor]:
+    """The weights with each tensor's numbers in a random order: as large as before, unlearned."""
+    return {
+        name: value.flatten()[torch.randperm(value.numel(), generator=generator)].view(value.shape)
+        for name, value in state.items()
+    }
 
 
 def perturbed(images: Tensor, assignment: Assignment, generator: torch.Generator) -> Tensor:
@@ -219,7 +256,7 @@ def perturbed(images: Tensor, assignment: Assignment, generator: torch.Generator
     return (images.long() + noise).clamp_(0, 255).to(torch.uint8)
 
 
-def _right(
+def right_of(
     worker: Worker, assignment: Assignment, images: Split, generator: torch.Generator | None
 ) -> Tensor:
     """For which images (N,) the worker's highest logit is the label. They are sent shuffled."""
@@ -227,28 +264,36 @@ def _right(
     right = torch.zeros(len(images), dtype=torch.bool)
     for rows in order.split(REQUEST_IMAGES):
         part = images.part(rows)
-        _, tensors = worker.ask(
-            "predict",
-            EmptyReply,
-            seconds=assignment.seconds.predictions,
-            doing="running the Vision Transformer on test images",
-            tensors={"images": part.images},
-        )
-        logits = tensors.get("logits", torch.empty(0))
-        problem = well_formed(logits, (len(rows), CLASSES))
-        if problem is not None:
-            raise worker.refuse(
-                f"the tensor of logits {problem.text}", "running the Vision Transformer"
-            )
+        logits = logits_of(worker, assignment, part.images)
         right[rows] = logits.double().argmax(dim=1) == part.labels.long()
     return right
 
 
-def _share(right: Tensor) -> float:
+def share(right: Tensor) -> float:
+    """The share of what is true."""
     return int(right.sum()) / len(right)
 
 
-def _last_attention(worker: Worker, assignment: Assignment, data: Mnist) -> Tensor | WorkerError:
+def logits_of(worker: Worker, assignment: Assignment, images: Tensor, doing: str = "") -> Tensor:
+    """The worker's logits (N, 10) for images (N, 28, 28)."""
+    doing = doing or "running the Vision Transformer on test images"
+    _, tensors = worker.ask(
+        "predict",
+        EmptyReply,
+        seconds=assignment.seconds.predictions,
+        doing=doing,
+        tensors={"images": images},
+    )
+    logits = tensors.get("logits", torch.empty(0))
+    problem = well_formed(logits, (len(images), CLASSES))
+    if problem is not None:
+        raise worker.refuse(
+            f"the tensor of logits {problem.text}", "running the Vision Transformer"
+        )
+    return logits
+
+
+def last_attention(worker: Worker, assignment: Assignment, data: Mnist) -> Tensor | WorkerError:
     """The last layer's attention weights for the first validation image."""
     try:
         _, tensors = worker.ask(
@@ -263,7 +308,7 @@ def _last_attention(worker: Worker, assignment: Assignment, data: Mnist) -> Tens
     return tensors.get("attention", torch.empty(0))
 
 
-def _for_harness_heads(state: dict[str, Tensor], own_head: HeadProbe | None) -> dict[str, Tensor]:
+def for_harness_heads(state: dict[str, Tensor], own_head: HeadProbe | None) -> dict[str, Tensor]:
     """The weights under the names of the harness's heads, where the student's can be read."""
     if own_head is None or not own_head.candidates:
         return state

@@ -9,7 +9,8 @@ from __future__ import annotations
 import torch
 
 from autograder.homework import HEAD
-from autograder.hw5.mistakes import head as known
+from autograder.hw5.mistakes import head_construction as known
+from autograder.hw5.mistakes.head import VALUE_HINT
 from autograder.hw5.mistakes.head_search import (
     HeadReading,
     find_in_gradients,
@@ -30,7 +31,7 @@ from autograder.sandbox.replies import ModuleReply
 
 NAME = HEAD.name
 TWO_RESULTS = "the output (B, T, inner_dim), then the attention weights (B, T, T)"
-CASE = "Run your head on random numbers of these sizes and look at each step's shape and numbers."
+CASE = "Run your head on random input of these sizes; print the shape and values of each step."
 
 
 def check_head_shape(probe: HeadProbe) -> None:
@@ -39,7 +40,7 @@ def check_head_shape(probe: HeadProbe) -> None:
     problem = well_formed(base.out, base.out_shape)
     if problem is not None:
         raise reject(
-            "The output doesn't have the right shape.",
+            "The output has the wrong shape.",
             got=f"for x of shape {tuple(base.x.shape)} the output {problem.text}",
             expected=f"(B, T, inner_dim) = {base.out_shape}",
             **named(_finding(probe)),
@@ -67,7 +68,7 @@ def check_head_source(source: str | None) -> None:
             one.name.rpartition(".")[2] in source_rules.BUILT_IN_ATTENTION for one in violations
         )
         raise reject(
-            "attention.py uses what this question doesn't allow.",
+            "attention.py uses something this question doesn't allow.",
             got="; ".join(source_rules.lines_of(violations)),
             expected="from torch.nn only Linear, Softmax and Dropout; plain tensor operations",
             **named(known.BUILT_IN_ATTENTION if built_in else known.FOREIGN_LAYER),
@@ -78,7 +79,7 @@ def check_head_calls(probe: HeadProbe) -> None:
     """No ready-made attention was called, by whatever name the source reaches it."""
     if probe.called:
         raise reject(
-            f"While your head ran, torch's {', '.join(probe.called[:3])} was called.",
+            f"While your head ran, {', '.join(probe.called[:3])} of torch was called.",
             expected="attention that you compute yourself, from plain tensor operations",
             **named(known.BUILT_IN_ATTENTION),
         )
@@ -87,8 +88,14 @@ def check_head_calls(probe: HeadProbe) -> None:
 def check_head_parts(parts: ModuleReply) -> None:
     """Only allowed layers inside the constructed head."""
     allowed = {"Linear", "Softmax", "Dropout"}
-    neutral = {"ModuleList", "ModuleDict", "Sequential", "Identity", "ParameterList",
-               "ParameterDict"}  # fmt: skip
+    neutral = {
+        "ModuleList",
+        "ModuleDict",
+        "Sequential",
+        "Identity",
+        "ParameterList",
+        "ParameterDict",
+    }
     foreign = [
         f"{part.kind} ({part.path})"
         for part in parts.modules
@@ -107,8 +114,10 @@ def check_head_biases(parts: ModuleReply) -> None:
     biases = [p.name for p in parts.parameters if p.name.rpartition(".")[2] == "bias"]
     biases += [p.name for p in parts.parameters if len(p.shape) == 1 and p.name not in biases]
     if biases:
+        named_so = all(name.rpartition(".")[2] == "bias" for name in biases)
+        what = "biases" if named_so else "biases, or parameters with the shape of one"
         raise reject(
-            f"The projections have biases: {numbers.first_of(biases)}.",
+            f"The head has {what}: {numbers.first_of(biases)}.",
             expected="query, key and value without bias",
             **hinted(known.PROJECTION_BIAS),
         )
@@ -127,7 +136,7 @@ def check_head_returns_weights(probe: HeadProbe) -> None:
     problem = well_formed(base.attention, base.map_shape)
     if problem is not None:
         raise reject(
-            "The attention weights don't have the right shape.",
+            "The attention weights have the wrong shape.",
             got=f"a tensor that {problem.text}",
             expected=f"(B, T, T) = {base.map_shape}",
             **named(_finding(probe)),
@@ -153,9 +162,7 @@ def check_head_values(probe: HeadProbe, pictures: bool) -> None:
     if reading is None or reading.variants:
         difference = probe.closest(probe.base)
         rejected = reject(
-            f"The output is not right: it {difference.text}."
-            if difference
-            else probe.roles_problem,
+            f"The output is wrong: it {difference.text}." if difference else probe.roles_problem,
             expected="softmax(Q Kᵀ / √inner_dim) V, for the same weights and the same x",
             **(named(_finding(probe)) or what_is_known(probe)),
         )
@@ -234,8 +241,8 @@ def what_is_known(probe: HeadProbe) -> Named:
         ):
             facts.append("the weights are right, so look at what follows the softmax")
     return {
-        "likely": f"no typical one; {', '.join(facts)}" if facts else "",
-        "next_step": known.VALUE_HINT,
+        "likely": f"none of the known ones; {', '.join(facts)}" if facts else "",
+        "next_step": VALUE_HINT,
     }
 
 

@@ -12,7 +12,8 @@ from collections.abc import Iterable
 import torch
 
 from autograder.homework import LAYER
-from autograder.hw5.mistakes import layer as known
+from autograder.hw5.mistakes import layer_construction as known
+from autograder.hw5.mistakes.layer import MLP_HINT, OTHER_ACTIVATIONS, RESIDUAL_HINT
 from autograder.hw5.mistakes.layer_search import LayerReading, find_in_gradients, read_layer
 from autograder.hw5.mistakes.raised import of_error
 from autograder.hw5.probes import source_rules
@@ -42,7 +43,7 @@ def check_layer_shape(probe: LayerProbe) -> None:
     problem = well_formed(base.out, base.size.out_shape)
     if problem is not None:
         raise reject(
-            "The output doesn't have the right shape.",
+            "The output has the wrong shape.",
             got=f"for x of shape {tuple(base.x.shape)} the output {problem.text}",
             expected=f"(B, T, dim) = {base.size.out_shape}",
             **named(_finding(probe)),
@@ -73,15 +74,15 @@ def check_residuals(probe: LayerProbe) -> None:
     if difference is None or paid_elsewhere:
         return
     raise reject(
-        "The input does not come through both residual connections.",
-        got=f"with W_O and the MLP's last Linear set to zero, the output {difference.text} "
-        "from the input",
-        expected="exactly the input: a branch that gives zeros changes nothing",
+        "The residual connections don't pass the input through unchanged.",
+        got="with W_O and the MLP's last Linear set to zero, the output, compared with the input, "
+        f"{difference.text}",
+        expected="exactly the input: a branch that outputs zeros changes nothing",
         **(
             named(reading.paid_on("3b.1") if reading else None)
             or Named(
-                likely="a residual is missing, counted twice, or taken at another place",
-                next_step=known.RESIDUAL_HINT,
+                likely="a residual connection is missing, added twice, or taken from elsewhere",
+                next_step=RESIDUAL_HINT,
             )
         ),
     )
@@ -99,14 +100,14 @@ def check_layer_values(probe: LayerProbe, pictures: bool) -> None:
     difference = probe.closest()
     maps = layer_maps(probe)
     rejected = reject(
-        f"The output is not right: it {difference.text}."
+        f"The output is wrong: it {difference.text}."
         if difference
-        else "This is not the layer that is asked for.",
+        else "This is not the encoder layer that the question asks for.",
         expected="y = x + W_O·heads(norm₁(x)), then y + MLP(norm₂(y))",
         **(named(reading.paid_on("3b.2") if reading else None) or what_is_known(probe)),
     )
     if maps is not None and maps.agree:
-        note = "The attention maps are right, so the mistake lies behind the attention."
+        note = "The attention maps are right: look at what happens after them."
         raise Rejected(rejected.feedback.noting(note), rejected.points)
     raise showing(rejected, maps, pictures)
 
@@ -132,7 +133,7 @@ def check_layer_source(source: str) -> None:
     violations = source_rules.layer_violations(source)
     if violations:
         raise reject(
-            "encoder.py uses what this question doesn't allow.",
+            "encoder.py uses something this question doesn't allow.",
             got="; ".join(source_rules.lines_of(violations)),
             expected="a layer built from Attention, LayerNorm, Linear, ReLU and Dropout",
             **named(known.BUILT_IN_LAYER),
@@ -153,17 +154,17 @@ def check_layer_structure(probe: LayerProbe) -> None:
     if found:
         finding = Finding(tuple(found))
         raise reject(
-            f"The layer is not built as asked: {finding.named['likely']}.",
+            f"The layer is not built as the question asks: {finding.named['likely']}.",
             expected="W_O = Linear(heads * dim_head, dim) without bias; "
             "MLP = Linear(dim, mlp_dim), ReLU, Linear(mlp_dim, dim)",
-            next_step=f"{finding.named['next_step']} It costs no other line.",
+            next_step=f"{finding.named['next_step']} This costs no other line.",
             diagnosis=finding.id,
         )
     if read_layer(probe) is None and probe.activation is None:
         raise reject(
             "The MLP is not Linear, ReLU, Linear.",
-            got=f"none of {', '.join(ACTIVATIONS)} between the two gives your numbers",
-            next_step=known.MLP_HINT,
+            got=f"numbers that none of {', '.join(ACTIVATIONS)} between the two reproduces",
+            next_step=MLP_HINT,
         )
 
 
@@ -178,21 +179,21 @@ def check_layer_dropout(probe: LayerProbe) -> None:
     assert isinstance(mlp, Branches)
     if not all(map(math.isfinite, (*attention.training, *mlp.training))):
         raise reject(
-            "The output holds NaN or infinity.",
+            "The output contains NaN or infinity.",
             got="with all tokens 100 and dropout 0.5, numbers that are not finite",
             expected="a finite output",
             next_step="Print each step's largest number: at which step is it no longer finite?",
         )
     if len(attention.evaluation) > 1 or len(mlp.evaluation) > 1:
         raise reject(
-            "Dropout is active in evaluation too.",
+            "Dropout is still active in evaluation mode.",
             got="after eval(), some numbers are still dropped",
             expected="dropout that follows the layer's training mode, as nn.Dropout does",
             **hinted(known.LAYER_DROPOUT_ALIVE),
         )
     if _drops_input(attention) or _drops_input(mlp):
         raise reject(
-            "Dropout falls on more than the branches.",
+            "Dropout is applied to more than the branches.",
             got="with dropout 0.5, numbers of x itself come out as zero or doubled",
             expected="dropout on what a branch adds to x, never on x itself",
             **named(known.DROPOUT_ON_RESIDUAL),
@@ -223,7 +224,7 @@ def what_is_known(probe: LayerProbe) -> Named:
     if probe.activation is not None:
         facts.append(f"the MLP's activation is {probe.activation}")
     return {
-        "likely": f"no typical one; {', '.join(facts)}" if facts else "",
+        "likely": f"none of the known ones; {', '.join(facts)}" if facts else "",
         "next_step": "Follow one token by hand: what is normalised, what is added to what?",
     }
 
@@ -235,7 +236,7 @@ def _activation_mistakes(probe: LayerProbe) -> list[Mistake]:
         return list(paid_here.mistakes) if paid_here else []
     if probe.activation in ("ReLU", None):
         return []
-    return [known.OTHER_ACTIVATIONS[str(probe.activation)]]
+    return [OTHER_ACTIVATIONS[str(probe.activation)]]
 
 
 def _drops_input(branches: Branches) -> bool:

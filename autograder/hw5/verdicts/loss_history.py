@@ -7,7 +7,7 @@ import io
 import math
 from itertools import islice, zip_longest
 
-from autograder.hw5.mistakes import models as known
+from autograder.hw5.mistakes import networks as known
 from autograder.rubric.feedback import Feedback, counted, joined, reject
 from autograder.rubric.mistake import hinted
 from autograder.sandbox.text import one_line
@@ -26,7 +26,7 @@ def check_history(content: bytes | None, model: str) -> Feedback:
     if content is None:
         raise reject(
             f"{name} was not submitted.",
-            next_step=f"Run: python train.py {model}, and submit the artifacts folder.",
+            next_step=f"Run python train.py {model} and submit the artifacts folder.",
             diagnosis=known.HISTORY_MISSING.id,
         )
     try:
@@ -36,12 +36,12 @@ def check_history(content: bytes | None, model: str) -> Feedback:
             f"{name} can't be read.",
             got=str(problem)[:200],
             expected="a table of comma-separated values, as train.py writes it",
-            next_step=f"Run: python train.py {model}, and submit the file as it is.",
+            next_step=f"Run python train.py {model} and submit the file as it is.",
         ) from None
     missing = [column for column in HISTORY_COLUMNS if not rows or column not in rows[0]]
     if missing:
         raise reject(
-            f"{name} has no column {joined(missing)}." if rows else f"{name} has no epochs.",
+            f"{name} has no column {joined(missing)}." if rows else f"{name} contains no epochs.",
             expected=f"a row for each epoch, with at least the columns {joined(HISTORY_COLUMNS)}",
             **hinted(known.HISTORY_INCOMPLETE),
         )
@@ -51,16 +51,17 @@ def check_history(content: bytes | None, model: str) -> Feedback:
                 raise reject(
                     f"{name}: {column} in row {number} is not a finite number.",
                     got=one_line(row[column], MAX_SHOWN) or "nothing",
-                    likely="the training diverged, if it is nan or inf; else the row is cut off",
+                    likely="the training diverged, if the value is nan or inf; otherwise the row "
+                    "is incomplete",
                     next_step="Look at the loss of the rows above. If it grows, lower the learning "
                     "rate and train again.",
                     diagnosis=known.HISTORY_INCOMPLETE.id,
                 )
     if [int(float(row["epoch"])) for row in rows] != list(range(1, len(rows) + 1)):
         raise reject(
-            f"{name}: the epochs are not numbered 1, 2, 3, ….",
+            f"{name}: the epochs are not numbered 1, 2, 3 and so on.",
             likely="rows of two trainings are mixed, or some are missing",
-            next_step=f"Run: python train.py {model}, and submit the file as it is.",
+            next_step=f"Run python train.py {model} and submit the file as it is.",
         )
     first, last = rows[0], rows[-1]
     shorter = f" (fewer than {EPOCHS} are fine)" if len(rows) < EPOCHS else ""
@@ -71,7 +72,7 @@ def check_history(content: bytes | None, model: str) -> Feedback:
         for loss in ("train_loss", "validation_loss")
     )
     return Feedback(
-        f"Right: {counted(len(rows), 'epoch')}{shorter}; training loss {training}, "
+        f"Correct: {counted(len(rows), 'epoch')}{shorter}; training loss {training}, "
         f"validation loss {validation}."
     )
 

@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from autograder.hw5.mistakes.head import DETACH_HINT
+from autograder.hw5.mistakes.head_gradients import DETACH_HINT
 from autograder.rubric.comparison import Difference, compare
 from autograder.rubric.feedback import Named, Rejected, reject
 from autograder.rubric.mistake import Finding, named
 
 NAMES_SHOWN = 4  # of parameters in one sentence
 ROW_SUM_TOLERANCE = 1e-3  # float32 rows of attention weights, summed
-ROWS_EXPECTED = "no number below 0, and a sum of 1 in each row"
+ROWS_EXPECTED = "no negative number, and a sum of 1 in each row"
 ROWS_HINT = "Print the smallest weight, and the sums along each axis: which should be all ones?"
 
 
@@ -34,12 +34,12 @@ def check_gradients(
     raise reject(
         f"No gradient reaches {names}."
         if without
-        else f"The gradient of {names} is not right: it {first.text}.",
+        else f"The gradient of {names} is wrong: it {first.text}.",
         expected="the derivative of what the forward pass computes",
         **(
             named(find())
             or Named(
-                likely="the output is not right either, or something on the way cuts the gradient",
+                likely="the output is wrong too, or something on the way cuts off the gradient",
                 next_step=DETACH_HINT,
             )
         ),
@@ -49,8 +49,8 @@ def check_gradients(
 def no_gradients(shape_line: str) -> Rejected:
     """The verdict on gradients of an output whose shape is wrong: its own line says so."""
     return reject(
-        "The gradients can't be compared, as the output doesn't have the right shape.",
-        next_step=f"Set the output's shape right first: see line {shape_line}.",
+        "The gradients can't be compared because the output has the wrong shape.",
+        next_step=f"Fix the shape of the output first: see line {shape_line}.",
     )
 
 
@@ -60,9 +60,9 @@ def check_rows(weights: Tensor, what: str) -> None:
     if bool((weights < -ROW_SUM_TOLERANCE).any()):
         raise reject(
             f"Some of {what} are negative.",
-            got=f"lowest {float(weights.min()):.3g}",
+            got=f"smallest value {float(weights.min()):.3g}",
             expected=ROWS_EXPECTED,
-            likely="scores are returned where the weights after the softmax are asked for",
+            likely="the scores are returned instead of the weights after the softmax",
             next_step=ROWS_HINT,
         )
     sums = weights.sum(dim=-1)
@@ -71,21 +71,21 @@ def check_rows(weights: Tensor, what: str) -> None:
         columns = float((weights.sum(dim=-2) - 1).abs().max()) <= ROW_SUM_TOLERANCE
         raise reject(
             f"The rows of {what} don't sum to one.",
-            got=f"sums from {float(sums.min()):.3g} to {float(sums.max()):.3g}",
+            got=f"row sums from {float(sums.min()):.3g} to {float(sums.max()):.3g}",
             expected=ROWS_EXPECTED,
             next_step=ROWS_HINT,
             likely="the softmax runs over the queries; it belongs over the keys, the last axis"
             if columns
-            else "no softmax, or one over other axes than the keys",
+            else "no softmax, or a softmax over another axis than the keys",
         )
 
 
 def unexpected_parameters(name: str, problem: str) -> Rejected:
     """The verdict on a module whose parameters have no reading at all."""
     return reject(
-        f"The parameters of {name} are not what is expected.",
+        f"The parameters of {name} are not the expected ones.",
         got=problem,
-        next_step="Print names and shapes of named_parameters(): which is surplus or missing?",
+        next_step="Print the names and shapes in named_parameters(): which is missing or extra?",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,6 +10,8 @@ from pathlib import Path
 
 REFERENCE = Path(__file__).resolve().parents[3] / "solutions" / "reference"
 ESCAPED = "ESCAPED-from-confinement"
+SURROUNDINGS = "/surroundings-of-the-test"  # in an attack's files: a folder that the test made
+LEFT_BEHIND = "hw5-left-behind"  # likewise: a name that no other run uses
 HEAD_LINES = frozenset(f"3a.{n}" for n in range(1, 7))
 
 
@@ -34,6 +37,17 @@ class Attack:
     tried: str = ""
     always: bool = False
     change: Callable[[Path], Path] | None = None
+
+
+def left_by(folder: Path) -> str:
+    """The name of what the submission in this folder would leave behind."""
+    return f"{LEFT_BEHIND}{folder}".replace(os.sep, "-")
+
+
+def in_place(text: str, folder: Path) -> str:
+    """An attack's text with the names that stand for others, for a submission in this folder."""
+    surroundings = str(folder.with_name("surroundings"))
+    return text.replace(SURROUNDINGS, surroundings).replace(LEFT_BEHIND, left_by(folder))
 
 
 def probe(code: str, always: bool = False) -> Attack:

@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from .attack import ALL_HEAD, Attack
+from .attack import ALL_HEAD, Attack, left_by
 
 SECRET = "data/MNIST/raw/t10k-labels-idx1-ubyte"
 ROOT = Path(__file__).resolve().parents[3]
@@ -96,8 +96,8 @@ def zipped(folder: Path) -> Path:
 def zip_that_climbs(folder: Path) -> Path:
     file = zipped(folder)
     with zipfile.ZipFile(file, "a") as archive:
-        archive.writestr("../../../../tmp/hw5-left-behind", "x")
-        archive.writestr("/tmp/hw5-left-behind", "x")
+        archive.writestr(f"../../../../tmp/{left_by(folder)}", "x")
+        archive.writestr(f"/tmp/{left_by(folder)}", "x")
     return file
 
 

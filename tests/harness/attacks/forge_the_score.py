@@ -1,6 +1,6 @@
 """Forge the score."""
 
-from .attack import ALL_HEAD, Attack, in_forward, on_import, probe, wrong_head
+from .attack import ALL_HEAD, SURROUNDINGS, Attack, in_forward, on_import, probe, wrong_head
 
 WRONG = frozenset({"3a.4"})
 FC = """
@@ -27,9 +27,9 @@ def model(body: str, lost: set[str], before: str = "") -> Attack:
 
 
 ATTACKS = {
-    "write results.json wherever it may be": probe("""
+    "write results.json wherever it may be": probe(f"""
         import glob
-        for file in glob.glob('/tmp/*/results.json') + glob.glob('/autograder/results/*'):
+        for file in glob.glob('{SURROUNDINGS}/*/results.json'):
             open(file, 'a').close()
             return True
         return False

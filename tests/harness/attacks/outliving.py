@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from .attack import Attack, on_import, probe
+from .attack import LEFT_BEHIND, Attack, on_import, probe
 
 CAP_SYS_RESOURCE = 24  # linux/capability.h
 
@@ -25,8 +25,8 @@ ATTACKS = {
     "a new program in its place": probe("import os; os.execv('/bin/true', ['true'])"),
     "the parent killed": probe("import os, signal; os.kill(os.getppid(), signal.SIGCONT)"),
     "everybody signalled": probe("import os; os.kill(-1, 0)"),
-    "a file left in /tmp": probe("open('/tmp/hw5-left-behind', 'w').close()"),
-    "a file left in shared memory": probe("open('/dev/shm/hw5-left-behind', 'w').close()"),
+    "a file left in /tmp": probe(f"open('/tmp/{LEFT_BEHIND}', 'w').close()"),
+    "a file left in shared memory": probe(f"open('/dev/shm/{LEFT_BEHIND}', 'w').close()"),
     "its own submission changed": probe("open(__file__, 'a').close()"),
     "the given code changed": probe("import provided.mnist as m; open(m.__file__, 'a').close()"),
     "a library changed": probe("import torch; open(torch.__file__, 'a').close()"),
@@ -90,7 +90,8 @@ ATTACKS = {
     "the times of its own files": probe("import os; os.utime(__file__, (0, 0))"),
     "the rights of the grader's files": probe("""
         import os, autograder
-        os.chmod(os.path.dirname(autograder.__file__), 0o700)
+        folder = os.path.dirname(autograder.__file__)
+        os.chmod(folder, os.stat(folder).st_mode & 0o7777)
     """),
     "system calls by number": probe("""
         import ctypes, platform

@@ -1,6 +1,6 @@
 """Read secrets."""
 
-from .attack import probe
+from .attack import SURROUNDINGS, probe
 
 ATTACKS = {
     "the test labels": probe("""
@@ -10,11 +10,9 @@ ATTACKS = {
         folder = Path(module.__file__).parents[2] / 'data' / 'MNIST' / 'raw'
         (folder / 't10k-labels-idx1-ubyte').read_bytes()
     """),
-    "any file that is named like the labels": probe("""
+    "any file that is named like the labels": probe(f"""
         import os
-        for folder, inner, files in os.walk('/'):
-            if folder == '/':
-                inner[:] = [name for name in inner if name not in ('proc', 'sys', 'usr', 'dev')]
+        for folder, inner, files in os.walk('{SURROUNDINGS}'):
             for name in files:
                 if name.startswith('t10k-labels'):
                     open(os.path.join(folder, name), 'rb').read(1)
@@ -26,7 +24,7 @@ ATTACKS = {
         import sys
         module = [m for n, m in sys.modules.items() if n.endswith('confined.wire')][0]
         from pathlib import Path
-        (Path(module.__file__).parent.parent / 'reference.py').read_text()
+        (Path(module.__file__).parents[1] / 'hw5' / 'probes' / 'reference.py').read_text()
     """),
     "the key that signs carried-over verdicts": probe("""
         import sys
@@ -70,7 +68,7 @@ ATTACKS = {
     "grading modules left in memory": probe(
         """
         import gc, sys
-        names = ('autograder.hw5.probes.reference', 'autograder.hw5.verdicts.models', 'autograder.hw5.examination')
+        names = ('autograder.hw5.probes.reference', 'autograder.hw5.verdicts.networks', 'autograder.hw5.examination')
         return any(name in sys.modules for name in names) or any(
             type(o).__name__ in ('LayerParameters', 'Examination') for o in gc.get_objects())
     """,
@@ -88,9 +86,9 @@ ATTACKS = {
     """,
         always=True,
     ),
-    "other submissions in temporary folders": probe("""
+    "other submissions in temporary folders": probe(f"""
         import os
-        return bool(os.listdir('/tmp'))
+        return bool(os.listdir('{SURROUNDINGS}'))
     """),
     "password files, through libc": probe("""
         import ctypes

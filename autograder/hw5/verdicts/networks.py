@@ -5,11 +5,11 @@ Each function returns or leaves the feedback for full points, or raises Rejected
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from autograder.hw5.assignment import Assignment, Bar, Cnn, TrainingRules
 from autograder.hw5.examination import Model, Untrainable
-from autograder.hw5.mistakes import models as known
+from autograder.hw5.mistakes import networks as known
 from autograder.hw5.verdicts.pictures import loss_picture
 from autograder.rubric.feedback import (
     Feedback,
@@ -27,14 +27,14 @@ from autograder.training.layer_list import LayerList, ModelProblem
 from provided.mnist import CLASSES
 
 
-def check_layers(layers: LayerList, allowed: frozenset[str]) -> None:
+def check_layers(layers: LayerList, allowed: Collection[str]) -> None:
     """Only layers on the list, and at least one that learns."""
     outside = layers.outside(allowed)
     if outside:
         raise reject(
             f"{joined(dict.fromkeys(str(layer) for layer in outside))} "
             f"{'is' if len(outside) == 1 else 'are'} not on the list of allowed layers.",
-            expected=f"only {', '.join(sorted(allowed))}",
+            expected=f"only {', '.join(allowed)}",
             **hinted(known.FORBIDDEN_LAYER),
         )
     check_has_weights(layers)
@@ -44,7 +44,7 @@ def check_has_weights(layers: LayerList) -> None:
     """The model isn't an empty shell: something in it learns."""
     if not layers.of_kind("Linear") and not layers.of_kind("Conv2d"):
         raise reject(
-            "The model has no layer with weights, so nothing in it learns.",
+            "The model has no Linear and no Conv2d layer.",
             got=", ".join(str(layer) for layer in layers.layers) or "an empty nn.Sequential",
             expected="at least one Linear or Conv2d",
             **hinted(known.NOTHING_LEARNS),
@@ -68,7 +68,7 @@ def check_hidden_units(layers: LayerList, most: int) -> Feedback:
             expected=f"at most {most} in all hidden layers together",
             **hinted(known.TOO_MANY_UNITS),
         )
-    return Feedback(f"Right: {sum_of} hidden units of at most {most}.")
+    return Feedback(f"Correct: {sum_of} hidden units (limit: {most}).")
 
 
 def check_required_layers(layers: LayerList, required: Sequence[str]) -> None:
@@ -95,7 +95,7 @@ def check_parameters(layers: LayerList, rules: Cnn) -> Feedback:
     if total >= limit:
         raise reject(
             f"{counted(total - limit + 1, 'parameter')} too many.",
-            got=f"{total:,}; the largest share, {most:,}, in {largest}",
+            got=f"{total:,}, of which {most:,} are in {largest}",
             expected=f"fewer than {limit:,}",
             table=(
                 ("layer", "parameters"),
@@ -105,8 +105,8 @@ def check_parameters(layers: LayerList, rules: Cnn) -> Feedback:
             **hinted(known.TOO_MANY_PARAMETERS),
         )
     small = total < rules.small_parameters
-    praise = f" Even fewer than {rules.small_parameters:,}: well done!" if small else ""
-    return Feedback(f"Right: {total:,} parameters of fewer than {limit:,}.{praise}")
+    praise = f" That is even under {rules.small_parameters:,}: well done!" if small else ""
+    return Feedback(f"Correct: {total:,} parameters (limit: under {limit:,}).{praise}")
 
 
 def judge_training(
@@ -129,8 +129,8 @@ def judge_training(
     if not trial.epochs:
         reason = {
             Ending.DIVERGED: "The loss became NaN or infinite in the first epoch.",
-            Ending.OUT_OF_TIME: f"Not one epoch was done within {rules.seconds:g} seconds.",
-            Ending.OUT_OF_MEMORY: "Training it takes more memory than there is.",
+            Ending.OUT_OF_TIME: "No epoch was finished in the time allowed.",
+            Ending.OUT_OF_MEMORY: "Training it takes more memory than is available.",
         }.get(result.ended, "No epoch was trained.")
         raise reject(
             f"{title}: no result. {reason}",
@@ -140,7 +140,7 @@ def judge_training(
                 or Named(
                     next_step="Try a learning rate ten times smaller."
                     if result.ended is Ending.DIVERGED
-                    else "Use fewer or smaller layers, or halve the image's sides earlier."
+                    else "Use fewer or smaller layers, or shrink the image earlier."
                 )
             ),
         )
@@ -151,19 +151,21 @@ def judge_training(
         pictures = (loss_picture(trial.epochs, f"{title}, trained by the grader"),)
     history = _history_table(result)
     if trial.best >= rules.accuracy:
-        text = f"{headline}: the {rules.accuracy:.1%} are reached."
+        text = f"{headline}: meets the {rules.accuracy:.1%} threshold."
         return Feedback(text, table=history, notes=notes, pictures=pictures)
     points = points_of(trial.best, rules.partial)
     ended = {
         Ending.DIVERGED: " The loss became NaN or infinite afterwards.",
-        Ending.DEAD: " Training was ended there: to this network all images look the same.",
-        Ending.OUT_OF_TIME: f" Training was stopped after {rules.seconds:g} seconds.",
-        Ending.OUT_OF_MEMORY: " Training was stopped: it takes more memory than there is.",
+        Ending.DEAD: " Training stopped early: the network gives every image the same output.",
+        Ending.OUT_OF_TIME: " Training was stopped because its time was up; course staff can "
+        "train it to the end.",
+        Ending.OUT_OF_MEMORY: " Training was stopped because it takes more memory than is "
+        "available.",
     }.get(result.ended, "")
     tries = f", best of {len(result.trials)} seeds" if len(result.trials) > 1 else ""
     raise Rejected(
         Feedback(
-            f"{headline}{tries}: below the {rules.accuracy:.1%} asked for.{ended}",
+            f"{headline}{tries}: below the {rules.accuracy:.1%} threshold.{ended}",
             **(named(finding) or _why_low(trial.best, result)),
             table=history,
             notes=notes,
@@ -206,18 +208,18 @@ def _why_low(accuracy: float, result: TrainingResult) -> Named:
     """What the losses alone say."""
     if result.ended is Ending.DEAD:
         return {
-            "likely": "a layer's ReLUs are off for every image, so that no gradient comes through",
-            "next_step": "Which learning rate would move the weights less at each step?",
+            "likely": "no gradient reaches the first layer, as when ReLUs are off for every image",
+            "next_step": "Try a smaller learning rate: each step changes the weights less.",
         }
     if accuracy < 2 / CLASSES:
         return {
-            "likely": "it doesn't learn at all, as with a learning rate that is far off",
-            "next_step": "Compare the first epochs' losses with ln 10 = 2.30, which guessing "
-            "gives. Then try a learning rate ten times smaller, and one ten times larger.",
+            "likely": "the network hardly learns, as with a far too large or small learning rate",
+            "next_step": "Compare the losses of the first epochs with ln 10 = 2.30, the loss of "
+            "guessing. Then try a learning rate ten times smaller, and one ten times larger.",
         }
     hint = (
         "Compare both losses: a validation loss far above the training loss means overfitting; "
-        "if both are high, the network is too small, or the learning rate too small or too large."
+        "if both are high, the network may be too small, or the learning rate too small or large."
     )
     last = result.best.epochs[-1]
     overfits = last.validation_loss > 2 * last.train_loss and last.validation_loss > 0.05

@@ -1,0 +1,266 @@
+"""Known mistakes in the two networks of question 2, read off their layers and trainings."""
+
+from __future__ import annotations
+
+from autograder.rubric.mistake import Finding, Mistake
+from autograder.training.job import TrainingResult
+from autograder.training.layer_list import LayerList
+from provided.mnist import CLASSES
+from provided.training import EPOCHS, Training
+
+LEARNS = frozenset({"Linear", "Conv2d"})
+BENDS = frozenset(
+    {
+        "ReLU",
+        "ReLU6",
+        "SELU",
+        "SiLU",
+        "Sigmoid",
+        "Tanh",
+        "Softplus",
+        "Hardswish",
+        "Mish",
+        "LeakyReLU",
+        "ELU",
+        "GELU",
+        "Softmax",
+        "LogSoftmax",
+        "MaxPool2d",
+    }
+)
+LARGE_RATE = 0.02  # Adam's usual rates lie between 1e-4 and 5e-3
+SMALL_RATE = 2e-5
+LARGE_SHARE = 0.7  # of numbers that a Dropout takes away
+
+NOT_SEQUENTIAL = Mistake(
+    id="not-sequential",
+    line="2b.1",
+    explanation="the function returns something other than an nn.Sequential",
+    hint=(
+        "The grader rebuilds your model from its list of layers: put them all into one "
+        "nn.Sequential."
+    ),
+)
+FORBIDDEN_LAYER = Mistake(
+    id="forbidden-layer",
+    line="2b.1",
+    explanation="a layer is used that is not on the question's list",
+    hint=(
+        "Replace it with a layer from the list. It costs no other line, as long as the grader can "
+        "train the model."
+    ),
+)
+NOTHING_LEARNS = Mistake(
+    id="nothing-learns",
+    line="2b.1",
+    explanation="the model has no Linear and no Conv2d layer",
+    hint="Which layers could turn the pixels of an image into ten logits?",
+)
+TOO_MANY_UNITS = Mistake(
+    id="too-many-units",
+    line="2b.2",
+    explanation="the hidden layers together have too many units",
+    hint=(
+        "Every Linear layer except the last counts with its outputs; together they share the limit."
+    ),
+)
+TOO_MANY_PARAMETERS = Mistake(
+    id="too-many-parameters",
+    line="2c.3",
+    explanation="the model has too many parameters",
+    hint=(
+        "Find the largest number: a Linear layer has inputs times outputs weights, so a smaller "
+        "image or fewer channels before Flatten saves the most."
+    ),
+)
+NO_DROPOUT = Mistake(
+    id="no-dropout",
+    line="2c.2",
+    explanation="the network has no Dropout",
+    hint=(
+        "Dropout works against overfitting: which of your layers has the most weights to overfit "
+        "with?"
+    ),
+)
+NO_BATCH_NORM = Mistake(
+    id="no-batch-norm",
+    line="2c.2",
+    explanation="the network has no BatchNorm2d",
+    hint=(
+        "BatchNorm2d normalises each channel of a convolution's output: where does "
+        "it belong, and how many channels are there?"
+    ),
+)
+MISSING_FLATTEN = Mistake(
+    id="missing-flatten",
+    line="2c.4",
+    explanation="an image reaches a Linear layer without being flattened",
+    hint=(
+        "A Linear layer works only on the last axis, so it takes an image row by row. Which shape "
+        "should it get instead?"
+    ),
+)
+SIZES_DONT_FIT = Mistake(
+    id="sizes-dont-fit",
+    line="2b.3",
+    explanation="a layer expects a different number of inputs than it gets",
+    hint=("Pass a batch of zeros through the model, layer by layer, and print each shape."),
+)
+WRONG_OUTPUT_COUNT = Mistake(
+    id="wrong-output-count",
+    line="2b.3",
+    explanation="the last layer doesn't give one number per digit",
+    hint="Cross entropy needs one logit for each class. How many classes are there?",
+)
+SOFTMAX_BEFORE_LOSS = Mistake(
+    id="softmax-before-loss",
+    line="2b.3",
+    explanation=(
+        "the model ends in a Softmax, and cross entropy applies another one: the loss can't fall "
+        "below 1.46, and the gradients are small"
+    ),
+    hint="What does nn.CrossEntropyLoss expect as its input? See torch's documentation.",
+)
+RELU_LAST = Mistake(
+    id="relu-last",
+    line="2b.3",
+    explanation=(
+        "the model ends in a ReLU: a digit whose logit is below zero for every image "
+        "gets no gradient and is never learned"
+    ),
+    hint="Which values may a logit have? Print the model's output for a few images.",
+)
+NO_NONLINEARITY = Mistake(
+    id="no-nonlinearity",
+    line="2b.3",
+    explanation="two layers with weights follow each other with nothing nonlinear in between",
+    hint="Two linear maps in a row are just one linear map: what must stand between them?",
+)
+RATE_TOO_LARGE = Mistake(
+    id="learning-rate-too-large",
+    line="2b.3",
+    explanation="the learning rate is far larger than usual for Adam",
+    hint="Try a rate a hundred times smaller for one epoch, and compare the loss.",
+)
+RATE_TOO_SMALL = Mistake(
+    id="learning-rate-too-small",
+    line="2b.3",
+    explanation="the learning rate is far smaller than usual for Adam",
+    hint="Try a rate a hundred times larger for one epoch, and compare the loss.",
+)
+TOO_FEW_EPOCHS = Mistake(
+    id="too-few-epochs",
+    line="2b.3",
+    explanation="training ends after less than half of the allowed epochs",
+    hint="Look at the loss curves: are they still falling when training ends?",
+)
+TOO_MUCH_DROPOUT = Mistake(
+    id="too-much-dropout",
+    line="2b.3",
+    explanation="dropout removes most of what the network sees",
+    hint="Compare the two losses: is the training loss far above the validation loss?",
+)
+TOO_SMALL = Mistake(
+    id="too-small",
+    line="2b.3",
+    explanation="a hidden layer has fewer units than there are digits",
+    hint="How many numbers pass through the narrowest layer of your network?",
+)
+HISTORY_MISSING = Mistake(
+    id="history-missing",
+    line="2b.4",
+    explanation="the loss history was not submitted",
+    hint="Run train.py for this model and submit the artifacts folder.",
+)
+HISTORY_INCOMPLETE = Mistake(
+    id="history-incomplete",
+    line="2b.4",
+    explanation="the history lacks the losses of one set, or a single number",
+    hint=(
+        "Compare the first line of your file with the columns above; train.py writes all of them."
+    ),
+)
+WEIGHTS_MISSING = Mistake(
+    id="weights-missing",
+    line="3c.2",
+    explanation="the Vision Transformer's weights were not submitted",
+    hint=("Run train.py for the Vision Transformer and submit the artifacts folder."),
+)
+
+ALL: tuple[Mistake, ...] = (
+    NOT_SEQUENTIAL,
+    FORBIDDEN_LAYER,
+    NOTHING_LEARNS,
+    TOO_MANY_UNITS,
+    TOO_MANY_PARAMETERS,
+    NO_DROPOUT,
+    NO_BATCH_NORM,
+    MISSING_FLATTEN,
+    SIZES_DONT_FIT,
+    WRONG_OUTPUT_COUNT,
+    SOFTMAX_BEFORE_LOSS,
+    RELU_LAST,
+    NO_NONLINEARITY,
+    RATE_TOO_LARGE,
+    RATE_TOO_SMALL,
+    TOO_FEW_EPOCHS,
+    TOO_MUCH_DROPOUT,
+    TOO_SMALL,
+    HISTORY_MISSING,
+    HISTORY_INCOMPLETE,
+    WEIGHTS_MISSING,
+)
+
+
+def why_untrainable(layers: LayerList) -> Mistake | None:
+    """Why a list of layers doesn't turn images into ten logits."""
+    known = [layer for layer in layers.layers if layer.known]
+    linear = layers.of_kind("Linear")
+    if len(known) < len(layers.layers) or not linear:
+        return None
+    before = known[: known.index(linear[0])]
+    flat = any(layer.kind == "Flatten" for layer in before)
+    if not flat and (any(layer.kind == "Conv2d" for layer in before)):
+        return MISSING_FLATTEN
+    if linear[-1].arguments.get("out_features") != CLASSES:
+        return WRONG_OUTPUT_COUNT
+    return SIZES_DONT_FIT
+
+
+def why_inaccurate(layers: LayerList, settings: Training, result: TrainingResult) -> Finding | None:
+    """What, of all that can be seen, most likely keeps a model from being accurate."""
+    kinds = [layer.kind for layer in layers.layers]
+    epochs = len(result.best.epochs)
+    shares = [float(layer.arguments["p"]) for layer in layers.of_kind("Dropout")]
+    narrowest = min(layers.hidden_units(), default=CLASSES)
+    signs = (
+        (bool(kinds) and kinds[-1] == "ReLU", RELU_LAST),
+        (settings.learning_rate > LARGE_RATE, RATE_TOO_LARGE),
+        (settings.learning_rate < SMALL_RATE, RATE_TOO_SMALL),
+        (bool(kinds) and kinds[-1] == "Softmax", SOFTMAX_BEFORE_LOSS),
+        (_bare_pairs(kinds), NO_NONLINEARITY),
+        (settings.epochs < EPOCHS // 2 and epochs == settings.epochs, TOO_FEW_EPOCHS),
+        (max(shares, default=0.0) > LARGE_SHARE, TOO_MUCH_DROPOUT),
+        (narrowest < CLASSES, TOO_SMALL),
+    )
+    return next((Finding((mistake,)) for holds, mistake in signs if holds), None)
+
+
+def missing_kinds(kinds: list[str]) -> Finding | None:
+    """The finding for a convolutional network without layers that are asked for."""
+    by_kind = {"Dropout": NO_DROPOUT, "BatchNorm2d": NO_BATCH_NORM}
+    known = tuple(by_kind[kind] for kind in kinds if kind in by_kind)
+    return Finding(known) if known else None
+
+
+def _bare_pairs(kinds: list[str]) -> bool:
+    """Whether two layers with weights follow each other without anything that bends."""
+    since: list[str] | None = None
+    for kind in kinds:
+        if kind in LEARNS:
+            if since is not None and not BENDS & set(since):
+                return True
+            since = []
+        elif since is not None:
+            since.append(kind)
+    return False
