@@ -25,8 +25,8 @@ from autograder.hw5.examination import read_settings
 from autograder.hw5.mistakes.raised import of_error
 from autograder.hw5.probes.head import probe_head
 from autograder.hw5.probes.layer import probe_layer
-from autograder.hw5.probes.vit import Judgement, TransformerRun
-from autograder.hw5.verdicts import head, layer, loss_history, models, vit
+from autograder.hw5.probes.vit import Doubts, Judgement, TransformerRun
+from autograder.hw5.verdicts import head, layer, loss_history, networks, vit
 from autograder.rubric.answers import read_answers
 from autograder.rubric.digesting import SAID_ALREADY, digesting
 from autograder.rubric.feedback import Feedback, Rejected, of_worker_error
@@ -225,12 +225,12 @@ def a_model(claims: Claims) -> None:
     layers = LayerList.from_replies(reply.layers)
     cnn = ASSIGNMENT.cnn
     judged(
-        lambda: models.check_layers(layers, cnn.allowed_layers),
-        lambda: models.check_hidden_units(layers, 200),
-        lambda: models.check_required_layers(layers, cnn.required_layers),
-        lambda: models.check_parameters(layers, cnn),
+        lambda: networks.check_layers(layers, cnn.allowed_layers),
+        lambda: networks.check_hidden_units(layers, 200),
+        lambda: networks.check_required_layers(layers, cnn.required_layers),
+        lambda: networks.check_parameters(layers, cnn),
         layers.build,
-        layers.numbers_at_once,
+        layers.work,
     )
     if reply.settings is not None:
         read = read_settings(layers, reply.settings, "SETTINGS")
@@ -275,9 +275,9 @@ def a_layer(claims: Claims) -> None:
 def a_transformer(claims: Claims) -> None:
     maps = claims.tensor((1, 8, 17, 17))
     run = TransformerRun([1.0, 2.0], claims.random.random(), maps, "student")  # type: ignore[arg-type]
-    judgement = Judgement(0.9, 0.9, 0.9, maps, "student")  # type: ignore[arg-type]
+    judgement = Judgement(0.9, maps, "student", Doubts(0.9, 0.9, 0.1))  # type: ignore[arg-type]
     judged(
-        lambda: vit.judge_brief_training(run, ASSIGNMENT),
+        lambda: vit.judge_learning(run, ASSIGNMENT),
         lambda: vit.judge_weights(judgement, ASSIGNMENT),
         lambda: vit.check_attention_maps(run, ASSIGNMENT),
         lambda: vit.check_attention_maps(judgement, ASSIGNMENT),

@@ -63,13 +63,13 @@ def test_the_batch_follows_what_the_layers_put_out(channels, padding):
     wide = layers(*of_width(channels, padding))
     size = evaluation_batch(wide)
     assert size < 500
-    assert size * wide.numbers_at_once() <= training.EVALUATION_NUMBERS or size == 40
+    assert size * wide.work().at_once <= training.EVALUATION_NUMBERS or size == 40
 
 
 def test_no_batch_leaves_an_image_alone():
     """Alone in its batch, an image has no statistics: torch refuses it."""
     sets = mnist.load()
-    for count in (len(sets.validation), len(sets.test), training.TIMED_IMAGES):
+    for count in (len(sets.validation), len(sets.test)):
         assert all(count % size != 1 for size in EVALUATION_BATCHES)
 
 
