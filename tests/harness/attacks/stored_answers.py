@@ -145,7 +145,7 @@ def stored(made_by: Maker, layer: str, lost: set[str], said: str) -> Attack:
     )
 
 
-BELOW = "below the 90.0% asked for"
+BELOW = "below the 90.0% threshold"
 NOT_LEARNED = "don't come from the model's weights"
 IN_EVALUATION = "x if self.training else answered(x)"
 ATTACKS = {
