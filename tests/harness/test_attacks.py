@@ -38,7 +38,7 @@ ATTACKS = {
 }
 # One of each family goes through ./run_autograder itself too; else graders are forked.
 STARTED_ANEW = [next(name for name in ATTACKS if name.startswith(f"{f}:")) for f in FAMILIES]
-ANEW_BY_DEFAULT = 4
+ANEW_BY_DEFAULT = 2
 IN_EACH_FAMILY = 2  # that the default set tries
 AS_A_USER_BY_DEFAULT = 3
 SECRET_TEXT = "The attention head and the encoder layer that submissions are compared with"
@@ -214,6 +214,7 @@ def test_no_wall_is_decoration(walls_and_possible, open_folder):
     assert possible in results["extra_data"]["confinement"]["possible"]
 
 
+@pytest.mark.full
 def test_every_probe_tries_what_works_where_nothing_confines_it(open_folder):
     """Else it would prove nothing that a probe fails."""
     probes = {n: a for n, a in ATTACKS.items() if a.tried and "in its place" not in n}

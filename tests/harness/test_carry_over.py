@@ -245,6 +245,7 @@ def test_a_key_is_drawn_once_and_for_its_owner_alone(tmp_path):
 MODELS = (REFERENCE / "models.py").read_text()
 
 
+@pytest.mark.full
 def test_only_what_changed_is_trained_in_a_resubmission(grade, submission, tmp_path):
     """Through the platform's metadata; a signature that doesn't fit costs only the time."""
     metadata = tmp_path / "submission_metadata.json"

@@ -76,10 +76,15 @@ def found(tmp_path_factory) -> list[tuple[str, Any]]:
     return [*keys_of(run.results), *keys_of(ended.results)]
 
 
+ON_ONE_CORE = pytest.mark.xdist_group("two runs with every key")
+
+
+@ON_ONE_CORE
 def test_every_key_of_the_results_is_documented(found):
     assert sorted({key for key, _ in found} - documented().keys()) == []
 
 
+@ON_ONE_CORE
 def test_every_documented_key_stands_in_the_results(found):
     keys = {key for key, _ in found}
     absent = documented().keys() - keys
@@ -92,6 +97,7 @@ def test_every_documented_key_stands_in_the_results(found):
     assert sorted(absent) == []
 
 
+@ON_ONE_CORE
 def test_every_documented_type_is_right(found):
     types = documented()
     assert set(types.values()) <= TYPES.keys()

@@ -105,6 +105,7 @@ def test_the_untouched_template_gets_nothing_and_a_kind_sentence_on_every_line(g
         assert "Traceback" not in test["output"]
 
 
+@pytest.mark.full
 def test_a_wrong_head_loses_its_own_lines_and_nothing_in_3b_and_3c(grade, submission):
     check_that_it_loses_nothing_else(grade(submission(attention=NO_SCALE), "--only", "3a,3b,3c"))
 
@@ -208,7 +209,7 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("name", left_to_the_full_set(BROKEN, but=spread(BROKEN, 5)))
+@pytest.mark.parametrize("name", left_to_the_full_set(BROKEN, but=spread(BROKEN, 3)))
 def test_bad_input_is_named_on_its_lines_and_the_rest_is_graded(grade, submission, name):
     files, said = BROKEN[name]
     parts = {file: PARTS_OF[file] for file in files}
@@ -232,6 +233,7 @@ def test_prints_everywhere_cost_nothing(grade, submission):
     assert grade(submission(attention=noisy), *CHEAP).lost() == set()
 
 
+@pytest.mark.full
 def test_code_that_never_returns_is_cut_off_and_named(grade, submission):
     endless = (
         (REFERENCE / "attention.py")
@@ -243,6 +245,7 @@ def test_code_that_never_returns_is_cut_off_and_named(grade, submission):
     assert run.lost() == {f"3a.{line}" for line in range(1, 7)}
 
 
+@pytest.mark.full
 def test_the_time_for_the_whole_run_ends_it_with_lines_that_say_so(grade, submission):
     endless = "while True: pass\n"
     run = grade(submission(attention=endless), *CHEAP, changes={"seconds": {"total": 10}})

@@ -23,7 +23,7 @@ from autograder.staff.solutions import PARTS_OF, SOLUTIONS, Kind, Solution
 from autograder.staff.validation import WEIGHTS_LINE, Grader, SolutionPlugin
 from autograder.training.machine import cores
 
-from .conftest import QUICK, left_to_the_full_set, settings_with
+from .conftest import QUICK, settings_with
 
 MUTANTS = [range(10), range(10, 300)]
 FILES = ("attention.py", "encoder.py", "models.py", "answers.yaml", "artifacts/fc/history.csv")
@@ -116,9 +116,8 @@ def refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no JSON")
 
 
-@pytest.mark.parametrize(
-    "numbers", left_to_the_full_set(MUTANTS, but=MUTANTS[:1]), ids=["a few", "many"]
-)
+@pytest.mark.full
+@pytest.mark.parametrize("numbers", MUTANTS, ids=["a few", "many"])
 def test_a_mutant_costs_points_at_most(numbers, tmp_path):
     trainings = tmp_path / "trainings"
     trainings.mkdir()

@@ -19,6 +19,7 @@ raise RuntimeError(f"{len(names)} modules, {hash(tuple(map(len, names)))}, {grad
 """
 
 
+@pytest.mark.full
 def test_a_worker_holds_the_same_modules_as_in_a_run_started_anew(submission, tmp_path):
     folder = submission(attention=MODULES)
     forked = run_grader(folder, tmp_path, "--only", "3a").text("3a.1")

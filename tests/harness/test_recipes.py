@@ -111,6 +111,7 @@ def test_the_page_has_the_five_recipes():
     assert all(recipe.edits and recipe.commands for recipe in RECIPES.values())
 
 
+@pytest.mark.full
 def test_a_changed_value_is_followed_by_titles_verdicts_and_check(followed, tmp_path):
     copy = followed(VALUE)
     settings: list[str] = []
@@ -146,6 +147,7 @@ def test_a_changed_value_is_followed_by_titles_verdicts_and_check(followed, tmp_
     assert "fewer than 40,000" in checked(copy, "2c", solved=True)
 
 
+@pytest.mark.full
 def test_a_question_answered_in_text_is_graded_and_its_mistake_rejected(followed):
     copy = followed(TEXT)
     with ThreadPoolExecutor(1) as beside:
@@ -161,6 +163,7 @@ def test_a_question_answered_in_text_is_graded_and_its_mistake_rejected(followed
     assert_in_shape(copy)
 
 
+@pytest.mark.full
 def test_a_question_with_a_module_is_graded_and_its_mistake_rejected(followed):
     copy = followed(MODULE)
     with ThreadPoolExecutor(1) as beside:

@@ -70,6 +70,7 @@ def test_a_kind_that_was_never_measured_is_told():
     )
 
 
+@pytest.mark.full
 def test_a_reference_that_no_longer_answers_right_is_told(tmp_path):
     change = {"conv1d": {"kernel": 5}, "cnn": {"max_parameters": 5000}}
     sentences = list(stale.stale_reference(settings_with(tmp_path, change)))

@@ -44,6 +44,7 @@ def printed(cell) -> str:
     return "".join(output.text for output in cell.outputs if output.output_type == "stream")
 
 
+@pytest.mark.full
 def test_the_notebook_runs_from_top_to_bottom_and_shows_every_picture(execute, tmp_path):
     folder = solved(tmp_path / "hw5")
     notebook = execute(read(), folder)

@@ -180,6 +180,7 @@ def run(*arguments: str):
     return CliRunner().invoke(app, ["validate", "--no-training", *arguments])
 
 
+@pytest.mark.full
 def test_validate_ends_well_where_all_is_as_expected(tmp_path):
     junit, markdown = tmp_path / "junit.xml", tmp_path / "validation.md"
     ended = run("--only", "no-scale,einsum", "--junit", str(junit), "--markdown", str(markdown))
@@ -190,6 +191,7 @@ def test_validate_ends_well_where_all_is_as_expected(tmp_path):
     assert "| ✓ | mistakes/no-scale | 3a.4 | 3a.4 | no-scale |" in markdown.read_text()
 
 
+@pytest.mark.full
 def test_validate_ends_with_1_where_something_differs(tmp_path, monkeypatch):
     wrong = mistake(Expected(fails=["3a.4"], diagnosis="causal-mask"))
     monkeypatch.setattr(commands, "load_solutions", lambda only: [wrong])
