@@ -19,6 +19,7 @@ from rich.console import Console
 from autograder.confined.confine import OPTIONAL_WALLS
 from autograder.homework import GRADED_PARTS
 from autograder.rubric.gradescope import Metadata, Results
+from autograder.sandbox.text import clean
 
 ON_GRADESCOPE = Path("/autograder/submission")
 GRADESCOPE_RESULTS = Path("/autograder/results/results.json")
@@ -28,6 +29,8 @@ CUT_SHORT = (
     "Grading stopped early because of a grader error, not your code. The lines that were graded "
     "count; course staff can see what happened."
 )
+
+MAX_TRACE = 20_000  # characters of a trace in the terminal
 
 STAFF = "autograder.staff"  # a room that the package for the platform comes without
 
@@ -117,7 +120,7 @@ def _grade(source: Path, results: Path, console: Console, options: dict[str, Any
 
         outcome, well = grade_submission(source, results, console=console, **options)
     except IntakeError as problem:
-        typer.echo(str(problem), err=True)
+        typer.echo(clean(str(problem)), err=True)
         return 2
     except AssignmentError as problem:
         typer.echo(str(problem), err=True)
@@ -125,11 +128,14 @@ def _grade(source: Path, results: Path, console: Console, options: dict[str, Any
         return 3
     except Exception:  # noqa: BLE001  the grader's boundary: the platform must find valid results
         trace = traceback.format_exc()
-        typer.echo(trace, err=True)
+        typer.echo(clean(trace, MAX_TRACE), err=True)
         _ended_by(trace, results, before).write(results)
         return 3
     for place, fault in outcome.extra_data["faults"].items():
-        typer.echo(f"\nGrader fault ({place}):\n{fault}", err=True)
+        typer.echo(f"\nGrader fault ({place}):\n{clean(fault, MAX_TRACE)}", err=True)
+    for flag in outcome.extra_data["flags"]:
+        text = clean(flag["trace"], MAX_TRACE)
+        typer.echo(f"\nFor staff, {flag['line']}: {flag['what']}\n{text}", err=True)
     console.print(f"Results: {results}")
     return 0 if well else 3
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from autograder import HOMEWORK
 from provided import homework as given
 from provided.homework import (
     ANSWERS_FILE,
@@ -39,10 +40,13 @@ __all__ = [
     "SUBMITTED",
     "SUITES",
     "VALUES_FILE",
+    "VERDICTS",
     "WEIGHTS",
 ]
 
 SUITES = Path(__file__).resolve().parent.parent / "tests" / "grading"
+# What looks at nothing but a submission's answers and artifacts.
+VERDICTS = (f"autograder.{HOMEWORK}.verdicts", "autograder.rubric.answers")
 GIVEN_CODE = Path(given.__file__).resolve().parent
 
 GRADED_PARTS = tuple(name for name, part in PARTS.items() if part.points)

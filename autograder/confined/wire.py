@@ -27,6 +27,8 @@ MAX_TENSOR_BYTES = 48 << 20  # the 10,000 test images are 7.8 MB, a model's grad
 MAX_TENSOR_HEADER_BYTES = 256 << 10
 MAX_TENSORS = 2048
 MAX_DIMENSIONS = 8
+MAX_NAME = 250  # characters of a tensor's name; the given model's have 46
+MAX_DIGITS = 20  # of a whole number; the widest that a tensor holds have 19
 CHUNK_BYTES = 1 << 20
 LOOK_SECONDS = 0.5  # how often a reader that waits looks up
 
@@ -116,6 +118,7 @@ def decode_json(text: bytes) -> dict[str, Any]:
             text,
             parse_constant=_refuse_constant,
             parse_float=_finite,
+            parse_int=_whole,
             object_pairs_hook=_refuse_repeated,
         )
     except (ValueError, RecursionError) as problem:
@@ -159,6 +162,8 @@ def decode_tensors(blob: bytes | bytearray) -> dict[str, Tensor]:
     for name, entry in header.items():
         if name == "__metadata__":
             continue
+        if len(name) > MAX_NAME:
+            raise WireError(f"a tensor's name has {len(name)} characters, more than {MAX_NAME}")
         dtype, shape, start, stop = _checked_entry(name, entry)
         if start != end or stop > len(data):
             raise WireError(f"tensor {name[:60]!r} lies outside its data")
@@ -221,6 +226,12 @@ def _bytes_of(tensor: Tensor) -> bytes:
 
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not a JSON number")
+
+
+def _whole(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise ValueError(f"a whole number has {len(text)} digits")
+    return int(text)
 
 
 def _finite(text: str) -> float:

@@ -24,6 +24,7 @@ from .confine import Limits, confine
 from .describing import Refusal
 
 MAX_TEXT = 4000  # characters of an exception's message that are passed on
+MAX_NAME = 100  # characters of its type
 
 
 def serve(
@@ -96,6 +97,8 @@ class SubmissionFinder(importlib.abc.MetaPathFinder):
 def _answer(student: answerers.Answerer, question: wire.Message, folder: Path) -> wire.Message:
     try:
         reply = student.answer(question)
+    except Refusal as problem:
+        reply = wire.Message({"refusal": describe_refusal(problem)})
     except BaseException as problem:  # noqa: BLE001  student code may raise anything, SystemExit too
         reply = wire.Message({"error": describe_exception(problem, folder)})
     sys.stdout.flush()
@@ -103,10 +106,13 @@ def _answer(student: answerers.Answerer, question: wire.Message, folder: Path) -
     return reply
 
 
+def describe_refusal(problem: Refusal) -> dict[str, Any]:
+    """What is missing or of the wrong kind: an answer of its own, whatever a class is called."""
+    return {"message": str(problem)[:MAX_TEXT], "file": problem.file}
+
+
 def describe_exception(problem: BaseException, folder: Path) -> dict[str, Any]:
     """Its type, message and the deepest place in the student's own files."""
-    if isinstance(problem, Refusal):
-        return {"type": "Refusal", "message": str(problem), "file": problem.file, "line": None}
     file, line = None, None
     for frame in traceback.extract_tb(problem.__traceback__):
         if Path(frame.filename).is_relative_to(folder):
@@ -117,8 +123,9 @@ def describe_exception(problem: BaseException, folder: Path) -> dict[str, Any]:
         message = problem.msg
     else:
         message = _text_of(problem)
+    name = type(problem).__name__
     return {
-        "type": type(problem).__name__,
+        "type": name[:MAX_NAME] if name.isidentifier() else "Exception",
         "message": message.replace(f"{folder}/", "")[:MAX_TEXT],
         "file": file,
         "line": line,
@@ -127,7 +134,7 @@ def describe_exception(problem: BaseException, folder: Path) -> dict[str, Any]:
 
 def _text_of(problem: BaseException) -> str:
     try:
-        return str(problem)
+        return str(problem).encode(errors="backslashreplace").decode()  # halves of characters
     except Exception as other:  # noqa: BLE001  the student's own __str__
         return f"(its message can't be shown: {type(other).__name__})"
 

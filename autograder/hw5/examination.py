@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from autograder.homework import WEIGHTS
+from autograder.homework import ARTIFACTS_FOLDER, HEAD, LAYER, WEIGHTS
 from autograder.hw5 import mnist, transformer
 from autograder.hw5.assignment import UNHURRIED_SECONDS, Assignment, TrainingRules
 from autograder.hw5.probes.asker import Heads
@@ -26,10 +26,14 @@ from autograder.hw5.probes.layer import LayerProbe, probe_layer
 from autograder.hw5.probes.vit import Judgement, TransformerRun, WeightsProblem
 from autograder.intake.submission import Submission
 from autograder.rubric.answers import Answers, read_answers
+from autograder.rubric.digesting import digesting
 from autograder.rubric.evidence import Kept
 from autograder.sandbox.client import Sandbox
-from autograder.sandbox.errors import WorkerError
+from autograder.sandbox.errors import IndigestibleReply, WorkerError
+from autograder.sandbox.refusals import is_ours
 from autograder.sandbox.replies import ModelReply, SettingsReply
+from autograder.sandbox.text import name as as_name
+from autograder.sandbox.text import one_line
 from autograder.training.carry_over import CarryOver
 from autograder.training.job import TrainingJob, TrainingResult
 from autograder.training.layer_list import LayerList, ModelProblem
@@ -37,6 +41,8 @@ from autograder.training.trainer import Trainers
 from provided.homework import CNN, FULLY_CONNECTED, Network
 from provided.mnist import Mnist
 from provided.training import BATCH_SIZE, EPOCHS, SCHEDULES, Training
+
+MAX_SHOWN = 60  # characters of a setting in a sentence
 
 Say = Callable[[str, str], None]
 SECONDS_FOR_THE_REST = 20.0  # of a run's time: what is judged after the last training
@@ -98,24 +104,10 @@ class Examination:
             )
         )
         self.cnn_training = Kept(lambda: self._train(CNN, self.cnn, assignment.cnn.training))
-        self.head: Kept[HeadProbe] = Kept(
-            lambda: probe_head(sandbox, self.generator("head"), assignment.seconds.question)
-        )
-        self.layer: Kept[LayerProbe] = Kept(
-            lambda: probe_layer(
-                sandbox, self.generator("layer"), assignment.seconds.question, self.own_head()
-            )
-        )
-        self.transformer_training: Kept[TransformerRun] = Kept(
-            lambda: transformer.learn(self._transformer_case(), self.generator("steps"))
-        )
-        self.transformer_weights: Kept[Judgement | WeightsProblem] = Kept(
-            lambda: transformer.judge(
-                self._transformer_case(),
-                submission.artifacts.get(WEIGHTS),
-                self.generator("weights"),
-            )
-        )
+        self.head: Kept[HeadProbe] = Kept(self._probe_head)
+        self.layer: Kept[LayerProbe] = Kept(self._probe_layer)
+        self.transformer_training: Kept[TransformerRun] = Kept(self._train_transformer)
+        self.transformer_weights: Kept[Judgement | WeightsProblem] = Kept(self._judge_weights)
 
     @cached_property
     def data(self) -> Mnist:
@@ -175,6 +167,29 @@ class Examination:
         self._stopped.set()
         self._trainers.stop()
 
+    def _probe_head(self) -> HeadProbe:
+        with digesting(f"asking your {HEAD.name}"):
+            return probe_head(
+                self.sandbox, self.generator("head"), self.assignment.seconds.question
+            )
+
+    def _probe_layer(self) -> LayerProbe:
+        own_head = self.own_head()
+        with digesting(f"asking your {LAYER.name}"):
+            return probe_layer(
+                self.sandbox, self.generator("layer"), self.assignment.seconds.question, own_head
+            )
+
+    def _train_transformer(self) -> TransformerRun:
+        case = self._transformer_case()
+        with digesting("training the Vision Transformer briefly"):
+            return transformer.learn(case, self.generator("steps"))
+
+    def _judge_weights(self) -> Judgement | WeightsProblem:
+        case, weights = self._transformer_case(), self.submission.artifacts.get(WEIGHTS)
+        with digesting(f"judging {ARTIFACTS_FOLDER}/{WEIGHTS}"):
+            return transformer.judge(case, weights, self.generator("weights"))
+
     def _transformer_case(self) -> transformer.Case:
         try:
             layer = self.layer.get()
@@ -192,6 +207,10 @@ class Examination:
         )
 
     def _model(self, network: Network) -> Model:
+        with digesting(f"reading what {network.builder}() returned"):
+            return self._described(network)
+
+    def _described(self, network: Network) -> Model:
         with self.sandbox.worker() as worker:
             reply, _ = worker.ask(
                 "describe_model",
@@ -203,7 +222,9 @@ class Examination:
                 settings=network.settings,
             )
         if reply.settings is None:
-            return Model(LayerList.from_replies(reply.layers), None, reply.settings_problem)
+            said = reply.settings_problem or ""
+            problem = said if is_ours(said) else f"{network.settings} can't be read"
+            return Model(LayerList.from_replies(reply.layers), None, problem)
         layers = LayerList.from_replies(reply.layers)
         return read_settings(layers, reply.settings, network.settings)
 
@@ -213,10 +234,11 @@ class Examination:
         described, topic = model.get(), network.kind
         if described.settings is None:
             return Untrainable(described.layers, settings_problem=described.settings_problem)
-        try:
-            described.layers.build()
-        except ModelProblem as problem:
-            return Untrainable(described.layers, layers_problem=str(problem))
+        with digesting(f"rebuilding the model of {network.builder}()"):
+            try:
+                described.layers.build()
+            except ModelProblem as problem:
+                return Untrainable(described.layers, layers_problem=str(problem))
         job = TrainingJob.of(
             described.layers,
             described.settings,
@@ -231,9 +253,13 @@ class Examination:
         earlier = self.carry_over.find(topic, job)
         if earlier is not None:
             return earlier
-        result = self._trainers.train(
-            job, self.seconds_left(), lambda event: self._say(topic, progress(event))
-        )
+        try:
+            result = self._trainers.train(
+                job, self.seconds_left(), lambda event: self._say(topic, progress(event))
+            )
+        except IndigestibleReply as problem:
+            problem.doing = f"training the model of {network.builder}()"
+            raise
         self.carry_over.keep(topic, job, result)
         return result
 
@@ -250,13 +276,13 @@ def read_settings(layers: LayerList, reply: SettingsReply, name: str) -> Model:
     """The training settings, checked; what the homework fixes is corrected and noted."""
     numbers: dict[str, Any] = reply.model_dump()
     problems = [
-        f"{name}.{field} = {value} is not a number from {low:g} to {high:g}"
+        f"{name}.{field} = {_shown(value)} is not a number from {low:g} to {high:g}"
         for field, value, low, high in (
             ("learning_rate", reply.learning_rate, 1e-8, 10),
             ("weight_decay", reply.weight_decay, 0, 10),
             ("epochs", reply.epochs, 1, 10_000),
             *(
-                (f"layer_weight_decay[{layer}]", value, 0, 10)
+                (f"layer_weight_decay[{_shown(layer)}]", value, 0, 10)
                 for layer, value in reply.layer_weight_decay.items()
             ),
         )
@@ -265,13 +291,14 @@ def read_settings(layers: LayerList, reply: SettingsReply, name: str) -> Model:
         or not low <= value <= high
     ]
     if reply.schedule not in SCHEDULES:
-        problems.append(
-            f"{name}.schedule = {reply.schedule!r} is not one of {', '.join(SCHEDULES)}"
-        )
+        said = f"{name}.schedule = {one_line(repr(reply.schedule), MAX_SHOWN)}"
+        problems.append(f"{said} is not one of {', '.join(SCHEDULES)}")
     top_level = layers.top_level_indices()
     for layer in reply.layer_weight_decay:
         if not layer.isdecimal() or int(layer) > max(top_level, default=-1):
-            problems.append(f"{name}.layer_weight_decay names layer {layer}, which doesn't exist")
+            problems.append(
+                f"{name}.layer_weight_decay names layer {_shown(layer)}, which doesn't exist"
+            )
     if problems:
         return Model(layers, None, problems[0])
     notes = []
@@ -291,3 +318,9 @@ def read_settings(layers: LayerList, reply: SettingsReply, name: str) -> Model:
         },
     )
     return Model(layers, settings, "", tuple(notes))
+
+
+def _shown(value: object) -> str:
+    """A setting in a sentence; a text that is more than a word stands in quotes."""
+    text = str(value)
+    return text if as_name(text) == text else one_line(repr(value), MAX_SHOWN)

@@ -17,6 +17,10 @@ from pathlib import Path, PurePosixPath
 
 MAX_ENTRIES = 5_000
 MAX_DEPTH = 6
+MAX_DIRECTORY_BYTES = 4 << 20  # of a zip's list of files: some 30,000 with usual names
+END_MARK, END_BYTES, LENGTH_AT = b"PK\x05\x06", 22, 12  # the record at the end of a zip
+IN_ANOTHER_RECORD = 0xFFFFFFFF  # the length of lists beyond 4 GB
+MAX_COMMENT_BYTES = 1 << 16  # that may stand behind it
 GIT = ".git"  # .gitignore and the like begin with it, and tell a repository
 # What reading from a damaged, encrypted or exotic zip raises.
 UNREADABLE = (
@@ -89,11 +93,15 @@ class OpenZip:
     def __init__(self, file: Path, inside: bool = False) -> None:
         self._file = file
         self._inside = inside  # a folder, so that its name tells something
+        self._archive: zipfile.ZipFile | None = None
+        self._infos: dict[PurePosixPath, zipfile.ZipInfo] = {}
 
     def entries(self, notes: list[str]) -> list[Entry]:
         """Everything in it that isn't hidden; says in notes where that is too much."""
-        with zipfile.ZipFile(self._file) as archive:
-            infos = archive.infolist()
+        if directory_bytes(self._file) > MAX_DIRECTORY_BYTES:
+            notes.append("The zip holds far too many files to be looked at: zip your files alone.")
+            return []
+        infos = self._opened().infolist()
         if len(infos) > MAX_ENTRIES:
             notes.append(f"More than {MAX_ENTRIES:,} files: the rest were ignored.")
         found = []
@@ -105,6 +113,7 @@ class OpenZip:
                 continue
             mode = info.external_attr >> 16
             regular = stat.S_IFMT(mode) in (0, stat.S_IFREG)  # 0: permissions alone, or nothing
+            self._infos.setdefault(path, info)
             found.append(Entry(path, info.file_size, regular))
         return found
 
@@ -114,12 +123,30 @@ class OpenZip:
 
     def read(self, path: PurePosixPath, limit: int) -> bytes:
         """A file's content, at most so many bytes of it."""
-        with zipfile.ZipFile(self._file) as archive:
-            for info in archive.infolist():
-                if PurePosixPath(info.filename.replace("\\", "/")) == path:
-                    with archive.open(info) as file:
-                        return file.read(limit)  # never more, whatever the archive claims
-        raise OSError(f"{path} is gone")
+        with self._opened().open(self._infos[path]) as file:
+            return file.read(limit)  # never more, whatever the archive claims
+
+    def _opened(self) -> zipfile.ZipFile:
+        """The archive, its list of files read once; it closes itself with this object."""
+        if self._archive is None:
+            self._archive = zipfile.ZipFile(self._file)
+        return self._archive
+
+
+def directory_bytes(file: Path) -> int:
+    """How long a zip's list of its files is, by the record at its end; 0 where that has none.
+
+    Reading the list is work and memory for each of them, so its length is asked first.
+    """
+    with file.open("rb") as stream:
+        size = stream.seek(0, os.SEEK_END)
+        stream.seek(max(size - END_BYTES - MAX_COMMENT_BYTES, 0))
+        end = stream.read()
+    place = end.rfind(END_MARK)
+    if place < 0 or len(end) - place < END_BYTES:
+        return 0
+    (length,) = struct.unpack("<I", end[place + LENGTH_AT : place + LENGTH_AT + 4])
+    return 0 if length == IN_ANOTHER_RECORD else int(length)
 
 
 Opened = OpenFolder | OpenZip

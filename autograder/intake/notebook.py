@@ -42,8 +42,9 @@ WRITABLE = (*CODE_FILES, ANSWERS_FILE)
 WRITES = ("%%writefile", "%%file")
 RUNS_PYTHON = ("%%time", "%%capture", "%%prun")
 
-COMMAND = re.compile(r"(\s*)(?:[\w, ]+=\s*)?(?:!(?!=)|%%?[A-Za-z])")
-HELP = re.compile(r"(\s*)(?:\?{1,2}\s*[%\w.*]+|[%\w.*]+\s*\?{1,2})\s*$")
+COMMAND = re.compile(r"!(?!=)|%%?[A-Za-z]")
+TARGETS = re.compile(r"[\w, ]+")  # of `files = !ls`
+HELP = re.compile(r"\?{1,2}\s*[%\w.*]+|[%\w.*]+\s*\?{1,2}")
 
 
 class NotebookError(Exception):
@@ -124,6 +125,8 @@ def read_notebook(content: bytes, name: str) -> Notebook:
         python = _python(cell.source)
         try:
             statements += read_statements(python, cell.number) if python else []
+        except TooTangled:
+            raise NotebookError(f"{name} holds too many definitions to be read.") from None
         except UNPARSABLE as problem:
             unread.append(_unread(cell, problem, name))
     for file in CODE_FILES:
@@ -260,9 +263,17 @@ def _python(source: str) -> str:
 def _without_commands(lines: Sequence[str]) -> Iterator[str]:
     goes_on = False
     for line in lines:
-        command = COMMAND.match(line) or HELP.match(line)
-        yield "" if goes_on else f"{command[1]}pass" if command else line
-        goes_on = (goes_on or bool(command)) and line.rstrip().endswith("\\")
+        command = _is_command(line.strip())
+        indent = line[: len(line) - len(line.lstrip())]
+        yield "" if goes_on else f"{indent}pass" if command else line
+        goes_on = (goes_on or command) and line.rstrip().endswith("\\")
+
+
+def _is_command(line: str) -> bool:
+    """Whether a stripped line is one of IPython's own: `!ls`, `files = !ls`, `%time x`, `x?`."""
+    targets, equals, value = line.partition("=")
+    rest = value.lstrip() if equals and TARGETS.fullmatch(targets) else line
+    return bool(COMMAND.match(rest) or HELP.fullmatch(line))
 
 
 def _extract(file: str, statements: Sequence[Statement], name: str) -> Extract | None:

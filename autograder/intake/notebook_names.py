@@ -46,15 +46,18 @@ class Statement:
 
 
 def read_statements(source: str, cell: int) -> list[Statement]:
-    """The defining statements of a cell, in order. Raises what stands in UNPARSABLE."""
+    """The defining statements of a cell, in order. Raises TooTangled and UNPARSABLE."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # such as one about an unknown escape in a string
         body = ast.parse(source).body
+        if len(body) > MAX_STATEMENTS:
+            raise TooTangled
+        lines = source.split("\n")
         return [
             statement
             for place, node in enumerate(body)
             if _defines(node)
-            for statement in _statements(node, _text(source, body, place), cell)
+            for statement in _statements(node, _text(lines, body, place), cell)
         ]
 
 
@@ -239,14 +242,14 @@ def _looked_up(text: str) -> tuple[set[str], set[str]]:
     return now, later
 
 
-def _text(source: str, body: Sequence[ast.stmt], place: int) -> str:
+def _text(lines: Sequence[str], body: Sequence[ast.stmt], place: int) -> str:
     """A statement's lines as they stand in the cell, or anew where it shares a line."""
     node = body[place]
     first, last = _first_line(node), node.end_lineno or node.lineno
     shared = (place > 0 and (body[place - 1].end_lineno or 0) >= first) or (
         place + 1 < len(body) and _first_line(body[place + 1]) <= last
     )
-    return ast.unparse(node) if shared else "\n".join(source.split("\n")[first - 1 : last])
+    return ast.unparse(node) if shared else "\n".join(lines[first - 1 : last])
 
 
 def _first_line(node: ast.stmt) -> int:

@@ -53,9 +53,9 @@ class Submission:
     """
 
     folder: Path
-    code: dict[str, str]
-    answers: str | None
-    artifacts: dict[str, bytes]
+    code: dict[str, str] = field(repr=False)
+    answers: str | None = field(repr=False)
+    artifacts: dict[str, bytes] = field(repr=False)
     notes: list[str] = field(default_factory=list)
     form: str = "a folder"
     spans: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)

@@ -11,14 +11,22 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypedDict
 
+from autograder.sandbox import refusals
 from autograder.sandbox.errors import (
+    IndigestibleReply,
     InvalidReply,
+    Refused,
     StudentCodeRaised,
     TookTooLong,
     WorkerDied,
     WorkerError,
 )
+from autograder.sandbox.text import clean, one_line, quoted
 
+MAX_PARAGRAPH = 3_000  # characters of one paragraph
+MAX_CELL = 200  # characters in a table's cell
+MAX_NAMED = 120  # characters of what Python says about a file
+MAX_ROWS = 600  # of a table: a model may have 500 layers
 MAX_QUOTED = 600  # characters of a student's own message or output that are quoted
 
 Table = tuple[tuple[str, ...], ...]  # rows of the same length, the heads of the columns first
@@ -42,7 +50,10 @@ class Named(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Feedback:
-    """One rubric line's text. Only the headline must be there."""
+    """One rubric line's text. Only the headline must be there.
+
+    Whatever of it is a student's comes out clean, and each paragraph in lines of its own.
+    """
 
     headline: str
     got: str = ""
@@ -53,6 +64,15 @@ class Feedback:
     notes: tuple[str, ...] = ()
     pictures: tuple[Picture, ...] = field(default=(), repr=False)
     diagnosis: str = ""  # id of the known mistake that was recognised, for staff and validate
+
+    def __post_init__(self) -> None:
+        for paragraph in ("headline", "got", "expected", "likely", "next_step"):
+            object.__setattr__(self, paragraph, quoted(getattr(self, paragraph), MAX_PARAGRAPH))
+        object.__setattr__(self, "notes", tuple(quoted(note, MAX_PARAGRAPH) for note in self.notes))
+        rows = tuple(
+            tuple(one_line(cell, MAX_CELL) for cell in row) for row in self.table[:MAX_ROWS]
+        )
+        object.__setattr__(self, "table", rows)
 
     def lines(self) -> list[str]:
         """The text, a line each."""
@@ -182,6 +202,14 @@ def of_worker_error(error: WorkerError) -> Feedback:
             f"The process that runs your code ended while {error.doing}: {error.reason}.",
             next_step="Look for exit(), endless recursion, or tensors that grow without bound.",
         )
+    if isinstance(error, IndigestibleReply):
+        return Feedback(
+            f"The grader can't make sense of what it got from your submission while {error.doing}.",
+            expected="tensors of moderate size and ordinary names from your code, and files as "
+            "train.py writes them",
+            next_step="Print type, shape and range of what your functions return. The course staff "
+            "can see what went wrong with it.",
+        )
     if isinstance(error, InvalidReply):
         return Feedback(
             f"Your code returned something the grader can't read while {error.doing}.",
@@ -194,8 +222,14 @@ def of_worker_error(error: WorkerError) -> Feedback:
 
 def _of_exception(error: StudentCodeRaised) -> Feedback:
     place = f" ({error.file}, line {error.line})" if error.file and error.line else ""
-    message = error.message.strip()[:MAX_QUOTED]
-    if error.type == "Refusal":
+    message = clean(error.message.strip(), MAX_QUOTED)
+    if isinstance(error, Refused) and not refusals.is_ours(message):
+        return Feedback(
+            f"Your code is not what the grader needs while {error.doing}.",
+            got=message,
+            next_step="Compare with the template, or run: python check.py",
+        )
+    if isinstance(error, Refused):
         starts_with_name = "." in message.partition(" ")[0] or "(" in message.partition(" ")[0]
         first = message[:1] if starts_with_name else message[:1].upper()
         return Feedback(
@@ -207,8 +241,9 @@ def _of_exception(error: StudentCodeRaised) -> Feedback:
             next_step="Replace it with your code; the docstring says what goes in and comes out.",
         )
     if error.type in ("SyntaxError", "IndentationError", "TabError"):
+        said = one_line(message, MAX_NAMED)
         return Feedback(
-            f"Python can't read {error.file or 'your file'}: {message}{place}.",
+            f"Python can't read {error.file or 'your file'}: {said}{place}.",
             next_step="Open the file at that line, or run: python check.py",
         )
     return Feedback(

@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from autograder.sandbox.text import clean
+
 Points = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Format = Literal["text", "html"]
 MAX_OUTPUT = 2_000_000  # characters of one line's text; inline pictures are what is long
@@ -86,7 +88,7 @@ class Results(BaseModel):
 
         Raises ValueError where they hold what JSON has no word for.
         """
-        content = without_nulls(self.model_dump(exclude_none=True))
+        content = cleaned(self.model_dump(exclude_none=True))
         text = json.dumps({"score": self.score, **content}, allow_nan=False, indent=1)
         file.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=".results-")
@@ -100,13 +102,13 @@ class Results(BaseModel):
             raise
 
 
-def without_nulls(value: Any) -> Any:
-    """The same without keys and entries that are None, for which the platform has no use."""
+def cleaned(value: Any) -> Any:
+    """The same with clean texts, and without what is None, for which the platform has no use."""
     if isinstance(value, dict):
-        return {key: without_nulls(one) for key, one in value.items() if one is not None}
+        return {clean(str(key)): cleaned(one) for key, one in value.items() if one is not None}
     if isinstance(value, (list, tuple)):
-        return [without_nulls(one) for one in value if one is not None]
-    return value
+        return [cleaned(one) for one in value if one is not None]
+    return clean(value, MAX_OUTPUT) if isinstance(value, str) else value
 
 
 class Metadata(BaseModel):

@@ -7,6 +7,8 @@ line of its docstring is the title that a student reads. What can happen to a li
     it raises Rejected            the points named there, usually 0, with its feedback
     it needs an answer that a     0 points, with what went wrong there in plain words
       worker couldn't give
+    a verdict raises anything     0 points, and a flag with the traceback for staff: a verdict
+      else                        looks at nothing but what the submission sent
     it raises anything else       a fault of the grader: 0 for now, the student told so, the
                                   traceback in extra_data and on stdout
     the run ends before it        0, "not reached", and why
@@ -20,14 +22,15 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict
 
 import pytest
 from pydantic import ValidationError
 
+from autograder.rubric.digesting import SAID_ALREADY, indigestible, raised_in
 from autograder.rubric.feedback import Feedback, Rejected, of_worker_error
 from autograder.rubric.gradescope import TestResult
-from autograder.sandbox.errors import WorkerError
+from autograder.sandbox.errors import IndigestibleReply, WorkerError
 
 NOT_REACHED = Feedback(
     "Not reached: the grader was stopped before this line.",
@@ -38,7 +41,16 @@ GRADER_FAULT = Feedback(
     "This line could not be graded because of a grader error, not your code. "
     "Course staff can see what happened and will correct your points."
 )
+MAX_TRACE = 10_000  # characters of a trace, its end: where it failed
 PART = re.compile(r"^(\d[a-z])\.\d+$")
+
+
+class Flag(TypedDict):
+    """Something for a person to look at: on which line, what failed, the trace."""
+
+    line: str
+    what: str
+    trace: str
 
 
 class Exam(Protocol):
@@ -95,14 +107,18 @@ class GradingPlugin:
     only:     the parts to grade, empty for all
     save:     called with the lines after collection and after every change
     explain:  a student's view of a worker's error, the likely mistake included
+    verdicts: the packages of modules that judge what a submission sent
+    flags:    for staff: lines on which something failed over what the submission sent
     """
 
     evidence: Exam
     only: frozenset[str]
     save: Callable[[list[RubricLine]], None]
     explain: Callable[[WorkerError], Feedback] = of_worker_error
+    verdicts: tuple[str, ...] = ()
     lines: dict[str, RubricLine] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
+    flags: list[Flag] = field(default_factory=list)
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Find each test's line; quick ones run first, and the file shows all from the start."""
@@ -160,10 +176,29 @@ class GradingPlugin:
         if isinstance(problem, Rejected):
             line.earned, line.feedback = problem.points, problem.feedback
         elif isinstance(problem, WorkerError):
-            line.feedback = self.explain(problem)
+            line.feedback = self._explained(line, problem)
+        elif raised_in(problem, self.verdicts) and not isinstance(problem, SAID_ALREADY):
+            line.feedback = self._explained(line, indigestible(problem, "judging this line"))
         else:
             line.feedback = GRADER_FAULT
             self.faults[line.number] = "".join(traceback.format_exception(problem))
+
+    def _explained(self, line: RubricLine, error: WorkerError) -> Feedback:
+        if isinstance(error, IndigestibleReply):
+            self._flag(line, f"failed while {error.doing}", error.trace)
+        try:
+            return self.explain(error)
+        except pytest.exit.Exception:  # the run is told to stop
+            raise
+        except Exception:  # noqa: BLE001  it reads a student's message
+            self._flag(line, "failed while explaining an error", traceback.format_exc())
+            return of_worker_error(error)
+
+    def _flag(self, line: RubricLine, what: str, trace: str) -> None:
+        """Flag a line for staff; a trace that was told before is not told again."""
+        before = next((flag for flag in self.flags if flag["trace"] == trace), None)
+        said = f"as on {before['line']}" if before else trace[-MAX_TRACE:]
+        self.flags.append(Flag(line=line.number, what=what, trace=said))
 
     @pytest.fixture
     def line(self, request: pytest.FixtureRequest) -> RubricLine:

@@ -13,13 +13,19 @@ import torch
 from autograder.intake.notebook import located
 from autograder.intake.submission import Submission
 from autograder.rubric.gradescope import LeaderboardEntry, Metadata, Results
-from autograder.rubric.plugin import RubricLine
+from autograder.rubric.plugin import Flag, RubricLine
 from autograder.sandbox.client import Sandbox
+from autograder.sandbox.text import one_line
 
 WELCOME = (
     "Each line says what the grader found and, where points are missing, what to look at next. "
     "You can submit again as often as your course allows."
 )
+UNDER_WAY = (
+    "Grading was not finished when this was written: lines that were not reached count 0 for now."
+)
+MAX_NOTES = 40  # about the submission as a whole
+MAX_NOTE = 400  # characters of one
 WORKERS_LISTED = 50  # the last that ended
 
 
@@ -33,25 +39,61 @@ def summarise(
     leaderboard: Sequence[LeaderboardEntry],
     figures: Mapping[str, Any],
     faults: Mapping[str, str],
+    flags: Sequence[Flag] = (),
+    complete: bool = True,
 ) -> Results:
     """The results as they stand now.
 
-    figures: what the homework itself tells staff, beside what any run tells them
+    figures:  what the homework itself tells staff, beside what any run tells them
+    flags:    lines for a person to look at
+    complete: whether the run has come to its end
     """
     return Results(
         tests=[_with_cells(line, submission).result() for line in lines],
         execution_time=round(seconds, 2),
-        output="\n".join([WELCOME, f"Recognised as {submission.form}.", *submission.notes]),
+        output="\n".join(
+            [
+                *([] if complete else [UNDER_WAY]),
+                WELCOME,
+                *(
+                    one_line(note, MAX_NOTE)
+                    for note in (f"Recognised as {submission.form}.", *submission.notes[:MAX_NOTES])
+                ),
+            ]
+        ),
         leaderboard=list(leaderboard),
         extra_data={
+            "complete": complete,
             "submission": metadata.id if metadata else None,
             **figures,
             "confinement": sandbox.confinement.for_staff(),
             "grader": _own_figures(),
             "workers": sandbox.endings[-WORKERS_LISTED:],
             "faults": dict(faults),
+            "flags": list(flags),
             "python": platform.python_version(),
             "torch": torch.__version__,
+        },
+    )
+
+
+def unopened(
+    lines: Sequence[RubricLine],
+    output: str,
+    *,
+    metadata: Metadata | None,
+    complete: bool,
+    flags: Sequence[Flag] = (),
+) -> Results:
+    """The results where nothing of a submission has been looked at: not yet, or not at all."""
+    return Results(
+        tests=[line.result() for line in lines],
+        output=output,
+        extra_data={
+            "complete": complete,
+            "submission": metadata.id if metadata else None,
+            "faults": {},
+            "flags": list(flags),
         },
     )
 

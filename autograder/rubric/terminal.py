@@ -14,6 +14,9 @@ from rich.text import Text
 from autograder.rubric.feedback import Feedback
 from autograder.rubric.gradescope import Results
 from autograder.rubric.plugin import RubricLine
+from autograder.sandbox.text import one_line
+
+MAX_SAID = 60  # characters about one topic
 
 
 def results_table(results: Results, lines: Sequence[RubricLine]) -> Table:
@@ -81,7 +84,7 @@ class Progress:
     def say(self, topic: str, text: str) -> None:
         """What is going on with one topic."""
         with self._lock:
-            self._topics[topic] = text
+            self._topics[topic] = one_line(text, MAX_SAID)
 
     def _render(self) -> Text:
         with self._lock:

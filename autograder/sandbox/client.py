@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import sysconfig
 import time
@@ -20,9 +19,10 @@ from autograder.confined import wire
 from autograder.confined.confine import Limits, throwaway_user
 from autograder.confined.preflight import STOPPED_BY, reading
 
-from .confinement import WRITE_RESULTS, Confinement, folder_mib, make_scratch
+from .confinement import WRITE_RESULTS, Confinement, folder_mib, make_scratch, remove
 from .errors import (
     InvalidReply,
+    Refused,
     SandboxFault,
     StudentCodeRaised,
     TookTooLong,
@@ -30,10 +30,11 @@ from .errors import (
     WorkerError,
 )
 from .fork_server import ForkServer, ForkServerError
-from .replies import ErrorReply, PreflightReply
+from .replies import ErrorReply, PreflightReply, RefusalReply, first_error
 
 OUTPUT_BYTES_KEPT = 16 << 10
 READY_SECONDS = 30.0
+SCRATCH_EVERY_SECONDS = 0.1  # how often the scratch folder is measured, at most
 PROGRESS_MESSAGES = 10_000
 
 
@@ -119,7 +120,7 @@ class Sandbox:
         except BaseException as problem:  # whatever stops the start, nothing is left open
             for descriptor in (questions, replies, output):
                 os.close(descriptor)
-            shutil.rmtree(scratch, ignore_errors=True)
+            remove(scratch)
             if isinstance(problem, ForkServerError):
                 raise SandboxFault(str(problem)) from problem
             raise
@@ -145,7 +146,7 @@ class Sandbox:
         except ForkServerError:
             return {}
         finally:
-            shutil.rmtree(worker.scratch, ignore_errors=True)
+            remove(worker.scratch)
         self.endings.append(ending)
         return ending
 
@@ -231,6 +232,7 @@ class Worker:
         self._replies = pipes.replies
         self._output = pipes.output
         self._output_open = True
+        self._looked = 0.0
         self._kept = bytearray()
         self._closed = False
 
@@ -267,9 +269,13 @@ class Worker:
         if self._closed:
             raise self._named(WorkerDied("an earlier question had ended it"), doing)
         deadline = time.monotonic() + seconds
-        frame = wire.encode(wire.Message({"ask": question, **content}, dict(tensors or {})))
         try:
+            frame = wire.encode(wire.Message({"ask": question, **content}, dict(tensors or {})))
             wire.write(self._questions, frame, seconds)
+        except wire.WireError as problem:  # it is as long as what the worker claims to need
+            raise self._failed(
+                InvalidReply(f"what it needs can't be sent: {problem}"), doing
+            ) from None
         except wire.WireClosed:
             raise self._died(doing) from None
         except wire.WireTimeout:
@@ -318,16 +324,19 @@ class Worker:
                 raise self._named(
                     StudentCodeRaised(error.type, error.message, error.file, error.line), doing
                 )
+            if set(message.content) == {"refusal"}:
+                refusal = RefusalReply.model_validate(message.content["refusal"])
+                raise self._named(Refused("Refusal", refusal.message, refusal.file, None), doing)
             return schema.model_validate(message.content), message.tensors
         except ValidationError as problem:
-            first = problem.errors()[0]
-            place = ".".join(str(part) for part in first["loc"])
-            raise self._failed(InvalidReply(f"{place}: {first['msg']}"), doing) from None
+            raise self._failed(InvalidReply(first_error(problem)), doing) from None
 
     def _watched(self) -> list[int]:
         """What to read besides replies; looks at the scratch folder's size on the way."""
-        if folder_mib(self.scratch) > self._scratch_mib:
-            raise ScratchFull
+        if time.monotonic() - self._looked > SCRATCH_EVERY_SECONDS:
+            if folder_mib(self.scratch) > self._scratch_mib:
+                raise ScratchFull
+            self._looked = time.monotonic()  # after the look, which may itself take long
         return [self._output] if self._output_open else []
 
     def _drain(self, descriptor: int) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
+import secrets
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +55,53 @@ def make_scratch(user: int | None) -> Path:
     if user is not None:
         os.chown(scratch, user, user)
     return scratch
+
+
+def remove(folder: Path) -> None:
+    """Remove a worker's scratch folder, however deep, and whatever its rights.
+
+    What lies in a folder inside is moved up and then looked at, so that neither Python's
+    stack nor the longest path of the system is a limit.
+    """
+    with contextlib.suppress(OSError):
+        top = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            _empty(top)
+        finally:
+            os.close(top)
+        folder.rmdir()
+
+
+def _empty(top: int) -> None:
+    mark, count = secrets.token_hex(8), itertools.count()
+    waiting = os.listdir(top)
+    while waiting:
+        name = waiting.pop()
+        if _unlinked(name, top):
+            continue
+        with contextlib.suppress(OSError):
+            os.chmod(name, 0o700, dir_fd=top)
+            inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=top)
+            try:
+                for one in os.listdir(inner):
+                    if not _unlinked(one, inner):
+                        with contextlib.suppress(OSError):  # moving a folder writes into it
+                            os.chmod(one, 0o700, dir_fd=inner)
+                        above = f"{mark}-{next(count)}"
+                        os.rename(one, above, src_dir_fd=inner, dst_dir_fd=top)
+                        waiting.append(above)
+            finally:
+                os.close(inner)
+            os.rmdir(name, dir_fd=top)
+
+
+def _unlinked(name: str, folder: int) -> bool:
+    """Remove a file; False for a folder, and for what can't be removed."""
+    try:
+        os.unlink(name, dir_fd=folder)
+    except OSError:
+        return False
+    return True
 
 
 def folder_mib(folder: Path) -> float:

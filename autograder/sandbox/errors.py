@@ -1,13 +1,16 @@
 """What can go wrong with a worker.
 
     WorkerError
-      StudentCodeRaised    the student's code raised an exception, or lacks something
+      StudentCodeRaised    the student's code raised an exception
+        Refused            it lacks something, or something is of the wrong kind
       TookTooLong          no answer within the question's time
       WorkerDied           the process ended: killed, crashed, out of memory, exited early
       InvalidReply         the answer breaks the wire's limits or the reply's schema
-    SandboxFault           no worker can be started at all: a fault of the grader
+      IndigestibleReply    the answer passed both, and nothing could be made of it
+    GraderFault
+      SandboxFault         no worker can be started at all
 
-All but the last are about one worker, and cost the rubric lines that needed it.
+A WorkerError is about one worker, and costs the rubric lines that needed it.
 """
 
 from __future__ import annotations
@@ -38,6 +41,15 @@ class StudentCodeRaised(WorkerError):
         return f"{self.type}: {first}" if first else self.type
 
 
+class Refused(StudentCodeRaised):
+    """Something is missing or of the wrong kind; `message` says what, as the worker claims."""
+
+    @property
+    def summary(self) -> str:
+        """The first line of the message."""
+        return self.message.strip().partition("\n")[0][:200]
+
+
 @dataclass
 class TookTooLong(WorkerError):
     """No answer within this many seconds."""
@@ -60,5 +72,16 @@ class InvalidReply(WorkerError):
     problem: str
 
 
-class SandboxFault(Exception):
+@dataclass
+class IndigestibleReply(WorkerError):
+    """Something failed while the grader looked at what came back; `trace` is for staff."""
+
+    trace: str
+
+
+class GraderFault(Exception):
+    """Something of the grader's own failed: never held against a submission."""
+
+
+class SandboxFault(GraderFault):
     """The grader can't start a worker."""

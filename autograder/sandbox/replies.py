@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from .text import name, one_line
+
+MOST_PARTS = 6  # of the place in a reply that is named
+MOST_SAID = 300  # characters about what is wrong with it
 
 Text = Annotated[str, Field(max_length=200)]
+Name = Annotated[str, Field(max_length=200), AfterValidator(name)]  # shown, never sent back
+File = Annotated[str, Field(max_length=100, pattern=r"^[\w./-]+$")]
 Size = Annotated[int, Field(ge=0, le=10**9)]
 Plain = None | bool | int | float | Annotated[str, Field(max_length=100)]
 Value = Plain | Annotated[list[Plain], Field(max_length=8)]
@@ -17,18 +24,25 @@ class _Strict(BaseModel):
 
 
 class ErrorReply(_Strict):
-    """An exception of the student's code, or something that it lacks."""
+    """An exception of the student's code."""
 
-    type: Text
+    type: Annotated[str, Field(max_length=100, pattern=r"^\w+$")]
     message: Annotated[str, Field(max_length=5000)]
-    file: Text | None
+    file: File | None
     line: Size | None
+
+
+class RefusalReply(_Strict):
+    """Something that the student's code lacks, or that is of the wrong kind."""
+
+    message: Annotated[str, Field(max_length=5000)]
+    file: File | None
 
 
 class LayerReply(_Strict):
     """One layer of an nn.Sequential, as it is claimed to be."""
 
-    kind: Text
+    kind: Name
     path: Text
     known: bool
     arguments: Annotated[dict[Text, Value], Field(max_length=16)]
@@ -64,8 +78,8 @@ class ParameterReply(_Strict):
 class PartReply(_Strict):
     """A sub-module: where it is, its class, and the p of a Dropout."""
 
-    path: Text
-    kind: Text
+    path: Name
+    kind: Name
     from_torch: bool
     p: Value
 
@@ -93,3 +107,10 @@ class PreflightReply(_Strict):
 
 class EmptyReply(_Strict):
     """A reply that is all in its tensors."""
+
+
+def first_error(problem: ValidationError) -> str:
+    """The first thing that is wrong with a reply, in a line."""
+    first = problem.errors(include_url=False, include_context=False, include_input=False)[0]
+    place = ".".join(name(str(part)) for part in first["loc"][:MOST_PARTS])
+    return one_line(f"{place}: {first['msg']}", MOST_SAID)

@@ -25,7 +25,7 @@ import pytest
 import torch
 
 from autograder.confined.confine import Limits, close_to_others
-from autograder.homework import HEAD, LAYER, STUDENT_MODULES, SUITES
+from autograder.homework import HEAD, LAYER, STUDENT_MODULES, SUITES, VERDICTS
 from autograder.hw5 import assignment as assignments
 from autograder.hw5.assignment import Assignment
 from autograder.hw5.examination import Examination
@@ -210,11 +210,13 @@ class Grader:
             solution.parts,
             lambda lines: None,
             of_error,
+            VERDICTS,
             asks=self._asks(solution),
         )
         run_suites(plugin, SUITES)
         lines = {number: _outcome(line) for number, line in plugin.lines.items()}
-        return Outcome(solution, lines, dict(plugin.faults), examination.seed)
+        flagged = {flag["line"]: f"{flag['what']}\n{flag['trace']}" for flag in plugin.flags}
+        return Outcome(solution, lines, {**flagged, **plugin.faults}, examination.seed)
 
     def _asks(self, solution: Solution) -> Callable[[pytest.Item], bool]:
         def asks(item: pytest.Item) -> bool:

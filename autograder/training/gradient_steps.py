@@ -15,7 +15,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from provided.mnist import CLASSES, Split
-from provided.training import Epoch, LearnBatch, Step, Training, make_optimizer, run_epochs
+from provided.training import (
+    EVALUATION_BATCH,
+    Epoch,
+    LearnBatch,
+    Step,
+    Training,
+    make_optimizer,
+    run_epochs,
+)
 
 FindGradients = Callable[[Tensor, Tensor], Tensor]
 """Images (B, 1, 28, 28), digits (B,) -> logits (B, 10); leaves the gradients in the parameters."""
@@ -30,6 +38,7 @@ def train(
     *,
     seed: int = 0,
     on_step: Callable[[Step], None] | None = None,
+    evaluation_batch: int = EVALUATION_BATCH,
 ) -> Iterator[Epoch]:
     """`run_epochs` with the same results in less time."""
     optimizer = make_optimizer(model, settings)
@@ -43,6 +52,7 @@ def train(
         optimizer=optimizer,
         on_step=on_step,
         learn=learn,
+        evaluation_batch=evaluation_batch,
     )
 
 

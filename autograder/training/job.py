@@ -21,6 +21,7 @@ class Ending(str, enum.Enum):
     DIVERGED = "diverged"  # the loss became NaN or infinite
     DEAD = "dead"  # no gradient can come any more
     OUT_OF_TIME = "out of time"
+    OUT_OF_MEMORY = "out of memory"
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
 from autograder.sandbox.replies import LayerReply
+from autograder.sandbox.text import name, one_line
 from provided.mnist import CLASSES, IMAGE_SIZE
 
 MAX_PARAMETERS = 5_000_000
 MAX_ACTIVATIONS = 2_000_000  # numbers that one image turns into, all layers together
+MAX_REASON = 200  # characters of what torch says about a layer
+MAX_NAMED = 60  # characters of an argument's value in a sentence
 MAX_MULTIPLICATIONS = 200_000_000  # of one image's forward pass
 
 Size = Annotated[int, Field(ge=1, le=100_000, strict=True)]
@@ -135,6 +138,7 @@ _PLAIN: tuple[str, ...] = (
     "Hardswish",
     "Mish",
 )
+KEEP_SHAPE = frozenset({*_PLAIN, "LeakyReLU", "ELU", "GELU", "Dropout"})
 ARGUMENTS: dict[str, type[_Arguments]] = {
     **dict.fromkeys(_PLAIN, _None),
     "Linear": _Linear,
@@ -165,11 +169,15 @@ class ModelProblem(Exception):
 
 @dataclass(frozen=True)
 class Work:
-    """What one image's forward pass takes: layers, multiplications, numbers in between."""
+    """What one image's forward pass takes: layers, multiplications, numbers in between.
+
+    at_once: the most numbers that one layer reads and writes
+    """
 
     layers: int
     multiplications: int
     activations: int
+    at_once: int = 0
 
 
 @dataclass(frozen=True)
@@ -183,7 +191,7 @@ class Layer:
     same_as: int | None
 
     def __str__(self) -> str:
-        place = f" (layer {self.path})" if self.path else ""
+        place = f" (layer {name(self.path)})" if self.path else ""
         return f"{self.kind.rpartition('.')[2]}{place}"
 
 
@@ -299,8 +307,9 @@ class LayerList:
             arguments = ARGUMENTS[layer.kind].model_validate(layer.arguments).model_dump()
             try:
                 modules.append(getattr(nn, layer.kind)(**arguments))
-            except (ValueError, TypeError, RuntimeError) as problem:
-                raise ModelProblem(f"{layer} can't be created: {problem}") from None
+            except Exception as problem:  # noqa: BLE001  torch raises many kinds
+                reason = one_line(str(problem), MAX_REASON)
+                raise ModelProblem(f"{layer} can't be created: {reason}") from None
         return nn.Sequential(*modules)
 
     def work(self) -> Work:
@@ -319,7 +328,7 @@ class LayerList:
 
     def _work(self, draft: nn.Sequential, shape: tuple[int, ...]) -> Work:
         x = torch.zeros(2, *shape, device="meta")
-        activations = multiplications = 0
+        activations = multiplications = at_once = 0
         with warnings.catch_warnings(), torch.inference_mode():
             warnings.simplefilter("ignore")  # torch warns of a Softmax without dim
             for layer, module in zip(self.layers, draft, strict=True):
@@ -327,20 +336,22 @@ class LayerList:
                 try:
                     _check_axis(module, x)
                     _check_width(module, x)
-                    x = module(x)
-                except (RuntimeError, ValueError, IndexError, NotImplementedError) as problem:
-                    reason = str(problem).partition("\n")[0][:200]
+                    # These keep a shape; some of them import a compiler for meta tensors.
+                    x = x if layer.kind in KEEP_SHAPE else module(x)
+                except Exception as problem:  # noqa: BLE001  torch raises many kinds
+                    reason = one_line(str(problem).partition("\n")[0], MAX_REASON)
                     raise ModelProblem(
                         f"{layer} can't take its input of shape {batch_shape(before)}: {reason}"
                     ) from None
                 activations += prod(x.shape[1:])
+                at_once = max(at_once, prod(before[1:]) + prod(x.shape[1:]))
                 multiplications += _multiplications(module, x)
         if tuple(x.shape) != (2, CLASSES):
             raise ModelProblem(
                 f"For images of shape {batch_shape((2, *shape))} it returns "
                 f"{batch_shape(tuple(x.shape))}; expected (B, {CLASSES}), one logit per digit."
             )
-        return Work(len(self.layers), multiplications, activations)
+        return Work(len(self.layers), multiplications, activations, at_once)
 
 
 def _check(layer: Layer) -> None:
@@ -349,9 +360,10 @@ def _check(layer: Layer) -> None:
         ARGUMENTS[layer.kind].model_validate(layer.arguments)
     except ValidationError as problem:
         error = problem.errors()[0]
-        name = error["loc"][0] if error["loc"] else "its arguments"
+        place = str(error["loc"][0]) if error["loc"] else "its arguments"
+        value = one_line(str(layer.arguments.get(place)), MAX_NAMED)
         raise ModelProblem(
-            f"{layer} has {name} = {layer.arguments.get(str(name))}, which can't be rebuilt here."
+            f"{layer} has {name(place)} = {value}, which can't be rebuilt here."
         ) from None
 
 

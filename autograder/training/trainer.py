@@ -11,6 +11,8 @@ What goes wrong, and what comes of it:
     no gradient can come any more    that seed ends (see `is_dead`)
     more work than allowed           fewer epochs or images, decided by count before the first step
     out of processor or wall time    the process is killed; the best epoch so far stands
+    out of memory                    training ends; the best epoch so far stands
+    a layer raises                   IndigestibleReply: the model can't be trained
     the process dies                 TrainerFault: not the student's fault
 """
 
@@ -23,6 +25,7 @@ import math
 import os
 import resource
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -37,7 +40,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from autograder.confined.confine import close_to_others, die_with_parent
+from autograder.confined.confine import (
+    address_space_bytes,
+    close_to_others,
+    die_with_parent,
+    offer_to_oom_killer,
+)
+from autograder.sandbox.errors import GraderFault, IndigestibleReply
 from autograder.sandbox.fork_server import ForkServer, ForkServerError
 from autograder.training.gradient_steps import train
 from autograder.training.job import Ending, TrainingJob, TrainingResult, Trial
@@ -46,6 +55,7 @@ from autograder.training.work import fitted
 from provided.mnist import Mnist, Split
 from provided.training import (
     BATCH_SIZE,
+    EVALUATION_BATCH,
     Epoch,
     evaluate,
     flush_denormals,
@@ -54,10 +64,17 @@ from provided.training import (
 MAX_STDERR_BYTES = 64 << 10
 DEAD_FOR = 2048  # training images that a model must not tell apart to be dead
 DEAD_EPOCHS = 2  # at the end of so many epochs in a row; after one, Adam may still hold momentum
+# Numbers of a layer's input and output, of all images judged at once: 256 MB of float32.
+EVALUATION_NUMBERS = 64_000_000
+# Of images; each divides both sets that are judged, so that no image is left alone. Even the
+# last needs no more memory than a training batch of 32 with its gradients.
+EVALUATION_BATCHES = (EVALUATION_BATCH, 250, 125, 100, 50, 40)
+MEMORY_MIB = 1536  # the largest model that is trained takes 700
+NO_MEMORY = "can't allocate memory"  # how torch's allocator says so
 CPU_SLACK = 2.0  # a processor may be so much slower than the one that work is counted for
 
 
-class TrainerFault(Exception):
+class TrainerFault(GraderFault):
     """The training process ended without a result; carries what it printed."""
 
 
@@ -85,11 +102,13 @@ class Trainers:
             timer = threading.Timer(seconds, _kill, [pid])
             timer.start()
             try:
-                trials, ended, shortened = _follow(events_read, on_event)
+                trials, ended, shortened, failed = _follow(events_read, on_event)
             finally:
                 out_of_time = not timer.is_alive()
                 timer.cancel()
                 process = self._end(pid)
+            if failed:
+                raise IndigestibleReply(failed)
             out_of_time = out_of_time or process.get("signal") == signal.SIGXCPU
             if not ended and not out_of_time:
                 errors.seek(0)
@@ -136,10 +155,10 @@ def _kill(pid: int) -> None:
 
 def _follow(
     events_read: IO[bytes], on_event: Callable[[dict[str, Any]], None]
-) -> tuple[dict[int, Trial], str, str]:
+) -> tuple[dict[int, Trial], str, str, str]:
     """Collect a training process's events until it ends."""
     trials: dict[int, Trial] = {}
-    ended = shortened = ""
+    ended = shortened = failed = ""
     with events_read:
         for line in events_read:
             try:
@@ -148,9 +167,10 @@ def _follow(
                 break  # killed in the middle of a line
             ended = event.get("ended", ended)
             shortened = event.get("shortened", shortened)
+            failed = event.get("failed", failed)
             _collect(trials, event)
             on_event(event)
-    return trials, ended, shortened
+    return trials, ended, shortened, failed
 
 
 def _collect(trials: dict[int, Trial], event: dict[str, Any]) -> None:
@@ -188,6 +208,26 @@ def events(job: TrainingJob, data: Mnist) -> Iterator[dict[str, Any]]:
     yield {"ended": ended}
 
 
+def guarded(told: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The events of a training; what goes wrong with its model is one of them."""
+    try:
+        yield from told
+    except (OSError, GeneratorExit):  # the machine's, or the caller's
+        raise
+    except Exception as problem:  # noqa: BLE001  the boundary: the model is of a submission's layers
+        if isinstance(problem, MemoryError) or NO_MEMORY in str(problem):
+            yield {"ended": Ending.OUT_OF_MEMORY}
+        else:
+            yield {"failed": traceback.format_exc()}
+
+
+def limit_memory(mib: int) -> None:
+    """Let this process use so much memory on top of what it has, and no more (Linux)."""
+    if sys.platform == "linux":
+        most = address_space_bytes() + (mib << 20)
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+
 def _epochs(job: TrainingJob, data: Mnist, seed: int) -> Iterator[tuple[Epoch, float, bool]]:
     """Each epoch, the test accuracy after it, and whether the model can't learn any more."""
     torch.manual_seed(seed)
@@ -196,9 +236,11 @@ def _epochs(job: TrainingJob, data: Mnist, seed: int) -> Iterator[tuple[Epoch, f
     train_images = data.train.first(job.training_images)
     decays = any([settings.weight_decay, *settings.layer_weight_decay.values()])
     each_digit = data.test.labels.bincount().tolist()  # what one answer for all gets right
-    dead_epochs = 0
-    for epoch in train(model, train_images, data.validation, settings, seed=seed):
-        _, accuracy = evaluate(model, data.test)
+    dead_epochs, at_once = 0, evaluation_batch(job.layer_list())
+    for epoch in train(
+        model, train_images, data.validation, settings, seed=seed, evaluation_batch=at_once
+    ):
+        _, accuracy = evaluate(model, data.test, batch_size=at_once)
         same_for_all = round(accuracy * len(data.test)) in each_digit and not decays
         dead_epochs = dead_epochs + 1 if same_for_all and is_dead(model, train_images) else 0
         yield epoch, accuracy, dead_epochs == DEAD_EPOCHS
@@ -223,6 +265,12 @@ def is_dead(model: nn.Sequential, images: Split) -> bool:
         if (logits != logits[0]).any() or gradient.any():
             return False
     return True
+
+
+def evaluation_batch(layers: LayerList) -> int:
+    """How many images are judged at once: as many as usual, fewer where a layer puts out much."""
+    most = EVALUATION_NUMBERS // layers.work().at_once
+    return next((size for size in EVALUATION_BATCHES if size <= most), EVALUATION_BATCHES[-1])
 
 
 def rebuild(layers: LayerList) -> nn.Sequential:
@@ -250,6 +298,7 @@ def serve(request: dict[str, Any], descriptors: list[int], load: Callable[[Path]
     """
     os.setsid()
     die_with_parent()
+    offer_to_oom_killer()
     close_to_others()
     for standard, descriptor in enumerate(descriptors):
         os.dup2(descriptor, standard)
@@ -265,8 +314,9 @@ def serve(request: dict[str, Any], descriptors: list[int], load: Callable[[Path]
             job = TrainingJob.model_validate_json(told.read())
             limit_processor(job)
             data = load(Path(job.data))
+            limit_memory(MEMORY_MIB)
             start = time.monotonic()
-            for event in events(job, data):
+            for event in guarded(events(job, data)):
                 seconds = round(time.monotonic() - start, 2)
                 said.write(json.dumps({**event, "seconds": seconds}) + "\n")
         except Exception:  # the boundary of the process: the grader reads what happened

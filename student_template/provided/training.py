@@ -80,12 +80,14 @@ def run_epochs(
     optimizer: torch.optim.Optimizer | None = None,
     on_step: Callable[[Step], None] | None = None,
     learn: LearnBatch | None = None,
+    evaluation_batch: int = EVALUATION_BATCH,
 ) -> Iterator[Epoch]:
     """Train `model` in place; yields after each epoch, so a caller can stop when content.
 
     The order of the images depends on `seed` and the number of the epoch alone. Give
     `first_epoch` and the `optimizer` of an earlier run to continue it. `learn` may take a
-    step in another way than `learn_batch`, which is the usual one.
+    step in another way than `learn_batch`, which is the usual one. `evaluation_batch` is how
+    many images are judged at once.
     """
     optimizer = optimizer or make_optimizer(model, settings)
     learn = learn or partial(learn_batch, model, optimizer)
@@ -106,7 +108,9 @@ def run_epochs(
                 on_step(Step(step, total, *loss_and_accuracy(*seen[-1])))
         logits, labels = map(torch.cat, zip(*seen, strict=True))
         train_loss, train_accuracy = loss_and_accuracy(logits, labels)
-        validation_loss, validation_accuracy = evaluate(model, validation, device=device)
+        validation_loss, validation_accuracy = evaluate(
+            model, validation, device=device, batch_size=evaluation_batch
+        )
         yield Epoch(
             epoch=epoch,
             train_loss=train_loss,
@@ -187,13 +191,17 @@ def set_learning_rate(
 
 @torch.inference_mode()
 def evaluate(
-    model: nn.Module, images: Split, *, device: torch.device | str = "cpu"
+    model: nn.Module,
+    images: Split,
+    *,
+    device: torch.device | str = "cpu",
+    batch_size: int = EVALUATION_BATCH,
 ) -> tuple[float, float]:
     """Mean cross entropy and accuracy (0 to 1) of the model on a set, dropout off."""
     model.eval()
     loss_sum, correct = 0.0, 0
-    for start in range(0, len(images), EVALUATION_BATCH):
-        batch, labels = images.batch(slice(start, start + EVALUATION_BATCH))
+    for start in range(0, len(images), batch_size):
+        batch, labels = images.batch(slice(start, start + batch_size))
         batch, labels = batch.to(device), labels.to(device)
         logits = logits_of(model, batch)
         loss_sum += float(functional.cross_entropy(logits, labels, reduction="sum"))

@@ -24,7 +24,13 @@ from typing import Any
 import pytest
 
 from autograder.confined import wire
-from autograder.confined.worker import SubmissionFinder, describe_exception, frame_of
+from autograder.confined.describing import Refusal
+from autograder.confined.worker import (
+    SubmissionFinder,
+    describe_exception,
+    describe_refusal,
+    frame_of,
+)
 from autograder.homework import GIVEN_CODE, STUDENT_MODULES, SUITES
 from autograder.hw5 import assignment as assignments
 from autograder.hw5.confined.questions import Questions
@@ -35,7 +41,7 @@ from autograder.hw5.mnist import TRAINING_FILES
 from autograder.intake.submission import take
 from autograder.rubric.feedback import Rejected
 from autograder.rubric.plugin import RubricLine
-from autograder.sandbox.errors import InvalidReply, StudentCodeRaised, WorkerError
+from autograder.sandbox.errors import InvalidReply, Refused, StudentCodeRaised, WorkerError
 from autograder.staff.solutions import Kind, Solution, load_solutions
 from autograder.staff.validation import WEIGHTS_LINE, LineOutcome, Outcome
 from autograder.training.job import Ending, TrainingJob, TrainingResult, Trial
@@ -80,14 +86,20 @@ class LocalWorker:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # a worker has no filter that makes errors of them
                 answer = self._answerer.answer(message)
+        except Refusal as problem:
+            answer = wire.Message({"refusal": describe_refusal(problem)})
         except BaseException as problem:  # noqa: BLE001  as in a worker
             answer = wire.Message({"error": describe_exception(problem, self._folder)})
         try:
             reply = received(frame_of(answer))
         except wire.WireError as problem:
             raise self.refuse(str(problem), doing) from None
-        if set(reply.content) == {"error"}:
-            error = StudentCodeRaised(**reply.content["error"])
+        if set(reply.content) & {"error", "refusal"}:
+            error = (
+                StudentCodeRaised(**reply.content["error"])
+                if "error" in reply.content
+                else Refused("Refusal", **reply.content["refusal"], line=None)
+            )
             error.doing = doing
             raise error
         return schema.model_validate(reply.content), reply.tensors

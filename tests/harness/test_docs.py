@@ -12,6 +12,11 @@ from typing import Any
 
 import pytest
 
+from autograder.grade import not_unpacked
+from autograder.homework import SUITES
+from autograder.hw5 import assignment as assignments
+from autograder.rubric.outline import outline
+from autograder.sandbox.unpacking import Unpackable
 from autograder.staff.solutions import load_solutions
 
 from .conftest import QUICK, ROOT, key_in, run_grader, settings_in
@@ -56,7 +61,8 @@ def keys_of(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory) -> list[tuple[str, Any]]:
-    """Every key of two runs: one with trainings and a known mistake, one that the grader ends."""
+    """Every key of three results: of a run with trainings and a known mistake, of one that the
+    grader ends, and of a submission that can't be unpacked, which is flagged."""
     folder = tmp_path_factory.mktemp("keys")
     (folder / "metadata.json").write_text(json.dumps({"id": 7}))
     (mistake,) = load_solutions(["no-scale"])
@@ -73,7 +79,11 @@ def found(tmp_path_factory) -> list[tuple[str, Any]]:
     wrong.write_text("title: [")
     ended = run_grader(ROOT / "solutions" / "reference", folder, "--assignment", str(wrong))
     assert ended.status == 3
-    return [*keys_of(run.results), *keys_of(ended.results)]
+    lines = outline(SUITES, assignments.load(), frozenset({"1a"}))
+    file = folder / "not_unpacked.json"
+    not_unpacked(lines, Unpackable("it is too deep", "Traceback …"), None).write(file)
+    flagged = json.loads(file.read_text())
+    return [*keys_of(run.results), *keys_of(ended.results), *keys_of(flagged)]
 
 
 ON_ONE_CORE = pytest.mark.xdist_group("two runs with every key")

@@ -14,7 +14,7 @@ from autograder.rubric.plugin import GradingPlugin, RubricLine, run_suites
 HEAD = """
 import pytest
 from gradescope_utils.autograder_utils.decorators import number, weight
-from autograder.rubric.feedback import Feedback, reject
+from autograder.rubric.feedback import Feedback, Picture, reject
 from autograder.sandbox.client import StudentCodeRaised, TookTooLong, WorkerDied
 """
 
@@ -270,11 +270,19 @@ def test_a_suite_that_cant_be_read_costs_no_line_of_the_others(tmp_path):
 
 def test_a_line_that_the_platform_would_refuse_costs_no_other(tmp_path):
     long = LINE.format(number="1a.2").replace("test_a()", "test_b(line)")
-    long += "    line.say('x' * 3_000_000)\n"
+    long += "    line.say(Feedback('x', pictures=(Picture(bytes(3_000_000), 'long'),)))\n"
     recorder = run(tmp_path / "s", good=LINE.format(number="1b.1"), long=long)
     assert recorder.lines["1b.1"].result().score == 1
     assert "because of a grader error, not your code" in recorder.lines["1a.2"].result().output
     assert recorder.plugin.faults.keys() == {"1a.2"}
+
+
+def test_a_text_that_is_far_too_long_is_cut(tmp_path):
+    long = LINE.format(number="1a.2").replace("test_a()", "test_b(line)")
+    recorder = run(tmp_path / "s", long=long + "    line.say('x' * 3_000_000)\n")
+    assert recorder.lines["1a.2"].result().score == 1
+    assert len(recorder.lines["1a.2"].result().output) < 5_000
+    assert recorder.plugin.faults == {}
 
 
 class Unlucky(Recorder):

@@ -31,7 +31,7 @@ from autograder.hw5.probes.reference import HeadParameters, LayerParameters, Nor
 from autograder.rubric.feedback import Feedback
 from autograder.rubric.feedback import of_worker_error as plain
 from autograder.rubric.mistake import Mistake, Pass, Step, Variant, hinted, named, run
-from autograder.sandbox.errors import StudentCodeRaised, WorkerError
+from autograder.sandbox.errors import Refused, StudentCodeRaised, WorkerError
 from provided.mnist import IMAGE_SIZE
 from provided.training import BATCH_SIZE
 
@@ -48,6 +48,7 @@ HOMEWORK_SIZES = frozenset(
         IMAGE_SIZE**2,
     }
 )
+MAX_DIGITS = 9  # of a size; Python itself refuses to read numbers of thousands of digits
 SIZE_MESSAGES = ("size", "shape", "dimension", "expand")
 
 
@@ -62,7 +63,7 @@ def of_error(error: WorkerError) -> Feedback:
 
 
 def _behind(error: StudentCodeRaised) -> Mistake | None:
-    if error.type == "Refusal":
+    if isinstance(error, Refused):
         return networks.NOT_SEQUENTIAL if "not an nn.Sequential" in error.message else None
     numbers, text = _signature(error.message)
     if f"calling {HEAD.name}" in error.doing:
@@ -82,9 +83,10 @@ def _fixed_size(message: str) -> Mistake | None:
 
 
 def _signature(message: str) -> tuple[tuple[int, ...], str]:
-    """The numbers in a message, sorted, and the text around them."""
-    numbers = sorted(int(number) for number in re.findall(r"\d+", message))
-    return tuple(numbers), re.sub(r"\d+", "#", message)
+    """The sizes in a message, sorted, and the text around them."""
+    found = re.findall(r"\d+", message)
+    sizes = sorted(int(number) for number in found if len(number) <= MAX_DIGITS)
+    return tuple(sizes), re.sub(r"\d+", "#", message)
 
 
 Signatures = dict[tuple[tuple[int, ...], str], Mistake]

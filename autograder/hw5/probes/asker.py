@@ -15,6 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from autograder.sandbox import claims
 from autograder.sandbox.client import Worker
 from autograder.sandbox.errors import WorkerError
 from autograder.sandbox.replies import ModuleReply, OutputsReply
@@ -107,28 +108,32 @@ class Asker:
     def construct(
         self, slot: Slot, arguments: dict[str, Any], heads: Heads = Heads.STUDENT
     ) -> ModuleReply:
-        """Make the student's module; returns what it is made of.
+        """Make the student's module; returns what it is made of, which is little enough to draw.
 
         With heads=HARNESS the grader's attention head stands where the student's would.
         """
         reply: ModuleReply
+        doing = f"making {self._name}({_listed(arguments)})"
         reply, _ = self._worker.ask(
             "construct",
             ModuleReply,
             seconds=self._seconds,
-            doing=f"making {self._name}({_listed(arguments)})",
+            doing=doing,
             file=slot.file,
             names=list(slot.names),
             arguments=arguments,
             heads=heads,
         )
+        problem = claims.excess_parameters(tuple(one.shape) for one in reply.parameters)
+        if problem:
+            raise self.refuse(problem, doing)
         return reply
 
     def draw(self, shapes: Shapes, dtype: torch.dtype, factor: float = 1.0) -> dict[str, Tensor]:
         """Random parameters: normal, weights scaled to keep the size of what passes through."""
         return {
             name: self.normal(shape, dtype)
-            * (factor * 1.5 / shape[-1] ** 0.5 if len(shape) > 1 else 0.5)
+            * (factor * 1.5 / max(shape[-1], 1) ** 0.5 if len(shape) > 1 else 0.5)
             + (1.0 if len(shape) == 1 and name.endswith("weight") else 0.0)
             for name, shape in shapes.items()
         }
@@ -165,6 +170,9 @@ class Asker:
         ]
         if len(outputs) != reply.outputs:
             raise self.refuse("an output is missing", f"calling {self._name}")
+        for problem in (claims.excess_result(tuple(output.shape)) for output in outputs):
+            if problem:
+                raise self.refuse(problem, f"calling {self._name}")
         gradients = {
             name.removeprefix("gradient:"): value
             for name, value in returned.items()

@@ -21,7 +21,7 @@ from autograder.hw5.probes.reference import (
     NormParameters,
 )
 
-HEAD_PARAMETER = re.compile(r"^(?P<list>.*?)(?P<index>\d+)\.(?P<rest>.+)$")
+IN_A_LIST = re.compile(r"\d\..")  # within the name of a parameter of one of several heads
 NAME_HINTS = {"query": "q", "key": "k", "value": "v"}
 
 
@@ -257,6 +257,9 @@ def layer_candidates(
             f"It holds {len(prefixes)} attention heads, expected {heads}: use Attention "
             "from provided/multi_head.py, once and with all heads."
         )
+    odd = [prefix for prefix in prefixes if not _fits(shapes, prefix, head_roles, dim, dim_head)]
+    if odd:
+        raise RolesUnclear(f"The parameters below {odd[0]} are not those of an attention head.")
     rest = {
         name: shape
         for name, shape in shapes.items()
@@ -286,10 +289,20 @@ def _head_prefixes(shapes: Mapping[str, tuple[int, ...]], roles: HeadRoles) -> l
     wanted = roles.query.parameter
     prefixes = []
     for name in shapes:
-        match = HEAD_PARAMETER.match(name)
-        if match and name.endswith(f".{wanted}"):
+        if name.endswith(f".{wanted}") and IN_A_LIST.search(name):
             prefixes.append(name.removesuffix(wanted))
     return prefixes
+
+
+def _fits(
+    shapes: Mapping[str, tuple[int, ...]], prefix: str, roles: HeadRoles, dim: int, dim_head: int
+) -> bool:
+    """Whether a head's projections are there, in the shapes that its reading needs."""
+    return all(
+        _split(shapes.get(f"{prefix}{block.parameter}", ()), dim, dim_head)
+        == (block.parts, block.transposed)
+        for block in (roles.query, roles.key, roles.value)
+    )
 
 
 def _only(shapes: Mapping[str, tuple[int, ...]], shape: tuple[int, ...], what: str) -> str:
@@ -315,13 +328,14 @@ def _mlp_pairs(
 ) -> list[tuple[str, str]]:
     """The MLP's two weights: those with mlp_dim hidden units, else any two that fit together."""
     weights = [name for name, shape in shapes.items() if len(shape) == 2 and name != output]
-    pairs = [
-        (first, second)
-        for first, second in permutations(weights, 2)
-        if shapes[first] == shapes[second][::-1] and shapes[second][0] == dim
-    ]
-    if len(weights) == 2 and pairs:
-        return pairs
+    if len(weights) == 2:
+        pairs = [
+            (first, second)
+            for first, second in permutations(weights, 2)
+            if shapes[first] == shapes[second][::-1] and shapes[second][0] == dim
+        ]
+        if pairs:
+            return pairs
     first = _only(shapes, (mlp_dim, dim), "the MLP's first Linear")
     return [(first, _only(shapes, (dim, mlp_dim), "the MLP's second Linear"))]
 

@@ -9,8 +9,10 @@ while grading and is left alone.
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import ModuleType
 
 from autograder.homework import HEAD, LAYER
 from provided import source_rules
@@ -234,12 +236,10 @@ def _is_store(node: ast.Name) -> bool:
 
 def _public_names(module: str) -> list[str]:
     """What a star import from one of torch's modules brings."""
-    import torch
-
-    found: object = torch
-    for part in module.split(".")[1:]:
-        found = getattr(found, part, None)
-    return [name for name in dir(found) if not name.startswith("_")] if found else []
+    found = sys.modules.get(module)
+    if type(found) is not ModuleType:  # torch.ops and the like make up names when asked
+        return []
+    return [name for name in vars(found) if not name.startswith("_")]
 
 
 def _got_by_name(target: str, call: ast.Call) -> str:

@@ -9,7 +9,6 @@ apart; and with the same weights in a random order, which know nothing any more.
 from __future__ import annotations
 
 import enum
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -30,7 +29,6 @@ from autograder.sandbox.replies import EmptyReply
 from provided.mnist import CLASSES, Mnist, Split
 
 REQUEST_IMAGES = 2_500  # images per question, so that no single answer is long
-HEAD_WEIGHT = re.compile(r"^(.*\.)(\d+)\.([^.]+(?:\.[^.]+)*)$")
 
 Say = Callable[[str, str], None]
 
@@ -267,7 +265,7 @@ def right_of(
     for rows in order.split(REQUEST_IMAGES):
         part = images.part(rows)
         logits = logits_of(worker, assignment, part.images)
-        right[rows] = logits.argmax(dim=1) == part.labels.long()
+        right[rows] = logits.double().argmax(dim=1) == part.labels.long()
     return right
 
 
@@ -319,9 +317,9 @@ def for_harness_heads(state: dict[str, Tensor], own_head: HeadProbe | None) -> d
     heads: dict[str, dict[str, Tensor]] = {}
     rest = {}
     for name, value in state.items():
-        match = HEAD_WEIGHT.match(name)
-        if match and match[3] in own_names:
-            heads.setdefault(f"{match[1]}{match[2]}.", {})[match[3]] = value
+        prefix, own = _in_a_head(name)
+        if own in own_names:
+            heads.setdefault(prefix, {})[own] = value
         else:
             rest[name] = value
     for prefix, values in heads.items():
@@ -332,6 +330,15 @@ def for_harness_heads(state: dict[str, Tensor], own_head: HeadProbe | None) -> d
             for role, weight in _projections(roles, values).items()
         }
     return rest
+
+
+def _in_a_head(name: str) -> tuple[str, str]:
+    """A weight's name up to the last number between its dots, and what follows that."""
+    parts = name.split(".")
+    for place in range(len(parts) - 2, 0, -1):
+        if parts[place].isdecimal():
+            return ".".join(parts[: place + 1]) + ".", ".".join(parts[place + 1 :])
+    return name, ""
 
 
 def _projections(roles: HeadRoles, values: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -194,6 +194,13 @@ def check_head_case(probe: HeadProbe, case: HeadCase | WorkerError | None, what:
         expected = reading.steps(case)["out"]
     except DoesNotApply:
         return  # the mistake, paid for on 3a.4, can't be followed here
+    except (RuntimeError, IndexError):  # parameters of other shapes than its own sizes ask for
+        raise reject(
+            f"With {what} (input_dim {case.size.input_dim}, inner_dim {case.size.inner_dim}) the "
+            "parameters don't have the shapes that these sizes ask for.",
+            expected="projections of input_dim to inner_dim numbers, whatever both are",
+            next_step="Is a size written into your constructor as a number?",
+        ) from None
     problem = compare(case.out, expected)
     if problem is not None:
         same = Named(likely="" if read_head(probe) else "the same as on line 3a.4", next_step=CASE)
@@ -226,7 +233,7 @@ def what_is_known(probe: HeadProbe) -> Named:
     if well_formed(probe.base.out, probe.base.out_shape) is None:
         facts.append("the shape is right")
     if weights is not None and well_formed(weights, probe.base.map_shape) is None:
-        sums = float((weights.sum(dim=-1) - 1).abs().max())
+        sums = float((weights.double().sum(dim=-1) - 1).abs().max())
         facts.append(f"rows of the weights {'sum' if sums < 1e-3 else 'do not sum'} to one")
         if any(
             compare(weights, probe.expected(probe.base, roles).attention) is None

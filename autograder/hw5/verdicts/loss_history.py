@@ -5,14 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import math
+from itertools import islice, zip_longest
 
 from autograder.hw5.mistakes import networks as known
 from autograder.rubric.feedback import Feedback, counted, joined, reject
 from autograder.rubric.mistake import hinted
+from autograder.sandbox.text import one_line
 from provided.training import EPOCHS
 
 HISTORY_COLUMNS = ("epoch", "train_loss", "validation_loss")
 MAX_HISTORY_ROWS = 1_000
+MAX_SHOWN = 60  # characters of a number that is none
+MAX_HISTORY_COLUMNS = 50
+MAX_WRITTEN_OUT = 1e6  # larger losses are shown as 1.23e+45
 
 
 def check_history(content: bytes | None, model: str) -> Feedback:
@@ -25,7 +30,7 @@ def check_history(content: bytes | None, model: str) -> Feedback:
             diagnosis=known.HISTORY_MISSING.id,
         )
     try:
-        rows = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"))))[:MAX_HISTORY_ROWS]
+        rows = _rows(content.decode("utf-8-sig"))
     except (UnicodeDecodeError, csv.Error) as problem:
         raise reject(
             f"{name} can't be read.",
@@ -45,7 +50,7 @@ def check_history(content: bytes | None, model: str) -> Feedback:
             if not _is_loss(row[column]):
                 raise reject(
                     f"{name}: {column} in row {number} is not a finite number.",
-                    got=str(row[column] or "nothing")[:60],
+                    got=one_line(row[column], MAX_SHOWN) or "nothing",
                     likely="the training diverged, if the value is nan or inf; otherwise the row "
                     "is incomplete",
                     next_step="Look at the loss of the rows above. If it grows, lower the learning "
@@ -61,15 +66,33 @@ def check_history(content: bytes | None, model: str) -> Feedback:
     first, last = rows[0], rows[-1]
     shorter = f" (fewer than {EPOCHS} are fine)" if len(rows) < EPOCHS else ""
     training, validation = (
-        f"{float(last[loss]):.3f}"
+        _shown(last[loss])
         if len(rows) == 1
-        else f"from {float(first[loss]):.3f} to {float(last[loss]):.3f}"
+        else f"from {_shown(first[loss])} to {_shown(last[loss])}"
         for loss in ("train_loss", "validation_loss")
     )
     return Feedback(
         f"Correct: {counted(len(rows), 'epoch')}{shorter}; training loss {training}, "
         f"validation loss {validation}."
     )
+
+
+def _rows(text: str) -> list[dict[str, str]]:
+    """The rows below the first, by column; what goes beyond the limits isn't looked at.
+
+    Empty rows are none. A row that is cut off has empty texts in its place.
+    """
+    table = (row[:MAX_HISTORY_COLUMNS] for row in csv.reader(io.StringIO(text)) if row)
+    columns = next(table, [])
+    return [
+        dict(zip_longest(columns, row[: len(columns)], fillvalue=""))
+        for row in islice(table, MAX_HISTORY_ROWS)
+    ]
+
+
+def _shown(loss: str) -> str:
+    value = float(loss)
+    return f"{value:.3f}" if abs(value) < MAX_WRITTEN_OUT else f"{value:.3g}"
 
 
 def _is_loss(text: str | None) -> bool:

@@ -130,6 +130,7 @@ def judge_training(
         reason = {
             Ending.DIVERGED: "The loss became NaN or infinite in the first epoch.",
             Ending.OUT_OF_TIME: "No epoch was finished in the time allowed.",
+            Ending.OUT_OF_MEMORY: "Training it takes more memory than is available.",
         }.get(result.ended, "No epoch was trained.")
         raise reject(
             f"{title}: no result. {reason}",
@@ -158,6 +159,8 @@ def judge_training(
         Ending.DEAD: " Training stopped early: the network gives every image the same output.",
         Ending.OUT_OF_TIME: " Training was stopped because its time was up; course staff can "
         "train it to the end.",
+        Ending.OUT_OF_MEMORY: " Training was stopped because it takes more memory than is "
+        "available.",
     }.get(result.ended, "")
     tries = f", best of {len(result.trials)} seeds" if len(result.trials) > 1 else ""
     raise Rejected(

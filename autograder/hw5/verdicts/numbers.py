@@ -56,6 +56,7 @@ def no_gradients(shape_line: str) -> Rejected:
 
 def check_rows(weights: Tensor, what: str) -> None:
     """Rows of attention weights are probabilities: none negative, sums of one."""
+    weights = weights.double()  # they may be truth values or whole numbers
     if bool((weights < -ROW_SUM_TOLERANCE).any()):
         raise reject(
             f"Some of {what} are negative.",

@@ -170,7 +170,7 @@ def check_attention_maps(judged: Judgement | TransformerRun, assignment: Assignm
             raise
         shown = rejected.feedback.showing(attention_picture(maps[0], title))
         raise Rejected(shown, rejected.points) from None
-    if float(maps.max() - maps.min()) < MIN_MAP_SPREAD:
+    if float(maps.max()) - float(maps.min()) < MIN_MAP_SPREAD:
         raise reject(
             "All attention weights are practically the same number.",
             expected="maps in which tokens look more at some tokens than at others",
