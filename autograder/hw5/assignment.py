@@ -26,6 +26,7 @@ from autograder.rubric.feedback import joined
 FILE = Path(__file__).with_name("assignment.yaml")
 
 UNHURRIED_SECONDS = 86_400.0  # a day: more than any training of this homework takes
+UNHURRIED_WAITING = 20.0  # times as long on the clock: ten other processes want each core
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -159,11 +160,16 @@ class OneCore(Section):
 
 
 class TimeLimits(Section):
-    """Seconds that questions to a submission's code, and the whole run, may take."""
+    """Seconds that questions to a submission's code, and the whole run, may take.
+
+    All but `total` are processor seconds; `waiting` is the factor to time on the clock.
+    """
 
     question: Seconds
+    part: Seconds
     brief_training: Seconds
     predictions: Seconds
+    waiting: Annotated[float, Field(ge=1)]
     total: Seconds
     one_core: OneCore
     when_short: Literal["shorten", "stop"]
@@ -203,14 +209,17 @@ class Assignment(Section):
                 "total": UNHURRIED_SECONDS,
                 "brief_training": UNHURRIED_SECONDS,
                 "predictions": UNHURRIED_SECONDS,
+                "waiting": UNHURRIED_WAITING,
                 "when_short": "stop",
             }
         )
+        worker = self.worker.model_copy(update={"cpu_seconds": int(UNHURRIED_SECONDS)})
         return self.model_copy(
             update={
                 "fully_connected": _limited(self.fully_connected, UNHURRIED_SECONDS),
                 "cnn": _limited(self.cnn, UNHURRIED_SECONDS),
                 "seconds": seconds,
+                "worker": worker,
             }
         )
 

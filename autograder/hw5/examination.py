@@ -7,13 +7,14 @@ Which points follow from it is for the tests in tests/grading to say.
 
 from __future__ import annotations
 
+import math
 import secrets
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -28,6 +29,7 @@ from autograder.intake.submission import Submission
 from autograder.rubric.answers import Answers, read_answers
 from autograder.rubric.digesting import digesting
 from autograder.rubric.evidence import Kept
+from autograder.sandbox.budget import Budget
 from autograder.sandbox.client import Sandbox
 from autograder.sandbox.errors import IndigestibleReply, WorkerError
 from autograder.sandbox.refusals import is_ours
@@ -45,8 +47,11 @@ from provided.training import BATCH_SIZE, EPOCHS, SCHEDULES, Training
 MAX_SHOWN = 60  # characters of a setting in a sentence
 
 Say = Callable[[str, str], None]
-SECONDS_FOR_THE_REST = 20.0  # of a run's time: what is judged after the last training
+KEPT_TO_JUDGE = 0.02  # of a run's time: what is there by then is judged, and no more is asked
+KEPT_TO_END = 0.04  # by then trainings end, and say how far they came
 LEAST_SECONDS = 1.0
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -96,18 +101,23 @@ class Examination:
         self._stopped = threading.Event()
         self._trainers = trainers or Trainers()
         self.carry_over = carry_over or CarryOver()
-        self.fully_connected = Kept(lambda: self._model(FULLY_CONNECTED))
-        self.cnn = Kept(lambda: self._model(CNN))
-        self.fully_connected_training = Kept(
+        seconds = assignment.seconds
+        self._of_networks, self._of_head, self._of_layer = (
+            self._budget(part) for part in (math.inf, seconds.part, seconds.part)
+        )
+        self._of_transformer = self._budget(seconds.brief_training + seconds.predictions)
+        self.fully_connected = self._kept(lambda: self._model(FULLY_CONNECTED))
+        self.cnn = self._kept(lambda: self._model(CNN))
+        self.fully_connected_training = self._kept(
             lambda: self._train(
                 FULLY_CONNECTED, self.fully_connected, assignment.fully_connected.training
             )
         )
-        self.cnn_training = Kept(lambda: self._train(CNN, self.cnn, assignment.cnn.training))
-        self.head: Kept[HeadProbe] = Kept(self._probe_head)
-        self.layer: Kept[LayerProbe] = Kept(self._probe_layer)
-        self.transformer_training: Kept[TransformerRun] = Kept(self._train_transformer)
-        self.transformer_weights: Kept[Judgement | WeightsProblem] = Kept(self._judge_weights)
+        self.cnn_training = self._kept(lambda: self._train(CNN, self.cnn, assignment.cnn.training))
+        self.head: Kept[HeadProbe] = self._kept(self._probe_head)
+        self.layer: Kept[LayerProbe] = self._kept(self._probe_layer)
+        self.transformer_training: Kept[TransformerRun] = self._kept(self._train_transformer)
+        self.transformer_weights: Kept[Judgement | WeightsProblem] = self._kept(self._judge_weights)
 
     @cached_property
     def data(self) -> Mnist:
@@ -151,11 +161,18 @@ class Examination:
             "here."
         )
 
-    def seconds_left(self) -> float:
-        """Wall time that is left for what takes long, so that its verdict is still written."""
+    def seconds_left(self, kept: float = KEPT_TO_JUDGE) -> float:
+        """Wall time that is left if a share of the run's is kept back; may be negative."""
         if self._ends_at is None:
             return UNHURRIED_SECONDS
-        return max(self._ends_at - time.monotonic() - SECONDS_FOR_THE_REST, LEAST_SECONDS)
+        return self._ends_at - time.monotonic() - kept * self.assignment.seconds.total
+
+    def _kept(self, compute: Callable[[], Found]) -> Kept[Found]:
+        return Kept(compute, self.seconds_left)
+
+    def _budget(self, processor: float) -> Budget:
+        waiting = self.assignment.seconds.waiting
+        return Budget(processor, waiting * processor, waiting, self.seconds_left)
 
     def start(self) -> None:
         """Start the processes that fork trainings and workers, without waiting."""
@@ -170,14 +187,19 @@ class Examination:
     def _probe_head(self) -> HeadProbe:
         with digesting(f"asking your {HEAD.name}"):
             return probe_head(
-                self.sandbox, self.generator("head"), self.assignment.seconds.question
+                self.sandbox.within(self._of_head),
+                self.generator("head"),
+                self.assignment.seconds.question,
             )
 
     def _probe_layer(self) -> LayerProbe:
         own_head = self.own_head()
         with digesting(f"asking your {LAYER.name}"):
             return probe_layer(
-                self.sandbox, self.generator("layer"), self.assignment.seconds.question, own_head
+                self.sandbox.within(self._of_layer),
+                self.generator("layer"),
+                self.assignment.seconds.question,
+                own_head,
             )
 
     def _train_transformer(self) -> TransformerRun:
@@ -196,7 +218,7 @@ class Examination:
         except WorkerError:
             layer = None
         return transformer.Case(
-            sandbox=self.sandbox,
+            sandbox=self.sandbox.within(self._of_transformer),
             assignment=self.assignment,
             data=self.data,
             layer=layer,
@@ -211,7 +233,7 @@ class Examination:
             return self._described(network)
 
     def _described(self, network: Network) -> Model:
-        with self.sandbox.worker() as worker:
+        with self.sandbox.within(self._of_networks).worker() as worker:
             reply, _ = worker.ask(
                 "describe_model",
                 ModelReply,
@@ -255,7 +277,9 @@ class Examination:
             return earlier
         try:
             result = self._trainers.train(
-                job, self.seconds_left(), lambda event: self._say(topic, progress(event))
+                job,
+                max(self.seconds_left(KEPT_TO_END), LEAST_SECONDS),
+                lambda event: self._say(topic, progress(event)),
             )
         except IndigestibleReply as problem:
             problem.doing = f"training the model of {network.builder}()"

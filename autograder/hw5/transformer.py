@@ -35,7 +35,7 @@ from autograder.hw5.probes.vit import (
     WeightsProblem,
 )
 from autograder.rubric.comparison import compare, well_formed
-from autograder.sandbox.client import Sandbox
+from autograder.sandbox.client import Workers
 from autograder.sandbox.errors import WorkerError
 from provided.mnist import Mnist, Split
 from provided.training import BATCH_SIZE, Training, evaluate
@@ -66,7 +66,7 @@ class Case:
     stopped:     whether the run is over
     """
 
-    sandbox: Sandbox
+    sandbox: Workers
     assignment: Assignment
     data: Mnist
     layer: LayerProbe | None

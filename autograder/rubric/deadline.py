@@ -9,7 +9,7 @@ from types import FrameType
 import pytest
 
 from autograder.rubric.feedback import Feedback
-from autograder.rubric.plugin import GradingPlugin
+from autograder.rubric.plugin import OUT_OF_TIME, GradingPlugin
 
 
 def run_limited(
@@ -48,5 +48,5 @@ def run_limited(
     if reason:
         plugin.faults.pop("pytest", None)
         for line in plugin.lines.values():
-            if not line.reached:
+            if not line.reached and line.feedback is not OUT_OF_TIME:
                 line.feedback = Feedback(f"Not reached: {reason} before this line.")

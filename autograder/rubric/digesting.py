@@ -15,9 +15,9 @@ from collections.abc import Iterator
 import pytest
 
 from autograder.rubric.feedback import Rejected
-from autograder.sandbox.errors import GraderFault, IndigestibleReply, WorkerError
+from autograder.sandbox.errors import GraderFault, IndigestibleReply, OutOfTime, WorkerError
 
-SAID_ALREADY = (WorkerError, Rejected, GraderFault, OSError, pytest.exit.Exception)
+SAID_ALREADY = (WorkerError, Rejected, GraderFault, OutOfTime, OSError, pytest.exit.Exception)
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from autograder.sandbox import refusals
 from autograder.sandbox.errors import (
     IndigestibleReply,
     InvalidReply,
+    Limit,
     Refused,
     StudentCodeRaised,
     TookTooLong,
@@ -193,10 +194,7 @@ def of_worker_error(error: WorkerError) -> Feedback:
     if isinstance(error, StudentCodeRaised):
         return _of_exception(error)
     if isinstance(error, TookTooLong):
-        return Feedback(
-            f"Your code did not finish within {error.seconds:g} seconds while {error.doing}.",
-            next_step="Look for an endless loop, input(), or training that runs on import.",
-        )
+        return _of_limit(error.limit, error.doing)
     if isinstance(error, WorkerDied):
         return Feedback(
             f"The process that runs your code ended while {error.doing}: {error.reason}.",
@@ -218,6 +216,22 @@ def of_worker_error(error: WorkerError) -> Feedback:
             next_step="Print the type and shape of what your function returns.",
         )
     return Feedback(f"Your code could not be run while {error.doing}.")
+
+
+def _of_limit(limit: Limit, doing: str) -> Feedback:
+    """Code that took too long: alone, or together with what the same part ran before."""
+    unit = "seconds of processor time" if limit.processor else "seconds"
+    if limit.shared:
+        return Feedback(
+            f"Your code took more than {limit.seconds:g} {unit}, which is all the time for this "
+            f"part; it was stopped while {doing}.",
+            next_step="Time one call of your code: it should take well under a second. Look for "
+            "work that every call repeats, sleep(), or training that runs on import.",
+        )
+    return Feedback(
+        f"Your code did not finish within {limit.seconds:g} {unit} while {doing}.",
+        next_step="Look for an endless loop, input(), or training that runs on import.",
+    )
 
 
 def _of_exception(error: StudentCodeRaised) -> Feedback:

@@ -11,6 +11,8 @@ line of its docstring is the title that a student reads. What can happen to a li
       else                        looks at nothing but what the submission sent
     it raises anything else       a fault of the grader: 0 for now, the student told so, the
                                   traceback in extra_data and on stdout
+    the run's time is up before   0, "not reached", and a flag for staff
+      it can be judged
     the run ends before it        0, "not reached", and why
 """
 
@@ -30,17 +32,23 @@ from pydantic import ValidationError
 from autograder.rubric.digesting import SAID_ALREADY, indigestible, raised_in
 from autograder.rubric.feedback import Feedback, Rejected, of_worker_error
 from autograder.rubric.gradescope import TestResult
-from autograder.sandbox.errors import IndigestibleReply, WorkerError
+from autograder.sandbox.errors import IndigestibleReply, OutOfTime, WorkerError
 
 NOT_REACHED = Feedback(
     "Not reached: the grader was stopped before this line.",
     next_step="Submit again. If it happens again, ask course staff: they can see what took so "
     "long.",
 )
+OUT_OF_TIME = Feedback(
+    "Not reached: the time for the whole grading was up before this line.",
+    next_step="Look for what is slow: a large model, or code that takes seconds in each call. The "
+    "course staff can see what took so long.",
+)
 GRADER_FAULT = Feedback(
     "This line could not be graded because of a grader error, not your code. "
     "Course staff can see what happened and will correct your points."
 )
+RAN_OUT = "not reached: the time for the whole grading was up"
 MAX_TRACE = 10_000  # characters of a trace, its end: where it failed
 PART = re.compile(r"^(\d[a-z])\.\d+$")
 
@@ -154,7 +162,7 @@ class GradingPlugin:
             if line.feedback is NOT_REACHED:
                 line.say("Correct.")
         if call.when == "call" or call.excinfo is not None:
-            line.reached = True
+            line.reached = line.feedback is not OUT_OF_TIME
             try:
                 line.result()
             except ValidationError as problem:  # a text that the platform would refuse
@@ -177,6 +185,9 @@ class GradingPlugin:
             line.earned, line.feedback = problem.points, problem.feedback
         elif isinstance(problem, WorkerError):
             line.feedback = self._explained(line, problem)
+        elif isinstance(problem, OutOfTime):
+            line.feedback = OUT_OF_TIME
+            self.flags.append(Flag(line=line.number, what=RAN_OUT, trace=""))
         elif raised_in(problem, self.verdicts) and not isinstance(problem, SAID_ALREADY):
             line.feedback = self._explained(line, indigestible(problem, "judging this line"))
         else:

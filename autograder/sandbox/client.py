@@ -19,9 +19,12 @@ from autograder.confined import wire
 from autograder.confined.confine import Limits, throwaway_user
 from autograder.confined.preflight import STOPPED_BY, reading
 
+from .budget import Budget, Clock
 from .confinement import WRITE_RESULTS, Confinement, folder_mib, make_scratch, remove
 from .errors import (
     InvalidReply,
+    Limit,
+    OutOfTime,
     Refused,
     SandboxFault,
     StudentCodeRaised,
@@ -48,6 +51,13 @@ class Reply(Protocol):
     @classmethod
     def model_validate(cls, obj: Any) -> Any:
         """The answer, if it fits. Raises ValidationError."""
+
+
+class Workers(Protocol):
+    """Starts workers to ask."""
+
+    def worker(self, *files: str) -> contextlib.AbstractContextManager[Worker]:
+        """A fresh worker that may read the named data files; it lives as long as the block."""
 
 
 class Sandbox:
@@ -84,10 +94,20 @@ class Sandbox:
         """Start the zygote, without waiting until it is ready."""
         self._zygote.start()
 
+    def within(self, budget: Budget) -> Workers:
+        """Workers whose questions share a budget of time."""
+        return _Within(self, budget)
+
     @contextlib.contextmanager
-    def worker(self, *files: str) -> Iterator[Worker]:
-        """A fresh worker that may read the named data files; ended when the block is left."""
-        worker = self._start_worker(files)
+    def worker(self, *files: str, budget: Budget | None = None) -> Iterator[Worker]:
+        """A fresh worker that may read the named data files; ended when the block is left.
+
+        Raises SandboxFault, and OutOfTime where the budget's run is over.
+        """
+        budget = budget or Budget()
+        if budget.left() <= 0:
+            raise OutOfTime
+        worker = self._start_worker(files, budget)
         try:
             yield worker
         finally:
@@ -98,7 +118,7 @@ class Sandbox:
         if not self._shared:
             self._zygote.close()
 
-    def _start_worker(self, names: tuple[str, ...]) -> Worker:
+    def _start_worker(self, names: tuple[str, ...], budget: Budget) -> Worker:
         ends = [os.pipe() for _ in range(3)]
         (questions_read, questions), (replies, replies_write), (output, output_write) = ends
         files = [os.open(self._files[name], os.O_RDONLY) for name in names]
@@ -129,7 +149,7 @@ class Sandbox:
                 os.close(descriptor)
         os.set_blocking(output, False)
         pipes = Pipes(questions, replies, output)
-        worker = Worker(self, pid, user, pipes, scratch, self._limits.scratch_mib)
+        worker = Worker(self, pid, user, pipes, scratch, self._limits.scratch_mib, budget)
         try:
             walls = worker.wait_until_ready()
         except BaseException:  # the whole run may be told to stop here
@@ -203,6 +223,17 @@ class Sandbox:
 
 
 @dataclass(frozen=True)
+class _Within:
+    """A sandbox whose workers share a budget."""
+
+    sandbox: Sandbox
+    budget: Budget
+
+    def worker(self, *files: str) -> contextlib.AbstractContextManager[Worker]:
+        return self.sandbox.worker(*files, budget=self.budget)
+
+
+@dataclass(frozen=True)
 class Pipes:
     """The grader's ends of a worker's pipes."""
 
@@ -222,12 +253,15 @@ class Worker:
         pipes: Pipes,
         scratch: Path,
         scratch_mib: int,
+        budget: Budget,
     ) -> None:
         self.pid = pid
         self.user = user
         self.scratch = scratch
         self._scratch_mib = scratch_mib
         self._sandbox = sandbox
+        self._budget = budget
+        self._clock: Clock | None = None  # of the question that is under way
         self._questions = pipes.questions
         self._replies = pipes.replies
         self._output = pipes.output
@@ -264,14 +298,34 @@ class Worker:
     ) -> tuple[Any, dict[str, Tensor]]:
         """The validated answer to a question, and the tensors that came with it.
 
-        Raises WorkerError; `doing` completes "while …" in the student's feedback.
+        seconds: processor time that it may take; the worker's budget limits it further
+        doing:   completes "while …" in the student's feedback
+
+        Raises WorkerError, and OutOfTime where the run's time is up.
         """
         if self._closed:
             raise self._named(WorkerDied("an earlier question had ended it"), doing)
-        deadline = time.monotonic() + seconds
+        with self._budget.question(self.pid, seconds) as self._clock:
+            try:
+                self._send(wire.Message({"ask": question, **content}, dict(tensors or {})), doing)
+                for _ in range(PROGRESS_MESSAGES):
+                    message = self._read(self._clock.wall_left(), doing)
+                    if set(message.content) != {"progress"}:
+                        return self._validated(message, schema, doing)
+                    if on_progress is not None and isinstance(message.content["progress"], dict):
+                        on_progress(message.content["progress"])
+            except OutOfTime:
+                self.close()
+                raise
+            finally:
+                self._clock = None
+        raise self._failed(InvalidReply("it never stopped reporting progress"), doing)
+
+    def _send(self, message: wire.Message, doing: str) -> None:
+        assert self._clock is not None
         try:
-            frame = wire.encode(wire.Message({"ask": question, **content}, dict(tensors or {})))
-            wire.write(self._questions, frame, seconds)
+            self._clock.look()
+            wire.write(self._questions, wire.encode(message), self._clock.wall_left())
         except wire.WireError as problem:  # it is as long as what the worker claims to need
             raise self._failed(
                 InvalidReply(f"what it needs can't be sent: {problem}"), doing
@@ -279,14 +333,9 @@ class Worker:
         except wire.WireClosed:
             raise self._died(doing) from None
         except wire.WireTimeout:
-            raise self._failed(TookTooLong(seconds), doing) from None
-        for _ in range(PROGRESS_MESSAGES):
-            message = self._read(max(deadline - time.monotonic(), 0.0), doing, allowed=seconds)
-            if set(message.content) != {"progress"}:
-                return self._validated(message, schema, doing)
-            if on_progress is not None and isinstance(message.content["progress"], dict):
-                on_progress(message.content["progress"])
-        raise self._failed(InvalidReply("it never stopped reporting progress"), doing)
+            raise self._late(doing) from None
+        except TookTooLong as problem:
+            raise self._failed(problem, doing) from None
 
     def refuse(self, problem: str, doing: str) -> WorkerError:
         """End the worker over an answer that is well-formed but not what was asked."""
@@ -302,13 +351,15 @@ class Worker:
             os.close(descriptor)
         return self._sandbox.end(self, grace=False)
 
-    def _read(self, seconds: float, doing: str, allowed: float | None = None) -> wire.Message:
+    def _read(self, seconds: float, doing: str) -> wire.Message:
         try:
             return wire.read(self._replies, seconds, idle=self._watched, drain=self._drain)
         except wire.WireClosed:
             raise self._died(doing) from None
         except wire.WireTimeout:
-            raise self._failed(TookTooLong(allowed or seconds), doing) from None
+            raise self._late(doing) from None
+        except TookTooLong as problem:
+            raise self._failed(problem, doing) from None
         except wire.WireError as problem:
             raise self._failed(InvalidReply(str(problem)), doing) from None
         except ScratchFull:
@@ -332,7 +383,9 @@ class Worker:
             raise self._failed(InvalidReply(first_error(problem)), doing) from None
 
     def _watched(self) -> list[int]:
-        """What to read besides replies; looks at the scratch folder's size on the way."""
+        """What to read besides replies; looks at the clock and the scratch folder on the way."""
+        if self._clock is not None:
+            self._clock.look()
         if time.monotonic() - self._looked > SCRATCH_EVERY_SECONDS:
             if folder_mib(self.scratch) > self._scratch_mib:
                 raise ScratchFull
@@ -352,6 +405,16 @@ class Worker:
             os.close(descriptor)
         report = self._sandbox.end(self, grace=True)
         return self._named(WorkerDied(why_it_ended(report), report), doing)
+
+    def _late(self, doing: str) -> WorkerError:
+        """The error of a worker that let the time on the clock pass. Raises OutOfTime."""
+        limit = Limit(READY_SECONDS, processor=False, shared=False)
+        if self._clock is not None:
+            try:
+                self._clock.look()
+            except TookTooLong as problem:
+                limit = problem.limit
+        return self._failed(TookTooLong(limit), doing)
 
     def _failed(self, error: WorkerError, doing: str) -> WorkerError:
         self.close()

@@ -3,12 +3,13 @@
     WorkerError
       StudentCodeRaised    the student's code raised an exception
         Refused            it lacks something, or something is of the wrong kind
-      TookTooLong          no answer within the question's time
+      TookTooLong          no answer within the question's time, or within the part's
       WorkerDied           the process ended: killed, crashed, out of memory, exited early
       InvalidReply         the answer breaks the wire's limits or the reply's schema
       IndigestibleReply    the answer passed both, and nothing could be made of it
     GraderFault
       SandboxFault         no worker can be started at all
+    OutOfTime              the whole run's time was up before an answer came
 
 A WorkerError is about one worker, and costs the rubric lines that needed it.
 """
@@ -50,11 +51,24 @@ class Refused(StudentCodeRaised):
         return self.message.strip().partition("\n")[0][:200]
 
 
-@dataclass
-class TookTooLong(WorkerError):
-    """No answer within this many seconds."""
+@dataclass(frozen=True)
+class Limit:
+    """What an answer may take.
+
+    processor: whether the seconds are the worker's processor time, else time on the clock
+    shared:    whether all questions of a part share them
+    """
 
     seconds: float
+    processor: bool
+    shared: bool
+
+
+@dataclass
+class TookTooLong(WorkerError):
+    """No answer within a limit."""
+
+    limit: Limit
 
 
 @dataclass
@@ -85,3 +99,7 @@ class GraderFault(Exception):
 
 class SandboxFault(GraderFault):
     """The grader can't start a worker."""
+
+
+class OutOfTime(Exception):
+    """The whole run's time was up before an answer came: nobody's fault, and no verdict."""

@@ -19,13 +19,14 @@ from autograder.hw5.verdicts import loss_history
 from autograder.rubric.digesting import digesting
 from autograder.rubric.feedback import Rejected
 from autograder.sandbox import claims, confinement
-from autograder.sandbox.errors import IndigestibleReply, SandboxFault, TookTooLong
+from autograder.sandbox.errors import IndigestibleReply, Limit, SandboxFault, TookTooLong
 
 from .conftest import ROOT
 from .random_claims import MOST_SECONDS
 from .test_plugin import LINE, Recorder, run
 
 FEW, MANY = 1_500, 20_000
+LIMIT = Limit(3.0, processor=True, shared=False)
 
 
 def test_no_claim_kills_blames_or_holds_the_grader(pytestconfig):
@@ -72,7 +73,7 @@ def test_a_tensor_with_an_endless_name_is_no_tensor():
         wire.decode_tensors(blob)
 
 
-@pytest.mark.parametrize("problem", [TookTooLong(3.0), SandboxFault("gone"), OSError("disk")])
+@pytest.mark.parametrize("problem", [TookTooLong(LIMIT), SandboxFault("gone"), OSError("disk")])
 def test_what_says_already_what_is_wrong_passes_a_digesting(problem):
     with pytest.raises(type(problem)) as caught, digesting("reading"):
         raise problem
@@ -108,7 +109,7 @@ def test_an_explanation_that_fails_costs_only_itself(tmp_path):
 
     recorder = Recorder()
     recorder.plugin.explain = explain  # type: ignore[assignment]
-    suite = LINE.format(number="1a.1") + "    raise TookTooLong(7.0)\n"
+    suite = LINE.format(number="1a.1") + "    raise TookTooLong(Limit(7.0, False, False))\n"
     run(tmp_path / "s", recorder=recorder, odd=suite, good=LINE.format(number="1b.1"))
     assert "did not finish within 7" in recorder.lines["1a.1"].result().output
     assert recorder.lines["1b.1"].result().score == 1

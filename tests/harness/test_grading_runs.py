@@ -241,7 +241,8 @@ def test_code_that_never_returns_is_cut_off_and_named(grade, submission):
         .replace("q, k, v =", "while True: pass\n        q, k, v =")
     )
     run = grade(submission(attention=endless), *CHEAP, changes={"seconds": {"question": 2}})
-    assert "did not finish within 2 seconds while calling SingleHeadAttention" in run.text("3a.4")
+    said = "did not finish within 2 seconds of processor time while calling SingleHeadAttention"
+    assert said in run.text("3a.4")
     assert run.lost() == {f"3a.{line}" for line in range(1, 7)}
 
 
@@ -251,7 +252,46 @@ def test_the_time_for_the_whole_run_ends_it_with_lines_that_say_so(grade, submis
     run = grade(submission(attention=endless), *CHEAP, changes={"seconds": {"total": 10}})
     assert run.points("1a", "1b", "1c", "2a") != {}
     assert all(run.points("1a", "1b", "1c", "2a").values())
-    assert "Not reached: grading ran out of time (10 seconds)" in run.text("3b.5")
+    assert "Not reached: the time for the whole grading was up" in run.text("3a.1")
+    assert run.text("3b.5").startswith("Not reached: ")
+    assert "3a.1" in {flag["line"] for flag in run.results["extra_data"]["flags"]}
+
+
+SLOW = {  # the limits of a whole run, and QUICK's trainings, about a tenth as long
+    **QUICK,
+    "seconds": {
+        "question": 3,
+        "part": 4.5,
+        "brief_training": 24,
+        "predictions": 15,
+        "total": 60,
+        "one_core": {"brief_training": 12, "predictions": 9},
+    },
+}
+SLOW_CONSTRUCTOR, SLOW_FORWARD = "__import__('time').sleep(2.5)", "__import__('time').sleep(2.8)"
+
+
+@pytest.mark.full
+def test_slow_but_finite_code_costs_its_own_parts_alone(grade, submission):
+    """Each question is within its limit; together they are more than the whole run has."""
+    slow = {}
+    for name in ("attention", "encoder"):
+        text = (REFERENCE / f"{name}.py").read_text()
+        text = text.replace("super().__init__()", f"super().__init__(); {SLOW_CONSTRUCTOR}")
+        slow[name] = re.sub(
+            r"(\n    def forward\(.*:\n)", rf"\1        {SLOW_FORWARD}\n", text, count=1
+        )
+        assert SLOW_FORWARD in slow[name]
+    models = (REFERENCE / "models.py").read_text()
+    slow["models"] = re.sub(r"(\ndef build_\w+\(.*:\n)", rf"\1    {SLOW_CONSTRUCTOR}\n", models)
+    assert slow["models"].count(SLOW_CONSTRUCTOR) == 2
+    run = grade(submission(**slow), changes=SLOW)
+    lost = run.lost()
+    assert {line[:2] for line in lost} == {"3a", "3b", "3c"}
+    for part in ("3a", "3b"):
+        texts = [run.text(line) for line in lost if line.startswith(part)]
+        assert any("all the time for this part" in text for text in texts), texts
+    assert run.results["extra_data"]["complete"]
 
 
 def test_a_stopped_grader_leaves_valid_results_at_once_and_nothing_else(

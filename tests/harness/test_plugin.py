@@ -16,6 +16,7 @@ import pytest
 from gradescope_utils.autograder_utils.decorators import number, weight
 from autograder.rubric.feedback import Feedback, Picture, reject
 from autograder.sandbox.client import StudentCodeRaised, TookTooLong, WorkerDied
+from autograder.sandbox.errors import Limit, OutOfTime
 """
 
 SUITE = """
@@ -53,7 +54,7 @@ def test_rejected():
 @weight(1)
 def test_worker():
     \"\"\"A worker that took too long.\"\"\"
-    raise TookTooLong(7.0)
+    raise TookTooLong(Limit(7.0, False, False))
 
 
 @number("2a.2")

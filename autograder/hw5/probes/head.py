@@ -20,7 +20,7 @@ from autograder.hw5.probes.roles import (
     loose_head_candidates,
 )
 from autograder.rubric.comparison import Difference, compare, well_formed
-from autograder.sandbox.client import Sandbox
+from autograder.sandbox.client import Workers
 from autograder.sandbox.errors import StudentCodeRaised, WorkerError
 from autograder.sandbox.replies import ModuleReply
 
@@ -133,7 +133,7 @@ class HeadProbe:
         return min(known, key=lambda one: one.largest if one.largest is not None else 1e300)
 
 
-def probe_head(sandbox: Sandbox, generator: torch.Generator, seconds: float) -> HeadProbe:
+def probe_head(sandbox: Workers, generator: torch.Generator, seconds: float) -> HeadProbe:
     """Ask a student's head all that its rubric lines need. Raises WorkerError."""
     with sandbox.worker() as worker:
         asked = HeadAsker(worker, generator, seconds, HEAD.name, source_rules.BUILT_IN_ATTENTION)

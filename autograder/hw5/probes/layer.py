@@ -16,7 +16,7 @@ from autograder.hw5.probes.asker import Asker, Case, Heads, attempt, shapes_of
 from autograder.hw5.probes.head import HeadProbe
 from autograder.hw5.probes.roles import Block, HeadRoles, LayerRoles, RolesUnclear, layer_candidates
 from autograder.rubric.comparison import Difference, compare, well_formed
-from autograder.sandbox.client import Sandbox
+from autograder.sandbox.client import Workers
 from autograder.sandbox.errors import StudentCodeRaised, WorkerError
 from autograder.sandbox.replies import ModuleReply
 
@@ -106,7 +106,7 @@ class LayerProbe:
 
 
 def probe_layer(
-    sandbox: Sandbox, generator: torch.Generator, seconds: float, own_head: HeadProbe | None
+    sandbox: Workers, generator: torch.Generator, seconds: float, own_head: HeadProbe | None
 ) -> LayerProbe:
     """Ask a student's encoder layer all that its rubric lines need. Raises WorkerError.
 
@@ -151,7 +151,7 @@ def probe_layer(
 
 
 def _branches(
-    sandbox: Sandbox,
+    sandbox: Workers,
     generator: torch.Generator,
     seconds: float,
     size: LayerSize,

@@ -23,7 +23,7 @@ from autograder.hw5.probes.given_model import State
 from autograder.hw5.probes.head import HeadProbe
 from autograder.hw5.probes.roles import HeadRoles
 from autograder.rubric.comparison import well_formed
-from autograder.sandbox.client import Sandbox, Worker
+from autograder.sandbox.client import Worker, Workers
 from autograder.sandbox.errors import StudentCodeRaised, WorkerError
 from autograder.sandbox.replies import EmptyReply
 from provided.mnist import CLASSES, Mnist, Split
@@ -140,7 +140,7 @@ def take_steps(
 
 
 def train_briefly(
-    sandbox: Sandbox,
+    sandbox: Workers,
     assignment: Assignment,
     data: Mnist,
     heads: Heads,
@@ -216,7 +216,7 @@ def load(
 
 
 def doubts_of(
-    sandbox: Sandbox,
+    sandbox: Workers,
     assignment: Assignment,
     data: Mnist,
     state: State,
