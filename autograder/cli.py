@@ -18,7 +18,7 @@ from rich.console import Console
 
 from autograder.confined.confine import OPTIONAL_WALLS
 from autograder.homework import GRADED_PARTS
-from autograder.rubric.gradescope import Metadata, Results
+from autograder.rubric.gradescope import Metadata, Results, ResultsInUse, only_writer
 from autograder.sandbox.text import clean
 
 ON_GRADESCOPE = Path("/autograder/submission")
@@ -88,6 +88,8 @@ def grade(
     if not parts <= set(GRADED_PARTS):
         raise usage_error(f"--only takes parts: {', '.join(GRADED_PARTS)}; got {only}")
     source = submission or ON_GRADESCOPE
+    if submission is None:
+        metadata = metadata or GRADESCOPE_METADATA
     if not source.exists():
         raise usage_error(f"There is no submission at {source}")
     default = GRADESCOPE_RESULTS if submission is None else Path("results/results.json")
@@ -98,7 +100,7 @@ def grade(
         "only": parts,
         "seed": seed,
         "without": walls,
-        "metadata": Metadata.read(metadata or GRADESCOPE_METADATA),
+        "metadata": Metadata.read(metadata) if metadata is not None else None,
         "unsafe_local": unsafe_local,
         "unhurried": unhurried,
     }
@@ -106,7 +108,12 @@ def grade(
         options["assignment_file"] = assignment
     if homework is not None:
         options["homework_file"] = homework
-    raise typer.Exit(_grade(source, results or default, console, options))
+    try:
+        with only_writer(results or default):
+            status = _grade(source, results or default, console, options)
+    except ResultsInUse as problem:
+        raise usage_error(str(problem)) from None
+    raise typer.Exit(status)
 
 
 def _grade(source: Path, results: Path, console: Console, options: dict[str, Any]) -> int:

@@ -29,6 +29,8 @@ from provided.conditions import (
     flat_layers,
     need_allowed,
     need_dropout,
+    need_dropping,
+    need_few_units,
     need_gradients,
     need_history,
     need_logits,
@@ -171,12 +173,7 @@ def check_fully_connected() -> Iterator[str]:
     rules = values()["fully_connected"]
     need_allowed(layers, kinds(rules["allowed_layers"]))
     yield in_short(nn.Sequential(*layers))
-    linear = [layer for layer in layers if isinstance(layer, nn.Linear)]
-    units = sum(layer.out_features for layer in linear[:-1])
-    most = rules["max_hidden_units"]
-    if units > most:
-        raise Problem(f"{units} hidden units; at most {most} are allowed.")
-    yield f"{units} hidden units of at most {most}"
+    yield need_few_units(model, layers, rules["max_hidden_units"])
     yield need_logits(model)
     yield need_settings(attribute(FULLY_CONNECTED.settings, models), FULLY_CONNECTED.settings)
     yield need_history(artifacts(FULLY_CONNECTED.kind).history, FULLY_CONNECTED.kind)
@@ -196,6 +193,7 @@ def check_cnn() -> Iterator[str]:
     ]
     if missing:
         raise Problem(f"the network needs at least one {' and one '.join(missing)}.")
+    need_dropping(layers)
     yield f"only allowed layers, {' and '.join(rules['required_layers'])} among them"
     for layer in layers:
         if count := count_parameters(layer):

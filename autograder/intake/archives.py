@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 
 MAX_ENTRIES = 5_000
 MAX_DEPTH = 6
-MAX_DIRECTORY_BYTES = 4 << 20  # of a zip's list of files: some 30,000 with usual names
+MAX_DIRECTORY_BYTES = 4 << 20  # of a zip's list of files: tens of thousands with usual names
 END_MARK, END_BYTES, LENGTH_AT = b"PK\x05\x06", 22, 12  # the record at the end of a zip
 IN_ANOTHER_RECORD = 0xFFFFFFFF  # the length of lists beyond 4 GB
 MAX_COMMENT_BYTES = 1 << 16  # that may stand behind it

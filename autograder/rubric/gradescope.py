@@ -6,9 +6,14 @@ as a whole, atomically, after each one. Where the grader is killed, what was rea
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import hashlib
 import json
 import os
+import socket
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -100,6 +105,30 @@ class Results(BaseModel):
         except BaseException:  # stopped in the middle, it leaves no file behind
             Path(temporary).unlink(missing_ok=True)
             raise
+
+
+class ResultsInUse(Exception):
+    """Another run is writing the same results file."""
+
+
+@contextlib.contextmanager
+def only_writer(file: Path) -> Iterator[None]:
+    """Be the only run on this machine that writes a results file, until the block is left.
+
+    The claim is a socket in Linux's abstract namespace, named after the file: the kernel drops
+    it with the process, so nothing is left to clean up. Raises ResultsInUse.
+    """
+    name = hashlib.sha256(os.fsencode(file.resolve())).hexdigest()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as claim:
+        try:
+            claim.bind(f"\0autograder-results-{name}")
+        except OSError as problem:
+            if problem.errno == errno.EADDRINUSE:
+                raise ResultsInUse(
+                    f"Another run is writing {file}. Wait until it has ended, or name another "
+                    "file with --results."
+                ) from None
+        yield
 
 
 def cleaned(value: Any) -> Any:

@@ -10,14 +10,15 @@ import warnings
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from autograder.sandbox.replies import LayerReply
 from autograder.sandbox.text import name, one_line
+from autograder.training.layer_arguments import ARGUMENTS, KEEP_SHAPE
 from provided.mnist import CLASSES, IMAGE_SIZE
 
 MAX_PARAMETERS = 5_000_000
@@ -25,142 +26,6 @@ MAX_ACTIVATIONS = 2_000_000  # numbers that one image turns into, all layers tog
 MAX_REASON = 200  # characters of what torch says about a layer
 MAX_NAMED = 60  # characters of an argument's value in a sentence
 MAX_MULTIPLICATIONS = 200_000_000  # of one image's forward pass
-
-Size = Annotated[int, Field(ge=1, le=100_000, strict=True)]
-Window = Annotated[int, Field(ge=1, le=64)]
-WindowPair = Window | tuple[Window, Window]
-Padding = Annotated[int, Field(ge=0, le=64)]
-PaddingPair = Padding | tuple[Padding, Padding]
-Real = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Axis = Annotated[int, Field(ge=-4, le=4)]
-
-
-class _Arguments(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _None(_Arguments):
-    pass
-
-
-class _Linear(_Arguments):
-    in_features: Size
-    out_features: Size
-    bias: bool
-
-
-class _Conv2d(_Arguments):
-    in_channels: Size
-    out_channels: Size
-    kernel_size: WindowPair
-    stride: WindowPair
-    padding: PaddingPair | Literal["same", "valid"]
-    dilation: WindowPair
-    groups: Size
-    bias: bool
-    padding_mode: Literal["zeros", "reflect", "replicate", "circular"]
-
-
-class _MaxPool(_Arguments):
-    kernel_size: WindowPair
-    stride: WindowPair
-    padding: PaddingPair
-    dilation: WindowPair
-    ceil_mode: bool
-
-
-class _AvgPool(_Arguments):
-    kernel_size: WindowPair
-    stride: WindowPair
-    padding: PaddingPair
-    ceil_mode: bool
-    count_include_pad: bool
-
-
-class _AdaptivePool(_Arguments):
-    output_size: Window | tuple[Window | None, Window | None]
-
-
-class _BatchNorm(_Arguments):
-    num_features: Size
-    eps: Real
-    momentum: Share | None
-    affine: bool
-    track_running_stats: bool
-
-
-class _LayerNorm(_Arguments):
-    normalized_shape: Annotated[list[Size], Field(min_length=1, max_length=4)]
-    eps: Real
-    elementwise_affine: bool
-
-
-class _Dropout(_Arguments):
-    p: Share
-
-
-class _Softmax(_Arguments):
-    dim: Axis | None
-
-
-class _Flatten(_Arguments):
-    start_dim: Axis
-    end_dim: Axis
-
-
-class _Unflatten(_Arguments):
-    dim: Axis
-    unflattened_size: Annotated[list[Size], Field(min_length=1, max_length=4)]
-
-
-class _LeakyReLU(_Arguments):
-    negative_slope: Real
-
-
-class _ELU(_Arguments):
-    alpha: Real
-
-
-class _GELU(_Arguments):
-    approximate: Literal["none", "tanh"]
-
-
-_PLAIN: tuple[str, ...] = (
-    "ReLU",
-    "ReLU6",
-    "SELU",
-    "SiLU",
-    "Sigmoid",
-    "Tanh",
-    "Softplus",
-    "Identity",
-    "Hardswish",
-    "Mish",
-)
-KEEP_SHAPE = frozenset({*_PLAIN, "LeakyReLU", "ELU", "GELU", "Dropout"})
-ARGUMENTS: dict[str, type[_Arguments]] = {
-    **dict.fromkeys(_PLAIN, _None),
-    "Linear": _Linear,
-    "Conv2d": _Conv2d,
-    "MaxPool2d": _MaxPool,
-    "AvgPool2d": _AvgPool,
-    "AdaptiveAvgPool2d": _AdaptivePool,
-    "AdaptiveMaxPool2d": _AdaptivePool,
-    "BatchNorm1d": _BatchNorm,
-    "BatchNorm2d": _BatchNorm,
-    "LayerNorm": _LayerNorm,
-    "Dropout": _Dropout,
-    "Dropout1d": _Dropout,
-    "Dropout2d": _Dropout,
-    "Softmax": _Softmax,
-    "LogSoftmax": _Softmax,
-    "Flatten": _Flatten,
-    "Unflatten": _Unflatten,
-    "LeakyReLU": _LeakyReLU,
-    "ELU": _ELU,
-    "GELU": _GELU,
-}
 
 
 class ModelProblem(Exception):
@@ -219,15 +84,30 @@ class LayerList:
         """The layers of one class."""
         return [layer for layer in self.layers if layer.known and layer.kind == kind]
 
-    def hidden_units(self) -> list[int]:
-        """Outputs of every Linear layer but the last, which gives the logits.
+    def hidden_shapes(self) -> list[tuple[int, ...]]:
+        """What every Linear layer but the last, which gives the logits, puts out for one image.
 
+        A Linear works on the last axis alone: before Flatten, it puts out its units for each
+        of 28 rows. Where the layers don't fit each other, each counts with its own units.
         Raises ModelProblem where one claims a size that can't be.
         """
         linear = self.of_kind("Linear")
         for layer in linear:
             _check(layer)
-        return [int(layer.arguments["out_features"]) for layer in linear[:-1]]
+        try:
+            draft = self._draft()
+            shapes = self._output_shapes(draft, self._input_shape(draft))
+        except ModelProblem:
+            return [(int(layer.arguments["out_features"]),) for layer in linear[:-1]]
+        return [
+            shape
+            for layer, shape in zip(self.layers, shapes, strict=True)
+            if layer.known and layer.kind == "Linear"
+        ][:-1]
+
+    def hidden_units(self) -> list[int]:
+        """How many numbers each of them puts out for one image. Raises ModelProblem."""
+        return [prod(shape) for shape in self.hidden_shapes()]
 
     def top_level_indices(self) -> list[int]:
         """For each layer, the index in the outermost nn.Sequential that it lies under."""
@@ -327,8 +207,22 @@ class LayerList:
             )
 
     def _work(self, draft: nn.Sequential, shape: tuple[int, ...]) -> Work:
+        outputs = self._output_shapes(draft, shape)
+        inputs = [shape, *outputs[:-1]]
+        return Work(
+            layers=len(self.layers),
+            multiplications=sum(map(_multiplications, draft, outputs)),
+            activations=sum(map(prod, outputs)),
+            at_once=max(prod(b) + prod(a) for b, a in zip(inputs, outputs, strict=True)),
+        )
+
+    def _output_shapes(self, draft: nn.Sequential, shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+        """The shape of what each layer puts out for one image of this shape.
+
+        Raises ModelProblem where a layer can't take its input, or the last gives no logits.
+        """
         x = torch.zeros(2, *shape, device="meta")
-        activations = multiplications = at_once = 0
+        shapes = []
         with warnings.catch_warnings(), torch.inference_mode():
             warnings.simplefilter("ignore")  # torch warns of a Softmax without dim
             for layer, module in zip(self.layers, draft, strict=True):
@@ -343,15 +237,13 @@ class LayerList:
                     raise ModelProblem(
                         f"{layer} can't take its input of shape {batch_shape(before)}: {reason}"
                     ) from None
-                activations += prod(x.shape[1:])
-                at_once = max(at_once, prod(before[1:]) + prod(x.shape[1:]))
-                multiplications += _multiplications(module, x)
+                shapes.append(tuple(x.shape[1:]))
         if tuple(x.shape) != (2, CLASSES):
             raise ModelProblem(
                 f"For images of shape {batch_shape((2, *shape))} it returns "
                 f"{batch_shape(tuple(x.shape))}; expected (B, {CLASSES}), one logit per digit."
             )
-        return Work(len(self.layers), multiplications, activations, at_once)
+        return shapes
 
 
 def _check(layer: Layer) -> None:
@@ -390,10 +282,10 @@ def _check_width(module: nn.Module, x: Tensor) -> None:
         raise ValueError(f"it expects {module.in_features} inputs and gets {x.shape[-1]}")
 
 
-def _multiplications(module: nn.Module, output: Tensor) -> int:
-    """Multiplications of one image's pass through a layer."""
+def _multiplications(module: nn.Module, output: tuple[int, ...]) -> int:
+    """Multiplications of one image's pass through a layer that puts out this shape."""
     if isinstance(module, nn.Linear):
-        return prod(output.shape[1:]) * module.in_features
+        return prod(output) * module.in_features
     if isinstance(module, nn.Conv2d):
-        return prod(output.shape[1:]) * prod(module.weight.shape[1:])
+        return prod(output) * prod(module.weight.shape[1:])
     return 0

@@ -21,6 +21,7 @@ from provided.training import BATCH_SIZE, EPOCHS, SCHEDULES, Training
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)( */ *\d+(\.\d+)?)?")
 IMAGES = 4  # in a batch to try a model with
 TOLERANCE = 1e-4  # of float32 sums of a few dozen numbers
+LEAST_DROPOUT = 0.001  # a smaller probability drops next to nothing
 HISTORY_COLUMNS = ("epoch", "train_loss", "validation_loss")
 HISTORY_HEADER = "epoch,train_loss,validation_loss,train_accuracy,validation_accuracy"
 
@@ -141,6 +142,39 @@ def need_allowed(layers: Sequence[nn.Module], allowed: Sequence[type[nn.Module]]
     if outside:
         names = ", ".join(kind.__name__ for kind in allowed)
         raise Problem(f"{', '.join(outside)} not allowed here; allowed are {names}.")
+
+
+def need_few_units(model: nn.Module, layers: Sequence[nn.Module], most: int) -> str:
+    """All Linear layers but the last put out few numbers for one image."""
+    linear = [layer for layer in layers if isinstance(layer, nn.Linear)]
+    put_out: list[int] = []
+    hooks = [
+        layer.register_forward_hook(lambda _, __, out: put_out.append(out[0].numel()))
+        for layer in linear[:-1]
+    ]
+    first = next(iter(layers), None)
+    flat = isinstance(first, nn.Linear) and first.in_features == IMAGE_SIZE**2
+    shape = (IMAGE_SIZE**2,) if flat else (1, IMAGE_SIZE, IMAGE_SIZE)
+    try:
+        model.eval()(torch.zeros(1, *shape))
+    except (RuntimeError, ValueError, IndexError):  # need_logits says what is wrong
+        put_out = [layer.out_features for layer in linear[:-1]]
+    finally:
+        for hook in hooks:
+            hook.remove()
+    units = sum(put_out)
+    if units > most:
+        rows = units > sum(layer.out_features for layer in linear[:-1])
+        why = " A Linear before Flatten has its units for each row of the image." if rows else ""
+        raise Problem(f"{units:,} hidden units; at most {most} are allowed.{why}")
+    return f"{units} hidden units of at most {most}"
+
+
+def need_dropping(layers: Sequence[nn.Module]) -> None:
+    """A Dropout, where there is one, that drops something."""
+    shares = [layer.p for layer in layers if type(layer) is nn.Dropout]
+    if shares and max(shares) < LEAST_DROPOUT:
+        raise Problem(f"the Dropout drops nothing: its probability is {max(shares):g}.")
 
 
 def need_logits(model: nn.Module) -> str:

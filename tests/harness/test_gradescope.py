@@ -9,8 +9,17 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
+from typer.testing import CliRunner
 
-from autograder.rubric.gradescope import LeaderboardEntry, Metadata, Results, TestResult
+from autograder import cli
+from autograder.rubric.gradescope import (
+    LeaderboardEntry,
+    Metadata,
+    Results,
+    ResultsInUse,
+    TestResult,
+    only_writer,
+)
 
 from .conftest import REFERENCE, ROOT
 
@@ -206,3 +215,40 @@ def test_an_output_that_nobody_reads_costs_no_points(tmp_path):
     grader.stdout.close()
     grader.wait(timeout=60)
     assert strict(results)["score"] == 2
+
+
+def test_a_results_file_has_one_writer_at_a_time(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "folder")
+    file, same = tmp_path / "folder" / "r.json", tmp_path / "link" / "r.json"
+    with only_writer(file):
+        with pytest.raises(ResultsInUse, match="--results"), only_writer(same):
+            pass
+        with only_writer(tmp_path / "folder" / "other.json"):
+            pass
+    with only_writer(same):
+        assert list((tmp_path / "folder").iterdir()) == []
+
+
+def test_a_second_run_into_the_same_file_is_refused_and_changes_nothing(tmp_path):
+    file = tmp_path / "results.json"
+    file.write_text("the first run's")
+    command = [ROOT / "run_autograder", REFERENCE, "--results", file, "--only", "1a"]
+    with only_writer(file):
+        second = subprocess.run(command, capture_output=True, text=True)
+    assert second.returncode == 2
+    assert "Another run is writing" in second.stderr
+    assert file.read_text() == "the first run's"
+
+
+def test_a_local_run_reads_no_file_of_the_platform(tmp_path, monkeypatch):
+    read = []
+    monkeypatch.setattr(cli.Metadata, "read", lambda file: read.append(file) or Metadata())
+    monkeypatch.setattr(cli, "_grade", lambda *given: 0)
+    monkeypatch.setattr(cli, "ON_GRADESCOPE", tmp_path)
+    runner = CliRunner()
+    results = ["--results", str(tmp_path / "results.json")]
+    assert runner.invoke(cli.app, ["grade", str(REFERENCE), *results]).exit_code == 0
+    assert read == []
+    assert runner.invoke(cli.app, ["grade", *results]).exit_code == 0
+    assert read == [cli.GRADESCOPE_METADATA]

@@ -10,6 +10,8 @@ import torch
 from torch import nn
 
 from autograder.confined.describing import describe_layer, leaves
+from autograder.hw5.verdicts import networks as verdicts
+from autograder.rubric.feedback import Rejected
 from autograder.sandbox.replies import LayerReply
 from autograder.training.layer_list import MAX_PARAMETERS, LayerList, ModelProblem
 from provided.homework import CNN
@@ -347,3 +349,34 @@ def test_a_model_at_the_limit_of_parameters_is_built():
     hidden = MAX_PARAMETERS // 795
     model = claimed(linear(784, hidden), linear(hidden, 10))
     assert sum(p.numel() for p in model.build().parameters()) <= MAX_PARAMETERS
+
+
+PER_IMAGE = {  # hidden units are what a layer puts out for one image
+    "flattened": ([nn.Flatten(), nn.Linear(784, 60), nn.ReLU(), nn.Linear(60, 10)], [60]),
+    "flat images": ([nn.Linear(784, 60), nn.Linear(60, 20), nn.Linear(20, 10)], [60, 20]),
+    "each row": ([nn.Linear(28, 60), nn.Flatten(), nn.Linear(1680, 10)], [28 * 60]),
+    "each column of a part": (
+        [nn.Unflatten(2, [4, 7]), nn.Linear(28, 3), nn.Flatten(), nn.Linear(84, 10)],
+        [4 * 7 * 3],
+    ),
+    "layers that don't fit": ([nn.Flatten(), nn.Linear(700, 60), nn.Linear(60, 10)], [60]),
+}
+
+
+@pytest.mark.parametrize(("modules", "units"), PER_IMAGE.values(), ids=PER_IMAGE.keys())
+def test_hidden_units_are_counted_for_one_image(modules, units):
+    assert described(nn.Sequential(*modules)).hidden_units() == units
+
+
+@pytest.mark.parametrize(("p", "drops"), [(0.0, False), (1e-9, False), (0.01, True), (0.5, True)])
+def test_a_dropout_counts_where_it_drops_something(p, drops):
+    layers = described(
+        nn.Sequential(nn.Conv2d(1, 2, 3), nn.Dropout(0.0), nn.BatchNorm2d(2), nn.Dropout(p))
+    )
+    required = ["Dropout", "BatchNorm2d"]
+    if drops:
+        verdicts.check_required_layers(layers, required)
+    else:
+        with pytest.raises(Rejected) as caught:
+            verdicts.check_required_layers(layers, required)
+        assert caught.value.feedback.diagnosis == "idle-dropout"

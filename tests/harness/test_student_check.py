@@ -157,6 +157,20 @@ BROKEN = {
         "returns Linear, not an nn.Sequential",
     ),
     "too many hidden units": ("models.py", "200", "300", "2b", "300 hidden units; at most 200"),
+    "hidden units for each row": (
+        "models.py",
+        "nn.Flatten(),\n        nn.Linear(784, 200)",
+        "nn.Linear(28, 30), nn.Flatten(), nn.Linear(840, 200)",
+        "2b",
+        "1,040 hidden units; at most 200",
+    ),
+    "a dropout that drops nothing": (
+        "models.py",
+        "nn.Dropout(0.1)",
+        "nn.Dropout(0)",
+        "2c",
+        "drops nothing",
+    ),
     "a layer that is not allowed": ("models.py", "nn.ReLU()", "nn.GELU()", "2b", "GELU not allow"),
     "nine classes": ("models.py", "nn.Linear(200, 10)", "nn.Linear(200, 9)", "2b", "(4, 9)"),
     "sizes that don't fit": (

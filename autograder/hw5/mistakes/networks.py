@@ -64,6 +64,15 @@ TOO_MANY_UNITS = Mistake(
         "Every Linear layer except the last counts with its outputs; together they share the limit."
     ),
 )
+UNITS_FOR_EACH_ROW = Mistake(
+    id="units-for-each-row",
+    line="2b.2",
+    explanation="a Linear layer before Flatten puts out its units for every row of the image",
+    hint=(
+        "A Linear layer works on the last axis alone: of an image that isn't flattened it makes "
+        "28 rows of units, and each number counts. Where does Flatten belong?"
+    ),
+)
 TOO_MANY_PARAMETERS = Mistake(
     id="too-many-parameters",
     line="2c.3",
@@ -80,6 +89,15 @@ NO_DROPOUT = Mistake(
     hint=(
         "Dropout works against overfitting: which of your layers has the most weights to overfit "
         "with?"
+    ),
+)
+IDLE_DROPOUT = Mistake(
+    id="idle-dropout",
+    line="2c.2",
+    explanation="the Dropout's probability is 0, so it drops nothing",
+    hint=(
+        "Dropout works against overfitting only if it drops something: try a probability such "
+        "as 0.1 or 0.2, and compare the accuracies."
     ),
 )
 NO_BATCH_NORM = Mistake(
@@ -192,8 +210,10 @@ ALL: tuple[Mistake, ...] = (
     FORBIDDEN_LAYER,
     NOTHING_LEARNS,
     TOO_MANY_UNITS,
+    UNITS_FOR_EACH_ROW,
     TOO_MANY_PARAMETERS,
     NO_DROPOUT,
+    IDLE_DROPOUT,
     NO_BATCH_NORM,
     MISSING_FLATTEN,
     SIZES_DONT_FIT,

@@ -6,6 +6,7 @@ Each function returns or leaves the feedback for full points, or raises Rejected
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from math import prod
 
 from autograder.hw5.assignment import Assignment, Bar, Cnn, TrainingRules
 from autograder.hw5.examination import Model, Untrainable
@@ -25,6 +26,8 @@ from autograder.rubric.mistake import hinted, named
 from autograder.training.job import Ending, TrainingResult
 from autograder.training.layer_list import LayerList, ModelProblem
 from provided.mnist import CLASSES
+
+LEAST_DROPOUT = 0.001  # a smaller probability drops next to nothing
 
 
 def check_layers(layers: LayerList, allowed: Collection[str]) -> None:
@@ -55,25 +58,38 @@ def check_hidden_units(layers: LayerList, most: int) -> Feedback:
     """All hidden layers together stay within the limit."""
     check_has_weights(layers)
     try:
-        units = layers.hidden_units()
+        shapes = layers.hidden_shapes()
     except ModelProblem as problem:
         raise reject(f"The hidden units can't be counted. {problem}") from None
-    sum_of = " + ".join(str(count) for count in units) or "0"
-    if len(units) > 1:
-        sum_of += f" = {sum(units)}"
-    if sum(units) > most:
+    total = sum(map(prod, shapes))
+    sum_of = " + ".join(_product(shape) for shape in shapes) or "0"
+    if sum_of != str(total):
+        sum_of += f" = {total:,}"
+    if total > most:
+        rows = any(len(shape) > 1 for shape in shapes)
         raise reject(
-            f"{counted(sum(units) - most, 'hidden unit')} too many.",
+            f"{counted(total - most, 'hidden unit')} too many.",
             got=sum_of,
             expected=f"at most {most} in all hidden layers together",
-            **hinted(known.TOO_MANY_UNITS),
+            **hinted(known.UNITS_FOR_EACH_ROW if rows else known.TOO_MANY_UNITS),
         )
     return Feedback(f"Correct: {sum_of} hidden units (limit: {most}).")
 
 
+def _product(shape: tuple[int, ...]) -> str:
+    return " × ".join(str(size) for size in shape if size > 1) or "1"
+
+
 def check_required_layers(layers: LayerList, required: Sequence[str]) -> None:
-    """At least one layer of each required kind."""
+    """At least one layer of each required kind, and a Dropout that drops something."""
     missing = [kind for kind in required if not layers.of_kind(kind)]
+    shares = [float(layer.arguments["p"]) for layer in layers.of_kind("Dropout")]
+    if "Dropout" in required and not missing and max(shares) < LEAST_DROPOUT:
+        raise reject(
+            f"The network's Dropout drops nothing: its probability is {max(shares):g}.",
+            expected=f"a Dropout with a probability of at least {LEAST_DROPOUT:g}",
+            **hinted(known.IDLE_DROPOUT),
+        )
     if missing:
         raise reject(
             f"The network has no {' and no '.join(missing)}.",
