@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from autograder.confined.confine import OPTIONAL_WALLS
-from autograder.confined.preflight import stopped_by
+from autograder.confined.preflight import must_fail
 
 WRITE_RESULTS = "write the results"
 
@@ -29,11 +29,11 @@ class Confinement:
     guarded: frozenset[str] = frozenset({WRITE_RESULTS})
 
     def broken(self) -> list[str]:
-        """Attempts that worked although a wall that stops them is in force."""
+        """Attempts that worked although they must fail: a wall that stops them is in force."""
         return [
             attempt
             for attempt, worked in self.worked.items()
-            if worked and stopped_by(attempt) & set(self.walls)
+            if worked and must_fail(attempt, self.walls)
         ]
 
     def guards_secrets(self) -> bool:
