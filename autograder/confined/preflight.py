@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from . import kernel_attempts
 from .surroundings import names_in_memory, surplus
 
 SMALL_STACK = 64 << 10  # bytes of a thread, so that memory isn't what ends them
@@ -44,6 +45,7 @@ STOPPED_BY: dict[str, frozenset[str]] = {
     "use more memory than allowed": frozenset({"limits"}),
     "write a file larger than allowed": frozenset({"limits"}),
     "open more files than allowed": frozenset({"limits"}),
+    **dict.fromkeys(kernel_attempts.ATTEMPTS, frozenset({"seccomp"})),
 }
 
 
@@ -91,11 +93,13 @@ def attempts(places: dict[str, Any]) -> dict[str, bool]:
         "use more memory than allowed": lambda: bytearray((places["memory_mib"] + 16) << 20),
         "write a file larger than allowed": lambda: _large_file(places["file_mib"] + 1),
         "open more files than allowed": lambda: _many_files(places["open_files"] + 1),
+        **kernel_attempts.ATTEMPTS,
     }
-    return {name: _works(action) for name, action in tries.items()}
+    return {name: works(action) for name, action in tries.items()}
 
 
-def _works(action: Callable[[], object]) -> bool:
+def works(action: Callable[[], object]) -> bool:
+    """Whether an attempt succeeds; what can't be done raises one of these."""
     try:
         action()
     except (OSError, MemoryError, ValueError, RuntimeError):

@@ -48,6 +48,16 @@ ATTACKS = {
         import os
         return 'HW5_CANARY' in os.environ or b'HW5_CANARY' in open('/proc/self/environ', 'rb').read()
     """),
+    "the environment on its own stack": probe(
+        """
+        import ctypes
+        libc = ctypes.CDLL(None)
+        libc.getauxval.restype = ctypes.c_ulong
+        low, high = libc.getauxval(25), libc.getauxval(31)
+        return b'HW5_CANARY' in ctypes.string_at(low, high - low)
+    """,
+        always=True,
+    ),
     "the parents' environment": probe("""
         import os
         return b'HW5_CANARY' in open(f'/proc/{os.getppid()}/environ', 'rb').read()
