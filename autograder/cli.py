@@ -19,8 +19,10 @@ from rich.console import Console
 from autograder.confined.confine import OPTIONAL_WALLS
 from autograder.homework import GRADED_PARTS
 from autograder.rubric.gradescope import Metadata, Results
+from autograder.sandbox import platform_files
 from autograder.sandbox.text import clean
 
+ROOT = Path(__file__).resolve().parents[1]
 ON_GRADESCOPE = Path("/autograder/submission")
 GRADESCOPE_RESULTS = Path("/autograder/results/results.json")
 GRADESCOPE_METADATA = Path("/autograder/submission_metadata.json")
@@ -94,11 +96,15 @@ def grade(
     walls = frozenset(wall for wall in without.split(",") if wall)
     if not walls <= set(OPTIONAL_WALLS):
         raise usage_error(f"--without takes {', '.join(OPTIONAL_WALLS)}; got {without}")
+    if submission is None:
+        platform_files.close_beside(ROOT, ON_GRADESCOPE.parent)
+        metadata = metadata or GRADESCOPE_METADATA
     options: dict[str, Any] = {
         "only": parts,
         "seed": seed,
         "without": walls,
-        "metadata": Metadata.read(metadata or GRADESCOPE_METADATA),
+        "metadata": None if metadata is None else Metadata.read(metadata),
+        "secrets": _closed(metadata),
         "unsafe_local": unsafe_local,
         "unhurried": unhurried,
     }
@@ -107,6 +113,14 @@ def grade(
     if homework is not None:
         options["homework_file"] = homework
     raise typer.Exit(_grade(source, results or default, console, options))
+
+
+def _closed(metadata: Path | None) -> dict[str, Path]:
+    """The metadata file, closed to workers; as the secret that it is, where there is one."""
+    if metadata is None or not metadata.is_file():
+        return {}
+    platform_files.close_file(metadata)
+    return {"the platform's metadata": metadata}
 
 
 def _grade(source: Path, results: Path, console: Console, options: dict[str, Any]) -> int:
