@@ -111,8 +111,12 @@ def available() -> bool:
     return _library() is not None and os.path.exists("/proc/sys/kernel/seccomp/actions_avail")
 
 
-def install() -> None:
-    """Filter the system calls of this process, all threads, for good. Raises OSError."""
+def install(keep_files: bool = False) -> None:
+    """Filter the system calls of this process, all threads, for good. Raises OSError.
+
+    keep_files: deleting seems to work and does nothing; where Landlock forbids it, programs
+                that clean up behind themselves would fail over it
+    """
     library = _library()
     if library is None:
         raise OSError(errno.ENOSYS, "libseccomp is not installed")
@@ -139,6 +143,8 @@ def install() -> None:
         filters.deny("open", errno.EOPNOTSUPP, [_has(1, O_TMPFILE)])
         filters.deny("openat", errno.EOPNOTSUPP, [_has(2, O_TMPFILE)])
         filters.deny("fallocate", errno.EOPNOTSUPP, [_Comparison(1, NOT_EQUAL, 0, 0)])
+        for name in ("unlink", "unlinkat", "rmdir") if keep_files else ():
+            filters.deny(name, 0)
         filters.load()
     finally:
         library.seccomp_release(context)
@@ -150,7 +156,10 @@ class _Filter:
         self._context = ctypes.c_void_p(context)
 
     def deny(self, name: str, number: int, when: Iterable[_Comparison] = ()) -> None:
-        """Let a system call fail with an error number; one that this kernel lacks is skipped."""
+        """Let a system call fail with an error number; one that this kernel lacks is skipped.
+
+        With 0 it doesn't fail: it does nothing, and says that it has.
+        """
         syscall = self._library.seccomp_syscall_resolve_name(name.encode())
         if syscall < 0:
             syscall = NUMBERS.get(name, syscall)

@@ -19,7 +19,7 @@ from autograder.confined import wire
 from autograder.confined.confine import Limits, throwaway_user
 from autograder.confined.preflight import STOPPED_BY, reading
 
-from .confinement import WRITE_RESULTS, Confinement, folder_mib, make_scratch, remove
+from .confinement import WRITE_RESULTS, Confinement, make_scratch, remove
 from .errors import (
     InvalidReply,
     Refused,
@@ -34,12 +34,7 @@ from .replies import ErrorReply, PreflightReply, RefusalReply, first_error
 
 OUTPUT_BYTES_KEPT = 16 << 10
 READY_SECONDS = 30.0
-SCRATCH_EVERY_SECONDS = 0.1  # how often the scratch folder is measured, at most
 PROGRESS_MESSAGES = 10_000
-
-
-class ScratchFull(Exception):
-    """A worker filled its scratch folder; raised and caught in this module."""
 
 
 class Reply(Protocol):
@@ -129,7 +124,7 @@ class Sandbox:
                 os.close(descriptor)
         os.set_blocking(output, False)
         pipes = Pipes(questions, replies, output)
-        worker = Worker(self, pid, user, pipes, scratch, self._limits.scratch_mib)
+        worker = Worker(self, pid, user, pipes, scratch)
         try:
             walls = worker.wait_until_ready()
         except BaseException:  # the whole run may be told to stop here
@@ -147,7 +142,7 @@ class Sandbox:
             return {}
         finally:
             remove(worker.scratch)
-        self.endings.append(ending)
+        self.endings.append({name: ending[name] for name in ending if name != "stopped"})
         return ending
 
     def preflight(self, secrets: Mapping[str, Path], results: Path, unsafe: bool = False) -> None:
@@ -221,18 +216,15 @@ class Worker:
         user: int | None,
         pipes: Pipes,
         scratch: Path,
-        scratch_mib: int,
     ) -> None:
         self.pid = pid
         self.user = user
         self.scratch = scratch
-        self._scratch_mib = scratch_mib
         self._sandbox = sandbox
         self._questions = pipes.questions
         self._replies = pipes.replies
         self._output = pipes.output
         self._output_open = True
-        self._looked = 0.0
         self._kept = bytearray()
         self._closed = False
 
@@ -311,9 +303,6 @@ class Worker:
             raise self._failed(TookTooLong(allowed or seconds), doing) from None
         except wire.WireError as problem:
             raise self._failed(InvalidReply(str(problem)), doing) from None
-        except ScratchFull:
-            reason = f"it wrote more than {self._scratch_mib} MiB of files"
-            raise self._failed(WorkerDied(reason), doing) from None
 
     def _validated(
         self, message: wire.Message, schema: type[Reply], doing: str
@@ -332,11 +321,7 @@ class Worker:
             raise self._failed(InvalidReply(first_error(problem)), doing) from None
 
     def _watched(self) -> list[int]:
-        """What to read besides replies; looks at the scratch folder's size on the way."""
-        if time.monotonic() - self._looked > SCRATCH_EVERY_SECONDS:
-            if folder_mib(self.scratch) > self._scratch_mib:
-                raise ScratchFull
-            self._looked = time.monotonic()  # after the look, which may itself take long
+        """What to read besides replies."""
         return [self._output] if self._output_open else []
 
     def _drain(self, descriptor: int) -> None:
@@ -365,6 +350,8 @@ class Worker:
 
 def why_it_ended(report: Mapping[str, Any]) -> str:
     """A worker's end in a student's words."""
+    if report.get("stopped"):
+        return str(report["stopped"])
     number = report.get("signal")
     if number is not None:
         known = {
