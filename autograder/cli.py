@@ -138,12 +138,12 @@ def _grade(source: Path, results: Path, console: Console, options: dict[str, Any
         return 2
     except AssignmentError as problem:
         typer.echo(str(problem), err=True)
-        _could_not_grade(str(problem)).write(results)
+        _save(_could_not_grade(str(problem)), results)
         return 3
     except Exception:  # noqa: BLE001  the grader's boundary: the platform must find valid results
         trace = traceback.format_exc()
         typer.echo(clean(trace, MAX_TRACE), err=True)
-        _ended_by(trace, results, before).write(results)
+        _save(_ended_by(trace, results, before), results)
         return 3
     for place, fault in outcome.extra_data["faults"].items():
         typer.echo(f"\nGrader fault ({place}):\n{clean(fault, MAX_TRACE)}", err=True)
@@ -152,6 +152,18 @@ def _grade(source: Path, results: Path, console: Console, options: dict[str, Any
         typer.echo(f"\nFor staff, {flag['line']}: {flag['what']}\n{text}", err=True)
     console.print(f"Results: {results}")
     return 0 if well else 3
+
+
+def _save(results: Results, file: Path) -> None:
+    """Write the results of a run that a fault ended; where that fails too, the last ones stay."""
+    try:
+        results.write(file)
+    except OSError as problem:
+        typer.echo(
+            f"The results can't be written to {file}: {problem.strerror}. What stands there is "
+            "what could be written last. Make room, and grade again.",
+            err=True,
+        )
 
 
 def _ended_by(fault: str, file: Path, before: float) -> Results:

@@ -16,12 +16,14 @@ import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 from autograder import HOMEWORK
 from autograder.confined import surroundings
 
 # Commands that grade; the others don't need what takes long to start.
 GRADING_COMMANDS = ("grade",)
+STOPPED = 3  # exit status: results.json is valid, and says that the run isn't complete
 
 
 def main() -> None:
@@ -46,7 +48,23 @@ def main() -> None:
     forking = importlib.import_module("autograder.sandbox.fork_server")
     for kind, (pid, theirs) in control.items():
         forking.offer(kind, pid, theirs)
+    if grades:
+        clean_up_when_stopped()
     importlib.import_module("autograder.cli").main()
+
+
+def clean_up_when_stopped() -> None:
+    """Be ended by an exception, so that temporary folders are removed, not by the signal itself.
+
+    One that is ignored, as under nohup, stays so. While the suites run, they stop the run.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(STOPPED)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, stop)
 
 
 def fork_zygote(serve: Callable[[socket.socket], None]) -> tuple[int, socket.socket]:
