@@ -104,6 +104,9 @@ ATTACKS = {
         import ctypes
         return ctypes.CDLL(None).open(b'/etc/shadow', 0) >= 0
     """),
+    "the platform's metadata": probe(f"""
+        return bool(open('{SURROUNDINGS}/submission_metadata.json').read(1))
+    """),
     "the home of root": probe("import os; os.listdir('/root')"),
     "standard input": probe("import sys; return bool(sys.stdin.read(1))", always=True),
 }
