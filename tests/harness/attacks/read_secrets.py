@@ -44,10 +44,13 @@ ATTACKS = {
         module = [m for n, m in sys.modules.items() if n.endswith('confined.wire')][0]
         (Path(module.__file__).parents[2] / 'solutions/reference/attention.py').read_text()
     """),
-    "the grader's environment": probe("""
+    "the grader's environment": probe(
+        """
         import os
         return 'HW5_CANARY' in os.environ or b'HW5_CANARY' in open('/proc/self/environ', 'rb').read()
-    """),
+    """,
+        always=True,
+    ),
     "the environment on its own stack": probe(
         """
         import ctypes
@@ -60,7 +63,7 @@ ATTACKS = {
     ),
     "the parents' environment": probe("""
         import os
-        return b'HW5_CANARY' in open(f'/proc/{os.getppid()}/environ', 'rb').read()
+        return bool(open(f'/proc/{os.getppid()}/environ', 'rb').read(1))
     """),
     "the parent's memory": probe("import os; open(f'/proc/{os.getppid()}/mem', 'rb')"),
     "the parent's descriptors": probe("import os; os.listdir(f'/proc/{os.getppid()}/fd')"),
