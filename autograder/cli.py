@@ -19,8 +19,10 @@ from rich.console import Console
 from autograder.confined.confine import OPTIONAL_WALLS
 from autograder.homework import GRADED_PARTS
 from autograder.rubric.gradescope import Metadata, Results, ResultsInUse, only_writer
+from autograder.sandbox import platform_files
 from autograder.sandbox.text import clean
 
+ROOT = Path(__file__).resolve().parents[1]
 ON_GRADESCOPE = Path("/autograder/submission")
 GRADESCOPE_RESULTS = Path("/autograder/results/results.json")
 GRADESCOPE_METADATA = Path("/autograder/submission_metadata.json")
@@ -88,19 +90,21 @@ def grade(
     if not parts <= set(GRADED_PARTS):
         raise usage_error(f"--only takes parts: {', '.join(GRADED_PARTS)}; got {only}")
     source = submission or ON_GRADESCOPE
-    if submission is None:
-        metadata = metadata or GRADESCOPE_METADATA
     if not source.exists():
         raise usage_error(f"There is no submission at {source}")
     default = GRADESCOPE_RESULTS if submission is None else Path("results/results.json")
     walls = frozenset(wall for wall in without.split(",") if wall)
     if not walls <= set(OPTIONAL_WALLS):
         raise usage_error(f"--without takes {', '.join(OPTIONAL_WALLS)}; got {without}")
+    if submission is None:
+        platform_files.close_beside(ROOT, ON_GRADESCOPE.parent)
+        metadata = metadata or GRADESCOPE_METADATA
     options: dict[str, Any] = {
         "only": parts,
         "seed": seed,
         "without": walls,
-        "metadata": Metadata.read(metadata) if metadata is not None else None,
+        "metadata": None if metadata is None else Metadata.read(metadata),
+        "secrets": _closed(metadata),
         "unsafe_local": unsafe_local,
         "unhurried": unhurried,
     }
@@ -114,6 +118,14 @@ def grade(
     except ResultsInUse as problem:
         raise usage_error(str(problem)) from None
     raise typer.Exit(status)
+
+
+def _closed(metadata: Path | None) -> dict[str, Path]:
+    """The metadata file, closed to workers; as the secret that it is, where there is one."""
+    if metadata is None or not metadata.is_file():
+        return {}
+    platform_files.close_file(metadata)
+    return {"the platform's metadata": metadata}
 
 
 def _grade(source: Path, results: Path, console: Console, options: dict[str, Any]) -> int:
@@ -131,12 +143,12 @@ def _grade(source: Path, results: Path, console: Console, options: dict[str, Any
         return 2
     except AssignmentError as problem:
         typer.echo(str(problem), err=True)
-        _could_not_grade(str(problem)).write(results)
+        _save(_could_not_grade(str(problem)), results)
         return 3
     except Exception:  # noqa: BLE001  the grader's boundary: the platform must find valid results
         trace = traceback.format_exc()
         typer.echo(clean(trace, MAX_TRACE), err=True)
-        _ended_by(trace, results, before).write(results)
+        _save(_ended_by(trace, results, before), results)
         return 3
     for place, fault in outcome.extra_data["faults"].items():
         typer.echo(f"\nGrader fault ({place}):\n{clean(fault, MAX_TRACE)}", err=True)
@@ -145,6 +157,18 @@ def _grade(source: Path, results: Path, console: Console, options: dict[str, Any
         typer.echo(f"\nFor staff, {flag['line']}: {flag['what']}\n{text}", err=True)
     console.print(f"Results: {results}")
     return 0 if well else 3
+
+
+def _save(results: Results, file: Path) -> None:
+    """Write the results of a run that a fault ended; where that fails too, the last ones stay."""
+    try:
+        results.write(file)
+    except OSError as problem:
+        typer.echo(
+            f"The results can't be written to {file}: {problem.strerror}. What stands there is "
+            "what could be written last. Make room, and grade again.",
+            err=True,
+        )
 
 
 def _ended_by(fault: str, file: Path, before: float) -> Results:

@@ -13,6 +13,7 @@ import contextlib
 import signal
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -48,6 +49,7 @@ def grade(
     assignment_file: Path = assignments.FILE,
     homework_file: Path = VALUES_FILE,
     metadata: Metadata | None = None,
+    secrets: Mapping[str, Path] | None = None,
     seed: int | None = None,
     without: frozenset[str] = frozenset(),
     unsafe_local: bool = False,
@@ -56,7 +58,8 @@ def grade(
     """Grade a submission, a folder, zip or notebook; returns the results and whether all went well.
 
     results.json stands before anything of the submission is opened, shows every outcome as it
-    comes, and says `complete` at the end. Raises IntakeError for a submission that isn't
+    comes, and says `complete` at the end. `secrets` are files that no submission may read, beside
+    those that none may read in any run. Raises IntakeError for a submission that isn't
     there, AssignmentError for wrong settings.
     """
     started = time.monotonic()
@@ -87,7 +90,13 @@ def grade(
                 with contextlib.suppress(OSError, SystemExit):  # nobody may be reading
                     console.print(plan(assignment, only), style="dim")
                 results, lines, well = judge(
-                    examination, results_file, only, metadata, unsafe_local, started
+                    examination,
+                    results_file,
+                    only,
+                    metadata,
+                    {**SECRETS, **(secrets or {})},
+                    unsafe_local,
+                    started,
                 )
     results.write(results_file)
     console.print(results_table(results, lines))
@@ -99,6 +108,7 @@ def judge(
     results_file: Path,
     only: frozenset[str],
     metadata: Metadata | None,
+    secrets: Mapping[str, Path],
     unsafe_local: bool,
     started: float,
 ) -> tuple[Results, list[RubricLine], bool]:
@@ -127,7 +137,7 @@ def judge(
         examination, only, lambda lines: results_of(lines).write(results_file), of_error, VERDICTS
     )
     examination.start()
-    examination.sandbox.preflight(SECRETS, results_file, unsafe=unsafe_local)
+    examination.sandbox.preflight(secrets, results_file, unsafe=unsafe_local)
     with start_trainings(examination, only):
         run_limited(
             lambda: run_suites(plugin, SUITES),

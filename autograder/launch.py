@@ -2,7 +2,8 @@
 
 Torch is imported once; two zygotes are forked while nothing of the grader is in memory;
 then the command line runs. So the processes of a run share most of their memory, which the
-smallest container needs, and none but the first waits for the import.
+smallest container needs, and none but the first waits for the import. Before all that, a
+grader with a full environment starts anew with an empty one: its workers inherit the stack.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 from autograder import HOMEWORK
-from autograder.confined import worker, zygote
+from autograder.confined import surroundings
 
 # Commands that grade; the others don't need what takes long to start.
 GRADING_COMMANDS = ("grade",)
+STOPPED = 3  # exit status: results.json is valid, and says that the run isn't complete
 
 
 def main() -> None:
@@ -29,19 +32,39 @@ def main() -> None:
     Called as `trainer DESCRIPTOR`, be the zygote of trainings: programs that import the
     grader start one so.
     """
+    grades = bool(sys.argv[1:2]) and sys.argv[1] in GRADING_COMMANDS
+    if grades:
+        surroundings.start_clean()
+    zygote = importlib.import_module("autograder.confined.zygote")
     if sys.argv[1:2] == ["trainer"]:
         zygote.warm_up()
         serve_trainings(socket.socket(fileno=int(sys.argv[2])))
         return
     control: dict[str, tuple[int, socket.socket]] = {}
-    if sys.argv[1:2] and sys.argv[1] in GRADING_COMMANDS and "--help" not in sys.argv:
+    if grades and "--help" not in sys.argv:
         zygote.warm_up()
         control["worker"] = fork_zygote(serve_workers)
         control["trainer"] = fork_zygote(serve_trainings)
     forking = importlib.import_module("autograder.sandbox.fork_server")
     for kind, (pid, theirs) in control.items():
         forking.offer(kind, pid, theirs)
+    if grades:
+        clean_up_when_stopped()
     importlib.import_module("autograder.cli").main()
+
+
+def clean_up_when_stopped() -> None:
+    """Be ended by an exception, so that temporary folders are removed, not by the signal itself.
+
+    One that is ignored, as under nohup, stays so. While the suites run, they stop the run.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(STOPPED)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, stop)
 
 
 def fork_zygote(serve: Callable[[socket.socket], None]) -> tuple[int, socket.socket]:
@@ -63,6 +86,8 @@ def fork_zygote(serve: Callable[[socket.socket], None]) -> tuple[int, socket.soc
 
 def serve_workers(control: socket.socket) -> None:
     """Be the zygote of confined workers: no way to import the grader is left."""
+    zygote = importlib.import_module("autograder.confined.zygote")
+    worker = importlib.import_module("autograder.confined.worker")
     questions = importlib.import_module(f"autograder.{HOMEWORK}.confined.questions")
     for package in ("autograder", f"autograder.{HOMEWORK}"):
         sys.modules[package].__path__ = []
@@ -80,6 +105,7 @@ def serve_workers(control: socket.socket) -> None:
 
 def serve_trainings(control: socket.socket) -> None:
     """Be the zygote of the grader's own trainings."""
+    zygote = importlib.import_module("autograder.confined.zygote")
     trainer = importlib.import_module("autograder.training.trainer")
     data = importlib.import_module(f"autograder.{HOMEWORK}.mnist")
     serve = functools.partial(trainer.serve, load=data.load)

@@ -91,11 +91,12 @@ def confine(
     if sys.platform == "linux":
         _prctl(PR_SET_NO_NEW_PRIVS, 1)
         applied.append("privileges")
-    if landlock.abi() and "landlock" not in without:
+    landlocked = landlock.abi() > 0 and "landlock" not in without
+    if landlocked:
         landlock.restrict(readable_places(submission), [scratch, Path("/dev/null")])
         applied.append("landlock")
     if seccomp.available() and "seccomp" not in without:
-        seccomp.install()
+        seccomp.install(keep_files=landlocked)
         applied.append("seccomp")
     return applied
 

@@ -1,7 +1,8 @@
 """Runs confined: what a worker may open, through the kernel's Landlock.
 
 Read and execute for Python, its libraries and the submission; read and write for the
-scratch folder; nothing else. Rights are asked for as far as the kernel knows them (its
+scratch folder, but not to delete there, so that all that was written can be seen; nothing
+else. Rights are asked for as far as the kernel knows them (its
 ABI), so an older kernel gives less and says so.
 
 About sixty lines of ctypes, rather than one of the packages that exist: those need a recent
@@ -25,6 +26,7 @@ RULE_PATH_BENEATH = 1
 
 EXECUTE, WRITE_FILE, READ_FILE, READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
 READ = EXECUTE | READ_FILE | READ_DIR
+REMOVE = 1 << 4 | 1 << 5  # folders and files; what a new name replaces is removed, too
 FOR_FILES = EXECUTE | WRITE_FILE | READ_FILE | 1 << 14 | 1 << 15  # truncate, device ioctl
 
 # All rights on files that each ABI knows: 13 at first, then refer, truncate, device ioctl.
@@ -72,7 +74,7 @@ def restrict(readable: Iterable[Path], writable: Iterable[Path]) -> None:
         for path in readable:
             _allow(ruleset, path, READ & rights)
         for path in writable:
-            _allow(ruleset, path, rights & ~EXECUTE)
+            _allow(ruleset, path, rights & ~EXECUTE & ~REMOVE)
         _checked("restrict", RESTRICT_SELF, ruleset, 0)
     finally:
         os.close(ruleset)

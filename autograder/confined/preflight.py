@@ -12,12 +12,17 @@ import socket
 import stat
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from . import kernel_attempts
+from .surroundings import names_in_memory, surplus
+
 SMALL_STACK = 64 << 10  # bytes of a thread, so that memory isn't what ends them
+
+NEVER: frozenset[str] = frozenset()  # stopped by how the grader starts, whatever walls are up
 
 # Attempt -> the walls any of which must stop it. Without all of them it is only noted.
 STOPPED_BY: dict[str, frozenset[str]] = {
@@ -26,6 +31,7 @@ STOPPED_BY: dict[str, frozenset[str]] = {
     "change a library": frozenset({"user", "landlock"}),
     "read the grader's memory": frozenset({"user", "landlock"}),
     "read the grader's environment": frozenset({"user", "landlock"}),
+    "find the grader's environment in its own memory": NEVER,
     "signal the grader": frozenset({"user", "seccomp"}),
     "limit the grader": frozenset({"user", "seccomp"}),
     "change the rights of the grader's files": frozenset({"user", "seccomp"}),
@@ -39,6 +45,7 @@ STOPPED_BY: dict[str, frozenset[str]] = {
     "use more memory than allowed": frozenset({"limits"}),
     "write a file larger than allowed": frozenset({"limits"}),
     "open more files than allowed": frozenset({"limits"}),
+    **dict.fromkeys(kernel_attempts.ATTEMPTS, frozenset({"seccomp"})),
 }
 
 
@@ -50,6 +57,12 @@ def reading(secret: str) -> str:
 def stopped_by(attempt: str) -> frozenset[str]:
     """The walls any of which must stop an attempt; what isn't listed reads a secret."""
     return STOPPED_BY.get(attempt, frozenset({"user", "landlock"}))
+
+
+def must_fail(attempt: str, walls: Collection[str]) -> bool:
+    """Whether an attempt must fail where these walls are in force."""
+    walls_against = stopped_by(attempt)
+    return walls_against == NEVER or not walls_against.isdisjoint(walls)
 
 
 def attempts(places: dict[str, Any]) -> dict[str, bool]:
@@ -66,6 +79,7 @@ def attempts(places: dict[str, Any]) -> dict[str, bool]:
         "change a library": lambda: _create(places["library"]),
         "read the grader's memory": lambda: _read(grader / "maps"),
         "read the grader's environment": lambda: _read(grader / "environ"),
+        "find the grader's environment in its own memory": _environment_in_memory,
         "signal the grader": lambda: os.kill(places["grader"], 0),
         "limit the grader": lambda: _set_limit_as_it_is(places["grader"]),
         "change the rights of the grader's files": lambda: _set_rights_as_they_are(places["code"]),
@@ -79,11 +93,13 @@ def attempts(places: dict[str, Any]) -> dict[str, bool]:
         "use more memory than allowed": lambda: bytearray((places["memory_mib"] + 16) << 20),
         "write a file larger than allowed": lambda: _large_file(places["file_mib"] + 1),
         "open more files than allowed": lambda: _many_files(places["open_files"] + 1),
+        **kernel_attempts.ATTEMPTS,
     }
-    return {name: _works(action) for name, action in tries.items()}
+    return {name: works(action) for name, action in tries.items()}
 
 
-def _works(action: Callable[[], object]) -> bool:
+def works(action: Callable[[], object]) -> bool:
+    """Whether an attempt succeeds; what can't be done raises one of these."""
     try:
         action()
     except (OSError, MemoryError, ValueError, RuntimeError):
@@ -94,6 +110,11 @@ def _works(action: Callable[[], object]) -> bool:
 def _read(path: str | Path) -> bytes:
     with open(path, "rb") as file:
         return file.read(1)
+
+
+def _environment_in_memory() -> None:
+    if not surplus(names_in_memory()):
+        raise PermissionError
 
 
 def _append(path: str) -> None:

@@ -12,6 +12,7 @@ import importlib.util
 import os
 import signal
 import sys
+import tempfile
 import traceback
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -49,6 +50,7 @@ def serve(
         request["without"],
     )
     os.environ.update({"HOME": request["scratch"], "TMPDIR": request["scratch"]})
+    tempfile.tempdir = None  # torch has looked for one while it was imported
     sys.meta_path.insert(0, SubmissionFinder(folder, request["modules"]))
     _send(replies, wire.Message({"ready": walls}))
     student = answerer(

@@ -10,6 +10,9 @@ It takes requests, one JSON object each, over a Unix socket:
     {"do": "start", …}            with the child's descriptors -> {"pid": 123}
     {"do": "end", "pid": 123, …}  kill its group and its user's processes -> how it ended
                                   ("grace": true gives one about to exit a moment first)
+
+Meanwhile it looks at the scratch folders of the children that have one, and ends a child
+that fills its own; why, is told when the child is ended.
 """
 
 from __future__ import annotations
@@ -18,12 +21,16 @@ import contextlib
 import json
 import os
 import resource
+import select
 import signal
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from . import scratch
 from .confine import adopt_orphans, kill_everything_of
 
 MAX_REQUEST_BYTES = 64 << 10
@@ -47,6 +54,15 @@ def warm_up() -> None:
     (weight * 2).sum().backward()
 
 
+@dataclass(frozen=True)
+class Watched:
+    """A child whose scratch folder is measured."""
+
+    folder: Path
+    most_mib: int
+    user: int | None
+
+
 class Zygote:
     """Forks children that run `serve`, and ends them, as the control socket asks."""
 
@@ -54,12 +70,15 @@ class Zygote:
         self._control = control
         self._serve = serve
         self._children: set[int] = set()
+        self._watched: dict[int, Watched] = {}
+        self._stopped: dict[int, str] = {}  # why, of those that were ended unasked
 
     def run(self) -> None:
         """Take requests until the other side closes the socket."""
         adopt_orphans()
         self._reply({"ready": os.getpid()})
         while True:
+            self._watch_until_asked()
             data, descriptors, _, _ = socket.recv_fds(
                 self._control, MAX_REQUEST_BYTES, MAX_DESCRIPTORS
             )
@@ -70,6 +89,19 @@ class Zygote:
                 self._reply({"pid": self._start(request, descriptors)})
             else:
                 self._reply(self._end(request["pid"], request["user"], request["grace"]))
+
+    def _watch_until_asked(self) -> None:
+        """Look at the scratch folders again and again until there is a request."""
+        pause = scratch.EVERY_SECONDS
+        while self._watched and not select.select([self._control], [], [], pause)[0]:
+            started = time.monotonic()
+            for pid, watched in list(self._watched.items()):
+                reason = scratch.too_much(watched.folder, watched.most_mib)
+                if reason is not None:
+                    self._stopped[pid] = reason
+                    del self._watched[pid]
+                    _kill(pid, watched.user)
+            pause = max(scratch.EVERY_SECONDS, time.monotonic() - started)
 
     def _reply(self, content: dict[str, Any]) -> None:
         self._control.sendall(json.dumps(content).encode())
@@ -86,17 +118,20 @@ class Zygote:
             finally:
                 os._exit(status)
         self._children.add(pid)
+        if "scratch" in request:
+            most_mib = request["limits"]["scratch_mib"]
+            self._watched[pid] = Watched(Path(request["scratch"]), most_mib, request["user"])
         for descriptor in descriptors:
             os.close(descriptor)
         return pid
 
     def _end(self, pid: int, user: int | None, grace: bool) -> dict[str, Any]:
         """Kill a child's whole process group, reap it, and tell how it ended."""
+        self._watched.pop(pid, None)
+        stopped = self._stopped.pop(pid, None)
         ended, status, usage = _wait_briefly(pid, (0.0, 0.002, 0.01, 0.05) if grace else (0.0,))
         if not ended:
-            for kill in (os.killpg, os.kill):
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    kill(pid, signal.SIGKILL)
+            _kill(pid, None)
             _, status, usage = os.wait4(pid, 0)
         self._children.discard(pid)
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -106,7 +141,8 @@ class Zygote:
         self._reap_orphans()
         return {
             "user": user,
-            "by_itself": ended,
+            "by_itself": ended and stopped is None,
+            "stopped": stopped,
             "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
             "exit": os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
             "peak_mib": usage.ru_maxrss // 1024,
@@ -124,6 +160,15 @@ class Zygote:
                 if found is None or found.si_pid in self._children:
                     return
                 os.waitpid(found.si_pid, os.WNOHANG)
+
+
+def _kill(pid: int, user: int | None) -> None:
+    """Kill a child that isn't reaped yet, its group, and all that runs as its user."""
+    for kill in (os.killpg, os.kill):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            kill(pid, signal.SIGKILL)
+    if user is not None:
+        kill_everything_of(user)
 
 
 def _wait_briefly(pid: int, pauses: tuple[float, ...]) -> tuple[bool, int, resource.struct_rusage]:

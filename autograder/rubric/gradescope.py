@@ -91,7 +91,8 @@ class Results(BaseModel):
     def write(self, file: Path) -> None:
         """Replace the file by these results in one step; a reader never sees half of it.
 
-        Raises ValueError where they hold what JSON has no word for.
+        Raises ValueError where they hold what JSON has no word for, OSError where the disk is
+        full or the like; then the file stays as it was, and nothing is left beside it.
         """
         content = cleaned(self.model_dump(exclude_none=True))
         text = json.dumps({"score": self.score, **content}, allow_nan=False, indent=1)

@@ -6,14 +6,19 @@ import contextlib
 import itertools
 import os
 import secrets
+import stat
+import sys
 import tempfile
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from autograder.confined.confine import OPTIONAL_WALLS
-from autograder.confined.preflight import stopped_by
+from autograder.confined.preflight import must_fail
+from autograder.confined.scratch import FOLDER
 
+ROUNDS, ROUND_SECONDS = 5, 0.02  # of removing a scratch folder
 WRITE_RESULTS = "write the results"
 
 
@@ -29,11 +34,11 @@ class Confinement:
     guarded: frozenset[str] = frozenset({WRITE_RESULTS})
 
     def broken(self) -> list[str]:
-        """Attempts that worked although a wall that stops them is in force."""
+        """Attempts that worked although they must fail: a wall that stops them is in force."""
         return [
             attempt
             for attempt, worked in self.worked.items()
-            if worked and stopped_by(attempt) & set(self.walls)
+            if worked and must_fail(attempt, self.walls)
         ]
 
     def guards_secrets(self) -> bool:
@@ -61,15 +66,20 @@ def remove(folder: Path) -> None:
     """Remove a worker's scratch folder, however deep, and whatever its rights.
 
     What lies in a folder inside is moved up and then looked at, so that neither Python's
-    stack nor the longest path of the system is a limit.
+    stack nor the longest path of the system is a limit. A link is never followed.
     """
-    with contextlib.suppress(OSError):
-        top = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        try:
-            _empty(top)
-        finally:
-            os.close(top)
-        folder.rmdir()
+    for _ in range(ROUNDS):  # a process that is being killed may still have added a file
+        with contextlib.suppress(OSError):
+            top = _opened(str(folder))
+            try:
+                _empty(top)
+            finally:
+                os.close(top)
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+        if not folder.exists():
+            return
+        time.sleep(ROUND_SECONDS)
 
 
 def _empty(top: int) -> None:
@@ -80,19 +90,36 @@ def _empty(top: int) -> None:
         if _unlinked(name, top):
             continue
         with contextlib.suppress(OSError):
-            os.chmod(name, 0o700, dir_fd=top)
-            inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=top)
+            inner = _opened(name, top)
             try:
                 for one in os.listdir(inner):
                     if not _unlinked(one, inner):
                         with contextlib.suppress(OSError):  # moving a folder writes into it
-                            os.chmod(one, 0o700, dir_fd=inner)
+                            os.close(_opened(one, inner))
                         above = f"{mark}-{next(count)}"
                         os.rename(one, above, src_dir_fd=inner, dst_dir_fd=top)
                         waiting.append(above)
             finally:
                 os.close(inner)
             os.rmdir(name, dir_fd=top)
+
+
+def _opened(name: str, within: int | None = None) -> int:
+    """A descriptor of a folder, which its owner may do anything with from now on."""
+    try:
+        descriptor = os.open(name, FOLDER, dir_fd=within)
+    except PermissionError:
+        if sys.platform == "linux":
+            found = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=within)
+            try:
+                os.chmod(f"/proc/self/fd/{found}", stat.S_IRWXU)
+            finally:
+                os.close(found)
+        else:
+            os.chmod(name, stat.S_IRWXU, dir_fd=within, follow_symlinks=False)
+        descriptor = os.open(name, FOLDER, dir_fd=within)
+    os.fchmod(descriptor, stat.S_IRWXU)
+    return descriptor
 
 
 def _unlinked(name: str, folder: int) -> bool:
@@ -102,16 +129,3 @@ def _unlinked(name: str, folder: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def folder_mib(folder: Path) -> float:
-    """Size of the files below a folder, counted without following links."""
-    total, folders = 0, [folder]
-    while folders and len(folders) < 10_000:
-        with contextlib.suppress(OSError), os.scandir(folders.pop()) as entries:
-            for entry in entries:
-                with contextlib.suppress(OSError):
-                    if entry.is_dir(follow_symlinks=False):
-                        folders.append(Path(entry.path))
-                    total += max(entry.stat(follow_symlinks=False).st_size, 4096)
-    return total / (1 << 20)

@@ -161,14 +161,18 @@ def run_grader(
     seconds: float = SECONDS,
     root: Path = ROOT,
     anew: bool = False,
+    temporary: Path | None = None,
 ) -> Run:
     """One run of the grader below `root` with its results in a folder.
 
+    temporary: the folder for its temporary files
     anew: by ./run_autograder, as a person would; else forked, which saves its start-up
     """
     results = folder / "results.json"
     arguments = [str(source), "--results", str(results), *options]
     environment = {**os.environ, **CANARY, "COLUMNS": "120"}
+    if temporary is not None:
+        environment["TMPDIR"] = str(temporary)
     if anew:
         ended = subprocess.run(
             [root / "run_autograder", *arguments],

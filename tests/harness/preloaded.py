@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ class Preloaded:
     """Forks graders for the tests of one process; ends when that process does.
 
     command:     the interpreter and its options
-    environment: of the process, and so what `/proc` shows of every grader
+    environment: which the process is started with, and drops as every grader does
     paths:       more places to import from
     user:        who the graders run as; else who runs the tests
     """
@@ -47,10 +48,11 @@ class Preloaded:
     ) -> None:
         self._lock = threading.Lock()
         self._control, theirs = socket.socketpair()
+        self.mark = f"preloaded-{uuid.uuid4()}"  # in the command line of it and of its graders
         with theirs:
             self._process = subprocess.Popen(
-                [*command, str(script), str(theirs.fileno()), *map(str, paths)],
-                env={**environment, "OMP_NUM_THREADS": "1"},  # which run_autograder sets
+                [*command, str(script), str(theirs.fileno()), self.mark, *map(str, paths)],
+                env=dict(environment),
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 cwd="/",
@@ -67,7 +69,7 @@ class Preloaded:
 
         Raises TimeoutExpired, with the grader killed.
         """
-        request = {"arguments": arguments, "environment": dict(environment)}
+        request = {"arguments": arguments, "environment": surroundings().kept(environment)}
         life, theirs = socket.socketpair()
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors, life:
             with theirs, self._lock:
@@ -132,14 +134,21 @@ def keep(life: int, out: int, errors: int) -> dict[str, Any]:
     return request
 
 
+def surroundings() -> Any:
+    """The grader's own module, which may be one of another place than this process's."""
+    return importlib.import_module("autograder.confined.surroundings")
+
+
 def main() -> None:
     """Import torch once; then be each grader that is asked for."""
+    sys.path += sys.argv[3:]
+    surroundings().start_clean()
     control = socket.socket(fileno=int(sys.argv[1]))
-    sys.path += sys.argv[2:]
     launch = importlib.import_module("autograder.launch")
+    zygote = importlib.import_module("autograder.confined.zygote")
     sys.modules["__main__"] = sys.modules.pop("autograder.launch")  # as python -m has it
-    launch.zygote.warm_up()
-    launch.zygote.warm_up = lambda: None  # once in a process is all it stands
+    zygote.warm_up()
+    zygote.warm_up = lambda: None  # once in a process is all it stands
     request = serve(control)
     if request is not None:
         tempfile.tempdir = None  # torch has looked for one, with the process's own TMPDIR

@@ -31,9 +31,9 @@ from autograder.rubric.answers import read_answers
 from autograder.rubric.digesting import SAID_ALREADY, digesting
 from autograder.rubric.feedback import Feedback, Rejected, of_worker_error
 from autograder.rubric.plugin import RubricLine
-from autograder.sandbox.client import Worker
 from autograder.sandbox.errors import GraderFault, IndigestibleReply, WorkerError
 from autograder.sandbox.replies import ErrorReply, ModelReply, ModuleReply, OutputsReply
+from autograder.sandbox.worker import Worker
 from autograder.training.layer_list import ARGUMENTS, LayerList, ModelProblem
 from provided.training import EPOCHS
 

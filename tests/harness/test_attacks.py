@@ -41,6 +41,7 @@ STARTED_ANEW = [next(name for name in ATTACKS if name.startswith(f"{f}:")) for f
 ANEW_BY_DEFAULT = 2
 IN_EACH_FAMILY = 2  # that the default set tries
 AS_A_USER_BY_DEFAULT = 3
+METADATA = "submission_metadata.json"
 SECRET_TEXT = "The attention head and the encoder layer that submissions are compared with"
 LIMITS = {
     "worker": {"memory_mib": 400, "cpu_seconds": 20},
@@ -71,6 +72,8 @@ def make_surroundings(folder: Path) -> None:
         (others / name).write_text("{}")
         (others / name).chmod(0o666)
     others.chmod(0o777)
+    (folder / METADATA).write_text("{}")
+    (folder / METADATA).chmod(0o644)
     folder.chmod(0o777)
 
 
@@ -94,7 +97,18 @@ def graded(
     anew: bool = False,
 ) -> tuple[dict, int, str]:
     options = ("--only", only, *quick_settings(folder, seconds), *options)
-    run = run_grader(source, folder, *options, seconds=SECONDS, root=grader_root, anew=anew)
+    temporary = folder / "temporary"
+    temporary.mkdir(exist_ok=True)
+    run = run_grader(
+        source,
+        folder,
+        *options,
+        seconds=SECONDS,
+        root=grader_root,
+        anew=anew,
+        temporary=temporary,
+    )
+    assert left_of_the_grader(temporary) == []
     return run.results, run.status, run.output + json.dumps(run.results, ensure_ascii=False)
 
 
@@ -118,6 +132,11 @@ def left_behind(folder: Path) -> list[Path]:
     return [place for place in places if place.exists()]
 
 
+def left_of_the_grader(temporary: Path) -> list[Path]:
+    """Scratch folders and the like; torch keeps a cache of its own beside them."""
+    return list(temporary.glob("autograder-*"))
+
+
 def tried_by_default(names: list[str]) -> list[str]:
     """As many of each family, evenly spread, as are wanted."""
     chosen = set()
@@ -138,10 +157,26 @@ def test_an_attack_gains_nothing_from_a_grader_that_is_started_anew(name, open_f
     check_attack(ATTACKS[name], open_folder, anew=True)
 
 
-def check_attack(attack: Attack, open_folder: Path, anew: bool = False) -> None:
+# Those that fall to another wall where the kernel has no Landlock.
+WITHOUT_LANDLOCK = [
+    "read_secrets: the platform's metadata",
+    "read_secrets: the test labels",
+    "read_secrets: the environment on its own stack",
+    "outliving: folders that nobody can open",
+]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's workers are other users")
+@pytest.mark.parametrize("name", left_to_the_full_set(WITHOUT_LANDLOCK, but=WITHOUT_LANDLOCK[:1]))
+def test_an_attack_gains_nothing_where_the_kernel_has_no_landlock(name, open_folder):
+    check_attack(ATTACKS[name], open_folder, "--without", "landlock")
+
+
+def check_attack(attack: Attack, open_folder: Path, *options: str, anew: bool = False) -> None:
     folder = open_folder / "submission"
     source = submission(attack, folder)
-    results, status, said = graded(open_folder, source, attack.only, anew=anew)  # within SECONDS
+    metadata = ("--metadata", str(folder.with_name("surroundings") / METADATA))
+    results, status, said = graded(open_folder, source, attack.only, *metadata, *options, anew=anew)
     assert status == 0, said
     check_what_holds(attack, results, said, folder)
     users = {w["user"] for w in results["extra_data"].get("workers", []) if "user" in w}
@@ -191,6 +226,8 @@ POSSIBLE_WITHOUT = [
     ("user", "start more threads than allowed"),
     ("seccomp", "start a process"),
     ("landlock", "write to a temporary folder"),
+    ("seccomp", "say whom a file signals"),
+    ("seccomp", "get past the filter with a longer prctl"),
     ("seccomp", "open a UDP socket"),
     ("user,landlock", "read the test labels"),
     ("user,landlock", "write the results"),
@@ -280,10 +317,16 @@ def test_an_attack_gains_nothing_where_the_grader_is_an_ordinary_user(
     settings = quick_settings(open_folder)
     for path in (open_folder, *open_folder.rglob("*")):
         os.chown(path, user, user, follow_symlinks=False)
+    temporary = open_folder / "temporary"
+    temporary.mkdir()
+    os.chown(temporary, user, user)
+    metadata = str(folder.with_name("surroundings") / METADATA)
     arguments = [str(source), "--results", str(results), "--only", attack.only, *settings]
-    environment = {**CANARY, "PATH": os.defpath}
+    arguments += ["--metadata", metadata]
+    environment = {**CANARY, "PATH": os.defpath, "TMPDIR": str(temporary)}
     status, output = grader.run(["grade", *arguments], environment, SECONDS)
     assert status == 0, output
+    assert left_of_the_grader(temporary) == []
     text = results.read_text()
     content = json.loads(text)
     assert content["extra_data"]["confinement"]["missing"] == ["user"]

@@ -23,9 +23,10 @@ from autograder.rubric.digesting import digesting
 from autograder.rubric.evidence import Kept
 from autograder.rubric.feedback import of_worker_error
 from autograder.sandbox.budget import Budget, Clock, processor_seconds
-from autograder.sandbox.client import Sandbox, Worker
+from autograder.sandbox.client import Sandbox
 from autograder.sandbox.errors import Limit, OutOfTime, TookTooLong
 from autograder.sandbox.replies import ModuleReply
+from autograder.sandbox.worker import Worker
 
 from .test_plugin import LINE, run
 

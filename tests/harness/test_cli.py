@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -85,6 +86,34 @@ def test_what_was_not_graded_in_this_run_is_not_handed_in(left, run):
     assert status == 3
     assert results["tests"] == []
     assert "could not be graded" in results["output"]
+
+
+@pytest.mark.parametrize("full_from", [1, 2, 3])
+def test_a_full_disk_keeps_the_last_results_and_says_so(full_from, tmp_path, monkeypatch):
+    """From the first write on, from the one at the end, and from the one about the fault."""
+    file, written = tmp_path / "results.json", []
+    write = Results.write
+
+    def full(results: Results, file: Path) -> None:
+        written.append(results)
+        if len(written) >= full_from:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(results, file)
+
+    def graded(source: Path, results: Path, **options: Any) -> None:
+        GRADED.write(results)
+        GRADED.write(results)
+        raise RuntimeError("the dog ate it")
+
+    monkeypatch.setattr(Results, "write", full)
+    monkeypatch.setattr(grade, "grade", graded)
+    ended = CliRunner().invoke(cli.app, ["grade", str(REFERENCE), "--results", str(file)])
+    assert ended.exit_code == 3
+    assert f"can't be written to {file}: No space left on device." in ended.stderr
+    if full_from == 1:
+        assert not file.exists()
+    else:
+        assert Results.read(file) == GRADED
 
 
 def test_results_are_read_as_they_were_written(tmp_path):

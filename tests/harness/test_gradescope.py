@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import resource
+import signal
 import subprocess
 import threading
 from pathlib import Path
@@ -136,6 +140,26 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path, monk
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(OSError, match="disk full"):
         Results(tests=[]).write(file)
+    assert strict(file)["score"] == 0.5
+    assert [path.name for path in tmp_path.iterdir()] == ["r.json"]
+
+
+def test_a_disk_that_fills_up_leaves_the_old_file_and_nothing_beside_it(tmp_path):
+    """The limit on a file's size stands for the end of the disk: a write fails in its middle."""
+    file = tmp_path / "r.json"
+    Results(tests=[line()]).write(file)
+    child = os.fork()
+    if child == 0:
+        status = 2
+        try:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
+            Results(tests=[line(output="x" * 20_000, score=1)]).write(file)
+        except OSError as problem:
+            status = 0 if problem.errno == errno.EFBIG else 1
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert strict(file)["score"] == 0.5
     assert [path.name for path in tmp_path.iterdir()] == ["r.json"]
 

@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -313,6 +314,48 @@ def test_a_stopped_grader_leaves_valid_results_at_once_and_nothing_else(
     reasons = {t["output"] for t in content["tests"] if t["number"].startswith("3")}
     assert reasons == {"Not reached: the grader was stopped before this line."}
     assert list(temporary.glob("autograder-*")) == []  # torch keeps a cache of its own there
+
+
+def test_a_grader_that_is_stopped_early_leaves_valid_results_and_nothing_else(tmp_path, temporary):
+    results = tmp_path / "results.json"
+    process = subprocess.Popen(
+        [ROOT / "run_autograder", REFERENCE, "--results", results, *CHEAP],
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, "TMPDIR": str(temporary)},
+    )
+    wait_until(lambda: any(temporary.glob("autograder-*")))  # before the suites run
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 3
+    assert json.loads(results.read_text())["extra_data"]["complete"] is False
+    assert list(temporary.glob("autograder-*")) == []
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Iterator[Path]:
+    """A file system that holds one results.json and hardly more."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=12k", "none", folder], capture_output=True, check=False
+    )
+    if mounted.returncode != 0:
+        pytest.skip("nothing can be mounted here")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_full_disk_leaves_the_last_valid_results(small_disk, tmp_path):
+    results = small_disk / "results.json"
+    ended = subprocess.run(
+        [ROOT / "run_autograder", REFERENCE, "--results", results, "--only", "3a,3b"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 3
+    assert f"can't be written to {results}: No space left on device" in ended.stderr
+    assert json.loads(results.read_text())["extra_data"]["complete"] is False
+    assert [path.name for path in small_disk.iterdir()] == ["results.json"]
 
 
 @pytest.mark.parametrize("part", left_to_the_full_set(("3a", "3b", "3c"), but=("3a",)))

@@ -18,9 +18,10 @@ from torch import Tensor
 from autograder.confined import wire
 from autograder.rubric.gradescope import Results
 from autograder.rubric.plugin import RubricLine
-from autograder.sandbox.client import Pipes, Worker
+from autograder.sandbox.budget import Budget
 from autograder.sandbox.errors import WorkerError
 from autograder.sandbox.replies import ModelReply, ModuleReply, OutputsReply
+from autograder.sandbox.worker import Pipes, Worker
 from autograder.staff.solutions import load_solutions
 
 from . import local_grading
@@ -227,7 +228,7 @@ def answered(frame: bytes, schema: Any, folder: Path) -> Any:
     os.close(reply)
     os.close(printed)
     sandbox: Any = NoSandbox()
-    worker = Worker(sandbox, 0, None, Pipes(questions, replies, output), folder, 64)
+    worker = Worker(sandbox, 0, None, Pipes(questions, replies, output), folder, Budget())
     try:
         return worker.ask("run", schema, seconds=5, doing="answering")
     finally:

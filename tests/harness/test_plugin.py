@@ -15,8 +15,9 @@ HEAD = """
 import pytest
 from gradescope_utils.autograder_utils.decorators import number, weight
 from autograder.rubric.feedback import Feedback, Picture, reject
-from autograder.sandbox.client import StudentCodeRaised, TookTooLong, WorkerDied
-from autograder.sandbox.errors import Limit, OutOfTime
+from autograder.sandbox.errors import (
+    Limit, OutOfTime, StudentCodeRaised, TookTooLong, WorkerDied
+)
 """
 
 SUITE = """

@@ -12,8 +12,9 @@ from autograder.confined.confine import Limits
 from autograder.confined.wire import Message
 from autograder.homework import STUDENT_MODULES
 from autograder.hw5 import assignment as assignments
-from autograder.sandbox.client import Sandbox, Worker
+from autograder.sandbox.client import Sandbox
 from autograder.sandbox.errors import SandboxFault, WorkerDied
+from autograder.sandbox.worker import Worker
 
 
 @pytest.fixture

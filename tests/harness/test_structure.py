@@ -116,8 +116,9 @@ def test_a_worker_can_import_no_module_of_the_grader(start, tmp_path):
     else:
         script = probe + (
             "from autograder import launch\n"
+            "from autograder.confined import zygote\n"
             "class Zygote:\n    def __init__(self, *_): pass\n    run = told\n"
-            "launch.zygote.Zygote = Zygote\n"
+            "zygote.Zygote = Zygote\n"
             "launch.serve_workers(None)\n"
         )
         flags = ["-I", "-B"]

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from autograder.sandbox import claims
-from autograder.sandbox.client import Worker
 from autograder.sandbox.errors import WorkerError
 from autograder.sandbox.replies import ModuleReply, OutputsReply
+from autograder.sandbox.worker import Worker
 from provided.homework import Slot
 
 Shapes = dict[str, tuple[int, ...]]

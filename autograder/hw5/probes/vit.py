@@ -23,9 +23,10 @@ from autograder.hw5.probes.given_model import State
 from autograder.hw5.probes.head import HeadProbe
 from autograder.hw5.probes.roles import HeadRoles
 from autograder.rubric.comparison import well_formed
-from autograder.sandbox.client import Worker, Workers
+from autograder.sandbox.client import Workers
 from autograder.sandbox.errors import StudentCodeRaised, WorkerError
 from autograder.sandbox.replies import EmptyReply
+from autograder.sandbox.worker import Worker
 from provided.mnist import CLASSES, Mnist, Split
 
 REQUEST_IMAGES = 2_500  # images per question, so that no single answer is long

@@ -15,6 +15,7 @@ def forwards(code: str, *says: tuple[str, str]) -> Attack:
     return Attack({"attention.py": in_forward(code)}, lost=frozenset({"3a.4"}), may=LOST, says=says)
 
 
+TOO_MUCH = ("3a.4", "it wrote more than 64 MiB of files")
 TOO_LONG = ("3a.4", "did not finish within")
 
 ATTACKS = {
@@ -60,6 +61,60 @@ ATTACKS = {
         for number in range(10_000):
             with open(f'file{number}', 'wb') as file: file.write(bytes(8 << 20))
         raise SystemExit
+    """),
+    "filling the disk with files that are deleted and open": imports(
+        """
+        import os, time
+        for number in range(40):
+            file = os.open(f'{number}', os.O_CREAT | os.O_RDWR)
+            os.unlink(f'{number}')
+            for _ in range(12): os.write(file, bytes(1 << 20))
+        time.sleep(1000)
+    """,
+        TOO_MUCH,
+    ),
+    "filling the disk with files that are deleted and mapped": imports(
+        """
+        import mmap, os, time
+        kept = []
+        for number in range(40):
+            file = os.open(f'{number}', os.O_CREAT | os.O_RDWR)
+            os.ftruncate(file, 12 << 20)
+            kept.append(mmap.mmap(file, 4096))
+            for _ in range(12): os.write(file, bytes(1 << 20))
+            os.close(file)
+            os.unlink(f'{number}')
+        time.sleep(1000)
+    """,
+        TOO_MUCH,
+    ),
+    "filling the disk with empty files": imports(
+        """
+        number = 0
+        while True:
+            number += 1
+            open(f'{number}', 'w').close()
+    """,
+        TOO_MUCH,
+    ),
+    "folders inside each other without end": imports(
+        """
+        import os, time
+        for _ in range(2000):
+            os.mkdir('d' * 200)
+            os.chdir('d' * 200)
+        time.sleep(1000)
+    """,
+        ("3a.4", "folders inside each other"),
+    ),
+    "room beyond a file's end": probe("""
+        import ctypes, os
+        file, length = os.open('short', os.O_CREAT | os.O_RDWR), ctypes.c_long(20 << 20)  # more than a file's limit
+        return ctypes.CDLL(None).fallocate(file, 1, ctypes.c_long(0), length) == 0
+    """),
+    "files without names": probe("""
+        import os
+        os.open('.', os.O_RDWR | os.O_TMPFILE, 0o600)
     """),
     "a file that is too large": probe(
         """

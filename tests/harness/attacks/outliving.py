@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from .attack import LEFT_BEHIND, Attack, on_import, probe
+from .attack import HEAD_LINES, LEFT_BEHIND, Attack, on_import, probe
 
 CAP_SYS_RESOURCE = 24  # linux/capability.h
 
@@ -98,4 +98,67 @@ ATTACKS = {
         number = {'x86_64': 41, 'aarch64': 198}[platform.machine()]
         return ctypes.CDLL(None).syscall(number, 2, 1, 0) >= 0
     """),
+    "the parent signalled through a pipe": probe("""
+        import fcntl, os, signal
+        read, write = os.pipe()
+        fcntl.fcntl(read, 8, os.getppid())  # F_SETOWN
+        fcntl.fcntl(read, 10, signal.SIGCONT)  # F_SETSIG
+    """),
+    "the parent signalled through a pipe, by ioctl": probe("""
+        import fcntl, os, struct
+        read, write = os.pipe()
+        fcntl.ioctl(read, 0x5452, struct.pack('i', 1))  # FIOASYNC
+    """),
+    "the parent signalled through a pipe, by a flag": probe("""
+        import fcntl, os
+        read, write = os.pipe()
+        fcntl.fcntl(read, fcntl.F_SETFL, os.O_NONBLOCK | 0o20000)  # O_ASYNC
+    """),
+    "signals through a pipe, past a filter of 64 bits": probe("""
+        import ctypes, os, platform
+        number = {'x86_64': 72, 'aarch64': 25}[platform.machine()]
+        command = ctypes.c_long(0xABCD00000000 | 8)
+        owner = ctypes.c_long(os.getpid())
+        return ctypes.CDLL(None).syscall(number, os.pipe()[0], command, owner) == 0
+    """),
+    "signals by ioctl, past a filter of 64 bits": probe("""
+        import ctypes, os, platform
+        number = {'x86_64': 16, 'aarch64': 29}[platform.machine()]
+        request, on = ctypes.c_long(0x7FFF00005452 | 1 << 46), ctypes.byref(ctypes.c_int(1))
+        return ctypes.CDLL(None).syscall(number, os.pipe()[0], request, on) == 0
+    """),
+    "made readable, past a filter of 64 bits": probe("""
+        import ctypes, platform
+        number = {'x86_64': 157, 'aarch64': 167}[platform.machine()]
+        option = ctypes.c_long(0x500000000 | 4)  # PR_SET_DUMPABLE
+        return ctypes.CDLL(None).syscall(number, option, ctypes.c_long(1), 0, 0, 0) == 0
+    """),
+    "a lease that holds up whoever opens a file": probe("""
+        import fcntl, os
+        file = os.open('leased', os.O_CREAT | os.O_RDONLY)
+        fcntl.fcntl(file, 1024, fcntl.F_RDLCK)  # F_SETLEASE
+    """),
+    "a watch on a folder": probe("""
+        import fcntl, os
+        fcntl.fcntl(os.open('.', os.O_RDONLY), 1026, 8)  # F_NOTIFY, DN_DELETE
+    """),
+    "a file that is marked": probe("""
+        import fcntl, os, struct
+        file = os.open('marked', os.O_CREAT | os.O_RDWR)
+        flags, = struct.unpack('l', fcntl.ioctl(file, 0x80086601, bytes(8)))
+        fcntl.ioctl(file, 0x40086602, struct.pack('l', flags | 0x40))  # not to be backed up
+    """),
+    "folders that nobody can open": Attack(
+        {
+            "attention.py": on_import("""
+                import os
+                os.umask(0)
+                for mode in (0, 0o100, 0o300, 0o500):
+                    os.mkdir(f'{mode}', mode)
+                    try: os.mkdir(f'{mode}/inner', 0)
+                    except OSError: pass
+            """)
+        },
+        may=HEAD_LINES,  # where the grader is an ordinary user, it can't look into them either
+    ),
 }

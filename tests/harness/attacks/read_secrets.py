@@ -44,13 +44,26 @@ ATTACKS = {
         module = [m for n, m in sys.modules.items() if n.endswith('confined.wire')][0]
         (Path(module.__file__).parents[2] / 'solutions/reference/attention.py').read_text()
     """),
-    "the grader's environment": probe("""
+    "the grader's environment": probe(
+        """
         import os
         return 'HW5_CANARY' in os.environ or b'HW5_CANARY' in open('/proc/self/environ', 'rb').read()
-    """),
+    """,
+        always=True,
+    ),
+    "the environment on its own stack": probe(
+        """
+        import ctypes
+        libc = ctypes.CDLL(None)
+        libc.getauxval.restype = ctypes.c_ulong
+        low, high = libc.getauxval(25), libc.getauxval(31)
+        return b'HW5_CANARY' in ctypes.string_at(low, high - low)
+    """,
+        always=True,
+    ),
     "the parents' environment": probe("""
         import os
-        return b'HW5_CANARY' in open(f'/proc/{os.getppid()}/environ', 'rb').read()
+        return bool(open(f'/proc/{os.getppid()}/environ', 'rb').read(1))
     """),
     "the parent's memory": probe("import os; open(f'/proc/{os.getppid()}/mem', 'rb')"),
     "the parent's descriptors": probe("import os; os.listdir(f'/proc/{os.getppid()}/fd')"),
@@ -93,6 +106,9 @@ ATTACKS = {
     "password files, through libc": probe("""
         import ctypes
         return ctypes.CDLL(None).open(b'/etc/shadow', 0) >= 0
+    """),
+    "the platform's metadata": probe(f"""
+        return bool(open('{SURROUNDINGS}/submission_metadata.json').read(1))
     """),
     "the home of root": probe("import os; os.listdir('/root')"),
     "standard input": probe("import sys; return bool(sys.stdin.read(1))", always=True),
