@@ -16,7 +16,6 @@ import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 
 from autograder import HOMEWORK
 from autograder.confined import surroundings
@@ -59,12 +58,13 @@ def clean_up_when_stopped() -> None:
     One that is ignored, as under nohup, stays so. While the suites run, they stop the run.
     """
 
-    def stop(number: int, frame: FrameType | None) -> None:
+    def stop(number: int) -> None:
         raise SystemExit(STOPPED)
 
+    signals = importlib.import_module("autograder.rubric.signals")
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, stop)
+            signals.end_by(number, stop)
 
 
 def fork_zygote(serve: Callable[[socket.socket], None]) -> tuple[int, socket.socket]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
-from types import FrameType
 
 import pytest
 
 from autograder.rubric.feedback import Feedback
 from autograder.rubric.plugin import OUT_OF_TIME, GradingPlugin
+from autograder.rubric.signals import end_by
 
 
 def run_limited(
@@ -25,7 +25,7 @@ def run_limited(
     """
     reason = ""
 
-    def stop(number: int, frame: FrameType | None) -> None:
+    def stop(number: int) -> None:
         nonlocal reason
         reason = (
             f"grading ran out of time ({seconds:g} seconds)"
@@ -35,7 +35,7 @@ def run_limited(
         signal.setitimer(signal.ITIMER_REAL, 0)
         pytest.exit(reason)
 
-    before = {number: signal.signal(number, stop) for number in (*stop_on, signal.SIGALRM)}
+    before = {number: end_by(number, stop) for number in (*stop_on, signal.SIGALRM)}
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         run()

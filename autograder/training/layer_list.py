@@ -84,6 +84,13 @@ class LayerList:
         """The layers of one class."""
         return [layer for layer in self.layers if layer.known and layer.kind == kind]
 
+    def dropout_shares(self) -> list[float]:
+        """The probability of every Dropout. Raises ModelProblem where one is none."""
+        dropouts = self.of_kind("Dropout")
+        for layer in dropouts:
+            _check(layer)
+        return [float(layer.arguments["p"]) for layer in dropouts]
+
     def hidden_shapes(self) -> list[tuple[int, ...]]:
         """What every Linear layer but the last, which gives the logits, puts out for one image.
 

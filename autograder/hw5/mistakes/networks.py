@@ -251,7 +251,7 @@ def why_inaccurate(layers: LayerList, settings: Training, result: TrainingResult
     """What, of all that can be seen, most likely keeps a model from being accurate."""
     kinds = [layer.kind for layer in layers.layers]
     epochs = len(result.best.epochs)
-    shares = [float(layer.arguments["p"]) for layer in layers.of_kind("Dropout")]
+    shares = layers.dropout_shares()
     narrowest = min(layers.hidden_units(), default=CLASSES)
     signs = (
         (bool(kinds) and kinds[-1] == "ReLU", RELU_LAST),

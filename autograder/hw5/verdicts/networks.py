@@ -83,7 +83,10 @@ def _product(shape: tuple[int, ...]) -> str:
 def check_required_layers(layers: LayerList, required: Sequence[str]) -> None:
     """At least one layer of each required kind, and a Dropout that drops something."""
     missing = [kind for kind in required if not layers.of_kind(kind)]
-    shares = [float(layer.arguments["p"]) for layer in layers.of_kind("Dropout")]
+    try:
+        shares = layers.dropout_shares()
+    except ModelProblem as problem:
+        raise reject(f"The network's Dropout can't be read. {problem}") from None
     if "Dropout" in required and not missing and max(shares) < LEAST_DROPOUT:
         raise reject(
             f"The network's Dropout drops nothing: its probability is {max(shares):g}.",
