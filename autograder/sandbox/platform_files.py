@@ -8,6 +8,7 @@ any code of a submission runs, and stay as they are for root, who grades and col
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import sys
@@ -19,14 +20,16 @@ OTHERS = stat.S_IRWXG | stat.S_IRWXO
 def close_file(file: Path) -> None:
     """Take a file, or a folder and so all that is in it, from everybody but its owner.
 
-    Only as root: workers are other users there, and nowhere else.
+    Only as root: workers are other users there, and nowhere else. What can't be closed, as on
+    a disk that is mounted to be read, stays open: the pre-flight tells whether that matters.
     """
     if os.geteuid() != 0:
         return
-    file = file.resolve()
-    mode = stat.S_IMODE(file.stat().st_mode)
-    if mode & OTHERS:
-        file.chmod(mode & ~OTHERS)
+    with contextlib.suppress(OSError):
+        file = file.resolve()
+        mode = stat.S_IMODE(file.stat().st_mode)
+        if mode & OTHERS:
+            file.chmod(mode & ~OTHERS)
 
 
 def close_beside(root: Path, folder: Path) -> None:

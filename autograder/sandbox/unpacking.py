@@ -74,13 +74,17 @@ def _run(source: Path, into: Path, out: Path, seconds: float) -> None:
     alive_read, alive_write = os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of threads that a library keeps
+        # What a handler raises inside a fork, Python ignores: a signal to stop comes after it.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGHUP))
         pid = os.fork()
     if pid == 0:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         os.close(alive_read)
         _be_the_process(source, into, out, parent)
     os.close(alive_write)
     started = time.monotonic()
     try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         ended, _, _ = select.select([alive_read], [], [], seconds)
     finally:
         os.close(alive_read)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -109,3 +110,13 @@ def test_metadata_that_isnt_there_is_no_secret(platform, asked):
     graded()
     assert asked[0]["secrets"] == {}
     assert asked[0]["metadata"].id is None
+
+
+@AS_ROOT
+def test_a_file_that_cant_be_closed_stops_no_run(platform, asked, monkeypatch):
+    def refused(*_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "chmod", refused)
+    graded()
+    assert asked[0]["secrets"].keys() == {"the platform's metadata"}
