@@ -20,7 +20,8 @@ WRITTEN_IN = re.compile(
     r"ascii|utf-8(-sig)?|iso8859-\d+|cp(125\d|437|850|852|932|949|950)|koi8-[ru]|mac-roman"
     r"|gbk|gb2312|gb18030|big5|shift_jis|euc_(jp|kr)"
 )
-COOKIE = re.compile(r"(?m)^([ \t\f]*#.*?coding[:=][ \t]*)([-\w.]+)")  # as Python looks for it
+# As Python looks for it, at the start of a line however lines end.
+COOKIE = re.compile(r"((?:\A|(?<=[\r\n]))[ \t\f]*#[^\r\n]*?coding[:=][ \t]*)([-\w.]+)")
 LINES_WITH_A_COOKIE = 2
 
 

@@ -14,7 +14,7 @@ from autograder.homework import STUDENT_MODULES
 from autograder.hw5.probes.source_rules import FOREIGN_MODULES, Violation, is_main_guard, parsed
 
 USUAL_MODULES = frozenset(
-    [
+    {
         "__future__",
         "abc",
         "collections",
@@ -41,10 +41,10 @@ USUAL_MODULES = frozenset(
         "typing",
         "typing_extensions",
         "warnings",
-    ]
+    }
 ) | {name.partition(".")[0] for name in STUDENT_MODULES}
 USUAL_DUNDERS = frozenset(
-    [
+    {
         "__init__",
         "__call__",
         "__name__",
@@ -73,14 +73,14 @@ USUAL_DUNDERS = frozenset(
         "__matmul__",
         "__setattr__",
         "__main__",
-    ]
+    }
 )
 FRAMES = frozenset(
     {"f_back", "f_globals", "f_locals", "f_builtins", "tb_frame", "gi_frame", "cr_frame", "gi_code"}
 )
 # Parts of torch that compile, load, hook or dispatch; a network needs none of them.
 INNER_TORCH = frozenset(
-    [
+    {
         "ops",
         "jit",
         "library",
@@ -97,7 +97,7 @@ INNER_TORCH = frozenset(
         "autograd",
         "profiler",
         "classes",
-    ]
+    }
 )
 BY_NAME = frozenset({"getattr", "setattr", "delattr", "hasattr"})
 REACHING = frozenset({"locals", "open", "breakpoint", "memoryview"})
