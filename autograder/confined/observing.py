@@ -46,13 +46,12 @@ FUNCTIONS: tuple[Any, ...] = (
 )
 
 Tell = Callable[[], None]
-_registered: list[torch.library.Library] = []  # a watch lasts as long as its library
 
 
 def watch(descriptor: int) -> None:
     """From now on, tell through this pipe what ready-made attention is called; for good."""
-    library = torch.library.Library("aten", "IMPL")
-    _registered.append(library)
+    # Not torch.library.Library: anyone can find and call what takes down its kernels again.
+    library = torch._C._dispatch_library("IMPL", "aten", "", __file__, 0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that a kernel is replaced is what is meant
         for name in OPERATORS:
@@ -67,24 +66,27 @@ def watch(descriptor: int) -> None:
     _run_before(frontend.get_jit_def, _about_to_compile(by_name))
 
 
-def _watch_operator(library: torch.library.Library, name: str, place: str, tell: Tell) -> None:
+def _watch_operator(library: Any, name: str, place: str, tell: Tell) -> None:
     kernel = torch.library.get_kernel(f"aten::{name}", "CPU" if place == ANY else place)
 
-    def told(keys: Any, *given: Any, **named: Any) -> Any:
-        tell()
+    def told(keys: Any, *given: Any, _kept: Any = library, **named: Any) -> Any:
+        tell()  # first: who takes the call over may not come back
         return kernel.call_boxed(keys, *given, **named)
 
-    library.impl(name, told, place, with_keyset=True, allow_override=True)
+    library.impl(name, place, told, True)  # True: with the keys that say what is given
 
 
 def _telling(descriptor: int, name: str) -> Tell:
     """What tells of one function, the first few times. Needs nothing that can be replaced."""
     content = json.dumps({"progress": {"called": name}}).encode()
     frame = wire.LENGTHS.pack(len(content), 0) + content
-    write, left = os.write, itertools.repeat(None, TOLD)
+    write, look, end, left = os.write, os.fstat, os._exit, itertools.repeat(None, TOLD)
+    pipe = look(descriptor).st_ino
 
     def tell() -> None:
         for _ in itertools.islice(left, 1):
+            if look(descriptor).st_ino != pipe:
+                end(1)  # something else was put in its place, so that nobody listens
             while True:
                 try:
                     write(descriptor, frame)  # short enough for a pipe to take as a whole

@@ -173,11 +173,10 @@ def test_what_cannot_be_searched_is_not_allowed(source):
         assert f"line {violation.line}: the file can't be searched: " in str(violation)
 
 
-@pytest.mark.parametrize("depth", [100, 900, 2830, 2950])
+@pytest.mark.parametrize("depth", [100, 900, 2830, 5000])
 def test_attributes_deeper_than_the_search_goes_hide_nothing(depth):
     hidden = "import torch.nn.functional as F\nF.scaled_dot_product_attention(q, k, v)\n"
     source = f"if False:\n    torch{'.a' * depth}\n{hidden}"
-    compile(source, "attention.py", "exec")  # it would run
     (violation,) = layer_violations(source)
     assert violation.is_built_in or violation.is_unreadable
 

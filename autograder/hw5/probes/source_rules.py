@@ -31,7 +31,13 @@ HEAD_FUNCTIONS = frozenset(source_rules.HEAD_FUNCTIONS)
 BUILT_IN_ATTENTION = frozenset(source_rules.READY_MADE) | {
     "_scaled_dot_product_attention_math",
     "_scaled_dot_product_flash_attention_for_cpu",
+    "_scaled_dot_product_fused_attention_overrideable",
+    "_scaled_dot_product_flash_attention",
+    "_scaled_dot_product_efficient_attention",
+    "_flash_attention_forward",
+    "_efficient_attention_forward",
     "_native_multi_head_attention",
+    "_transformer_encoder_layer_fwd",
 }
 
 # Ways to reach something without naming it, and modules that a network has no use for.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from textwrap import indent
 
 from .attack import ALL_HEAD, REFERENCE, Attack, head
@@ -47,9 +48,9 @@ def multi_head(run, q, k, v):
 MULTI_HEAD_NAME = "'multi_head_attention' + '_forward'"
 
 
-def unseen(call: str, more: str = "") -> Attack:
-    """The reference's head with a call of what no import names."""
-    return built_in(f"{UNSEEN}{more}", call)
+def unseen(call: str, more: str = "", **holds: frozenset[str]) -> Attack:
+    """The reference's head with a call of what no import names; `holds` says what must hold."""
+    return replace(built_in(f"{UNSEEN}{more}", call), **holds)
 
 
 def with_bytes(before: bytes, call: str = "mix(q, k, v)") -> Attack:
@@ -233,6 +234,71 @@ ATTACKS = {
         "silent(q, k, v)",
         "def silent(q, k, v):\n"
         "    attend = T.nn.attention.__dict__.get('none', overload)\n    return attend(q, k, v)\n",
+    ),
+    "with torch's libraries taken down": unseen(
+        "mix(q, k, v)",
+        "import weakref\nfor each in list(weakref.finalize._registry):\n"
+        "    if 'library' in str(each.peek()):\n        each()\n",
+    ),
+    "by a kernel of its own": unseen(
+        "mix(q, k, v)",
+        "known = T.library.get_kernel(f'aten::{NAME}', 'AutogradCPU')\n"
+        "mine = T.library.Library('aten', 'IMPL')\n"
+        "mine.impl(NAME, lambda keys, *given: known.call_boxed(keys, *given),\n"
+        "          'AutogradCPU', with_keyset=True)\n",
+    ),
+    "with another pipe in the grader's place": unseen(
+        "silent(q, k, v)",
+        "import dataclasses\nos = dataclasses.sys.modules['os']\n"
+        "def silent(*given):\n"
+        "    kept = {}\n"
+        "    for number in range(3, 12):\n"
+        "        try:\n            kept[number] = os.dup(number)\n"
+        "        except OSError:\n            continue\n"
+        "        os.dup2(os.pipe()[1], number)\n"
+        "    out = mix(*given)\n"
+        "    for number, copy in kept.items():\n        os.dup2(copy, number)\n"
+        "    return out\n",
+        may=ALL_HEAD,
+    ),
+    "by the code that torch's own was exchanged for": unseen(
+        "multi_head(real, q, k, v)",
+        "import torch\n" + MULTI_HEAD
+        + "code = F.softmax.__globals__[" + MULTI_HEAD_NAME + "].__code__\n"
+        "real = [one for one in code.co_consts if callable(one)][-1:] or [\n"
+        "    F.softmax.__globals__[" + MULTI_HEAD_NAME + "]]\nreal = real[0]\n",
+        lost=frozenset(),
+        may=LOST,
+        person=LOST,
+    ),
+    "with the watch found in memory": unseen(
+        "mix(q, k, v)",
+        "import dataclasses\nmodules = dataclasses.sys.modules\n"
+        "for one in modules['gc'].get_objects():\n"
+        "    if type(one) is type(lambda: 0) and one.__name__ == 'tell' and one.__closure__:\n"
+        "        one.__code__ = (lambda a, b, c, d, e, f, g: lambda: (a, b, c, d, e, f, g)[7:])(\n"
+        "            *range(7)).__code__\n",
+        lost=frozenset(),
+        may=ALL_HEAD,
+        person=LOST,
+    ),
+    "by the steps of the watch left out": unseen(
+        "silent(q, k, v)",
+        "import dataclasses\nsystem = dataclasses.sys\n"
+        "def stop(frame, event, given):\n"
+        "    if frame.f_code.co_name == 'tell':\n"
+        "        frame.f_trace = leave\n        return leave\n"
+        "def leave(frame, event, given):\n"
+        "    if event == 'line':\n"
+        "        lines = [line for _, _, line in frame.f_code.co_lines() if line]\n"
+        "        try:\n            frame.f_lineno = max(lines)\n"
+        "        except ValueError:\n            pass\n"
+        "    return leave\n"
+        "def silent(*given):\n    system.settrace(stop)\n"
+        "    try:\n        return mix(*given)\n    finally:\n        system.settrace(None)\n",
+        lost=frozenset(),
+        may=ALL_HEAD,
+        person=LOST,
     ),
     "in a comment, by utf-7": with_bytes(
         b"# -*- coding: utf-7 -*-\n" + escaped(PLAIN.replace("+", "+-"), lambda mark: "+AAo-")
