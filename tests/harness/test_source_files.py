@@ -90,6 +90,15 @@ DOUBTFUL = {
     "text out of bytes": "import base64",
     "another name for the module": "__name__ = '__main__'",
     "a file": "open('attention.py')",
+    "code by a name that is written out": "getattr(f, '__code__')",
+    "code by a name in a text": "'{0.__globals__}'.format(f)",
+    "code by a pattern": "match f:\n case object(__code__=c): pass",
+    "code under another name": "look = getattr",
+    "what torch keeps for itself, under another name": "import torch as t\nt._C",
+    "what torch keeps for itself, by an alias": "from torch import jit\njit.script(f)",
+    "what a module of torch has imported": "from torch.nn import functional as F\nF.importlib",
+    "torch by way of another module": "from torch import nn\nnn.functional.torch",
+    "torch by way of one's own": "import provided.multi_head as m\nm.torch",
     "the builtins": "__builtins__['exec']",
 }
 
@@ -97,7 +106,7 @@ DOUBTFUL = {
 @pytest.mark.parametrize("source", DOUBTFUL.values(), ids=DOUBTFUL.keys())
 def test_what_a_hidden_program_needs_is_named_with_its_line(source):
     found = doubts("\n" + source, "attention.py")
-    assert {one.line for one in found} == {source.count("\n") + 2}
+    assert max(one.line for one in found) == source.count("\n") + 2
 
 
 PLAIN = {
@@ -107,6 +116,8 @@ PLAIN = {
     "the main block": "if __name__ == '__main__':\n    import sys, argparse\n    open('x')\n",
     "usual imports": "import math, torch\nfrom torch.nn import functional as F\nimport einops",
     "own files": "import models\nfrom provided.multi_head import Attention",
+    "a text": "'''softmax(Q K^T) of f_Q; see __init__ and self.code'''",
+    "its own private parts": "self._torch = 1\nself._scale = self._code(x)",
     "a signal": "import torch\ntorch.signal.windows.hann(3)",
     "unreadable": "class A(:",
 }

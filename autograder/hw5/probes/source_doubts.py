@@ -7,11 +7,19 @@ never ends; this names what leaves the plain paths, and a person reads the line.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 
 from autograder.homework import STUDENT_MODULES
-from autograder.hw5.probes.source_rules import FOREIGN_MODULES, Violation, is_main_guard, parsed
+from autograder.hw5.probes.source_rules import (
+    FOREIGN_MODULES,
+    Violation,
+    gives_own_name,
+    is_main_guard,
+    parsed,
+    uses,
+)
 
 USUAL_MODULES = frozenset(
     {
@@ -99,6 +107,7 @@ INNER_TORCH = frozenset(
         "classes",
     }
 )
+NAME = re.compile(r"[A-Za-z_]\w*")
 BY_NAME = frozenset({"getattr", "setattr", "delattr", "hasattr"})
 REACHING = frozenset({"locals", "open", "breakpoint", "memoryview"})
 
@@ -107,22 +116,43 @@ REACHING = frozenset({"locals", "open", "breakpoint", "memoryview"})
 def doubts(source: str, file: str) -> tuple[Violation, ...]:
     """What a person should look at in a file, in order; nothing where it can't be read."""
     try:
-        found = set(_seen(parsed(source)))
+        found = set(_seen(parsed(source))) | set(_of_torch(source))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return ()  # the rules say so
     return tuple(Violation(file, line, what) for line, what in sorted(found))
 
 
+def _of_torch(source: str) -> Iterator[tuple[int, str]]:
+    """Inner parts of torch, by whatever alias they are reached."""
+    for line, name in uses(source):
+        parts = name.split(".")[1:] if name.startswith("torch.") else []
+        if any(_is_inner(part) for part in parts):
+            yield line, name
+
+
+def _is_inner(part: str) -> bool:
+    private = part.startswith("_") and not _is_dunder(part)
+    return private or part in INNER_TORCH or part in FOREIGN_MODULES - {"signal"}
+
+
 def _seen(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    nodes = list(ast.walk(tree))
+    plain_calls = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
+    renamed = any(gives_own_name(node) for node in nodes)
     todo: list[ast.AST] = [tree]
     while todo:
         node = todo.pop()
-        if isinstance(node, ast.If) and is_main_guard(node.test):
+        if isinstance(node, ast.If) and is_main_guard(node.test) and not renamed:
             todo += node.orelse  # the block itself doesn't run
         else:
             todo += ast.iter_child_nodes(node)
+        line = getattr(node, "lineno", 1)
         for what in _of_node(node):
-            yield getattr(node, "lineno", 1), what
+            yield line, what
+        if isinstance(node, ast.Name) and node.id in BY_NAME and id(node) not in plain_calls:
+            yield line, f"{node.id} under another name"
+        if gives_own_name(node):
+            yield line, "__name__ is given a value"
 
 
 def _of_node(node: ast.AST) -> Iterator[str]:
@@ -138,26 +168,22 @@ def _of_node(node: ast.AST) -> Iterator[str]:
     elif isinstance(node, ast.Attribute):
         yield from _of_attribute(node)
     elif isinstance(node, ast.Name):
-        if node.id in REACHING or (_is_dunder(node.id) and node.id not in USUAL_DUNDERS):
+        if node.id in REACHING or _reaches(node.id):
             yield node.id
-        elif node.id == "__name__" and not isinstance(node.ctx, ast.Load):
-            yield "__name__ is given a value"
+    elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield from (f"{name} in a text" for name in NAME.findall(node.value) if _reaches(name))
+    elif isinstance(node, ast.MatchClass):
+        yield from (f"{name} in a pattern" for name in node.kwd_attrs if _reaches(name))
     elif isinstance(node, ast.Call):
         yield from _of_call(node)
 
 
 def _of_attribute(node: ast.Attribute) -> Iterator[str]:
-    name = node.attr
-    if name in FRAMES or (_is_dunder(name) and name not in USUAL_DUNDERS):
-        yield f".{name}"
-    elif isinstance(node.value, ast.Name):
-        owner = node.value.id
-        if name in FOREIGN_MODULES and owner not in ("self", "torch"):
-            yield f"{owner}.{name}"
-        elif owner == "torch" and (
-            name in INNER_TORCH or name[0] == "_" or name in FOREIGN_MODULES - {"signal"}
-        ):
-            yield f"torch.{name}"
+    owner = node.value.id if isinstance(node.value, ast.Name) else "…"
+    if _reaches(node.attr):
+        yield f".{node.attr}"
+    elif owner != "self" and node.attr in (FOREIGN_MODULES | {"torch"}) - {"signal"}:
+        yield f"{owner}.{node.attr}"
 
 
 def _of_call(node: ast.Call) -> Iterator[str]:
@@ -172,8 +198,13 @@ def _of_call(node: ast.Call) -> Iterator[str]:
 def _is_usual(module: str) -> bool:
     top, _, rest = module.partition(".")
     if top == "torch":
-        return not any(part in INNER_TORCH or part[0] == "_" for part in rest.split(".") if part)
+        return not any(_is_inner(part) for part in rest.split("."))
     return top in USUAL_MODULES
+
+
+def _reaches(name: str) -> bool:
+    """Whether a name leads from an object to its code, its module or what called it."""
+    return name in FRAMES or (_is_dunder(name) and name not in USUAL_DUNDERS)
 
 
 def _is_dunder(name: str) -> bool:

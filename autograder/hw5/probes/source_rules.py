@@ -177,7 +177,7 @@ class _Names(ast.NodeVisitor):
             if isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef))
         }
         self._bound = _bound_names(tree)
-        self._renamed = any(_gives_own_name(node) for node in ast.walk(tree))
+        self._renamed = any(gives_own_name(node) for node in ast.walk(tree))
         for node in ast.walk(tree):  # wherever they stand, also behind their use
             if isinstance(node, ast.Import):
                 self._import(node)
@@ -303,7 +303,7 @@ def _got_by_name(target: str, call: ast.Call) -> str:
     return f"{target} [by name]"
 
 
-def _gives_own_name(node: ast.AST) -> bool:
+def gives_own_name(node: ast.AST) -> bool:
     """Whether something may give `__name__` another value, so that a main block runs."""
     if isinstance(node, (ast.Name, ast.Attribute)):
         name = node.id if isinstance(node, ast.Name) else node.attr
