@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from provided.homework import values
 
@@ -40,18 +40,24 @@ FUNCTIONAL = ("F", "functional", "nn.functional", "torch.nn.functional")
 
 def forbidden_in_head(source: str | bytes) -> list[str]:
     """What attention.py uses and may not, each with its line. Raises SyntaxError."""
-    return [
-        found
-        for node, in_main in nodes(ast.parse(source))
-        for found in (*_ready_made(node, in_main), *(() if in_main else _layers(node)))
-    ]
+    return _found(source, lambda node, in_main: () if in_main else _layers(node))
 
 
 def forbidden_in_layer(source: str | bytes) -> list[str]:
     """What encoder.py uses and may not, each with its line. Raises SyntaxError."""
-    return [
-        found for node, in_main in nodes(ast.parse(source)) for found in _ready_made(node, in_main)
-    ]
+    return _found(source, lambda node, in_main: ())
+
+
+def _found(source: str | bytes, besides: Callable[[ast.AST, bool], Iterable[str]]) -> list[str]:
+    """What no file may use, and what is forbidden besides."""
+    try:
+        return [
+            found
+            for node, in_main in nodes(ast.parse(source))
+            for found in (*_ready_made(node, in_main), *besides(node, in_main))
+        ]
+    except RecursionError:
+        return ["an expression is nested too deeply to be searched"]
 
 
 def nodes(tree: ast.AST, in_main: bool = False) -> Iterator[tuple[ast.AST, bool]]:
