@@ -221,7 +221,7 @@ def artifacts(kind: str) -> Folder:
 def check_head() -> Iterator[str]:
     """Question 3a: rules, and what holds for every attention head."""
     build = attribute(HEAD.name, student_module(HEAD.module))
-    found = forbidden_in_head((HERE / HEAD.file).read_text(encoding="utf-8"))
+    found = forbidden_in_head((HERE / HEAD.file).read_bytes())
     if found:
         raise Problem(f"{HEAD.file}, {'; '.join(found[:3])}: not allowed in this question.")
     head = build(12, 5, 0.0).eval()
@@ -259,7 +259,7 @@ def check_layer() -> Iterator[str]:
     """Question 3b: rules, and what holds for every encoder layer."""
     encoder = student_module(LAYER.module)
     build = attribute(layer_name(encoder), encoder)
-    found = forbidden_in_layer((HERE / LAYER.file).read_text(encoding="utf-8"))
+    found = forbidden_in_layer((HERE / LAYER.file).read_bytes())
     if found:
         raise Problem(f"{LAYER.file}, {'; '.join(found[:3])}: not allowed in this question.")
     layer = build(dim=12, heads=3, dim_head=5, mlp_dim=20, dropout=0.0).eval()

@@ -23,7 +23,6 @@ from .describing import (
     import_student,
     leaves,
 )
-from .observing import Observed
 from .preflight import attempts
 from .wire import DTYPES, Message
 
@@ -97,24 +96,22 @@ class Answerer:
         training: bool,
         seed: int,
         gradients: bool,
-        watch_for: list[str],
     ) -> Message:
         """Forward (and backward) of a constructed module with the parameters that are sent.
 
         Tensors: "x"; "parameter:<name>" to set; "upstream:<i>" to pull back from output i.
-        Reply: which of the torch functions `watch_for` were called; "output:<i>"; with
-        gradients "gradient:x" and "gradient:<name>".
+        Reply: "output:<i>"; with gradients "gradient:x" and "gradient:<name>".
         """
         module = self.modules[handle].to(getattr(torch, dtype)).train(training)
         set_parameters(module, with_prefix(tensors, "parameter:"))
         torch.manual_seed(seed)
         x = tensors["x"].to(getattr(torch, dtype)).requires_grad_(gradients)
-        with torch.set_grad_enabled(gradients), Observed(watch_for) as observed:
+        with torch.set_grad_enabled(gradients):
             outputs = as_outputs(module(x))
         reply = {f"output:{index}": value.detach() for index, value in enumerate(outputs)}
         if gradients:
             reply |= pulled_back(module, x, outputs, with_prefix(tensors, "upstream:"))
-        return Message({"outputs": len(outputs), "called": sorted(observed.called)}, reply)
+        return Message({"outputs": len(outputs)}, reply)
 
 
 def set_parameters(module: nn.Module, values: dict[str, Tensor]) -> None:

@@ -16,11 +16,11 @@ import tempfile
 import traceback
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from . import answerer as answerers
-from . import wire
+from . import observing, wire
 from .confine import Limits, confine
 from .describing import Refusal
 
@@ -51,6 +51,7 @@ def serve(
     )
     os.environ.update({"HOME": request["scratch"], "TMPDIR": request["scratch"]})
     tempfile.tempdir = None  # torch has looked for one while it was imported
+    observing.watch(replies)
     sys.meta_path.insert(0, SubmissionFinder(folder, request["modules"]))
     _send(replies, wire.Message({"ready": walls}))
     student = answerer(
@@ -63,6 +64,22 @@ def serve(
         except wire.WireClosed:
             return
         _send(replies, _answer(student, question, folder))
+
+
+class TextLoader(importlib.machinery.SourceFileLoader):
+    """Loads a module from its text as the rules read it: UTF-8, whatever a comment in it says.
+
+    Nothing else that could stand for the text is looked for, such as compiled code.
+    """
+
+    def get_source(self, fullname: str) -> str:
+        """The text that is compiled; also what a traceback quotes."""
+        return self.get_data(self.get_filename(fullname)).decode("utf-8")
+
+    def get_code(self, fullname: str) -> CodeType:
+        """The text, compiled. A text's own mark of its encoding counts for nothing."""
+        text = self.get_source(fullname)
+        return compile(text, self.get_filename(fullname), "exec", dont_inherit=True)
 
 
 class SubmissionFinder(importlib.abc.MetaPathFinder):
@@ -87,13 +104,19 @@ class SubmissionFinder(importlib.abc.MetaPathFinder):
             return None
         folder = self._folder / top
         if rest:
-            return importlib.util.spec_from_file_location(fullname, folder / f"{rest}.py")
+            return _spec(fullname, folder / f"{rest}.py")
         if folder.is_dir():
-            return importlib.util.spec_from_file_location(
-                fullname, folder / "__init__.py", submodule_search_locations=[str(folder)]
-            )
+            return _spec(fullname, folder / "__init__.py", [str(folder)])
         file = self._folder / f"{top}.py"
-        return importlib.util.spec_from_file_location(fullname, file) if file.is_file() else None
+        return _spec(fullname, file) if file.is_file() else None
+
+
+def _spec(
+    name: str, file: Path, submodules: list[str] | None = None
+) -> importlib.machinery.ModuleSpec | None:
+    return importlib.util.spec_from_file_location(
+        name, file, loader=TextLoader(name, str(file)), submodule_search_locations=submodules
+    )
 
 
 def _answer(student: answerers.Answerer, question: wire.Message, folder: Path) -> wire.Message:

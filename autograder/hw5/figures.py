@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from autograder.hw5.examination import Examination, Untrainable
+from autograder.hw5.probes import source_modules, source_rules
 from autograder.hw5.probes.vit import Judgement
 from autograder.rubric.evidence import Kept
 from autograder.rubric.gradescope import LeaderboardEntry
@@ -66,10 +67,20 @@ def _of_transformer(examination: Examination) -> dict[str, str]:
 
 
 def _doubtful(examination: Examination) -> dict[str, str]:
-    """Lines of 3c at which a person should look, and why."""
+    """Lines at which a person should look, and why."""
     found = {
         "3c.1": examination.transformer_training.peek(),
         "3c.2": examination.transformer_weights.peek(),
     }
     why = {line: one.for_a_person for line, one in found.items() if one is not None}
-    return {line: reason for line, reason in why.items() if reason}
+    return {line: reason for line, reason in (_unusual(examination) | why).items() if reason}
+
+
+def _unusual(examination: Examination) -> dict[str, str]:
+    """What leaves the plain paths in the files behind a slot, without breaking a rule."""
+    code = examination.submission.code
+    found = {
+        "3a.2": source_modules.search_head(code).doubts,
+        "3b.4": source_modules.search_layer(code).doubts,
+    }
+    return {line: "; ".join(source_rules.lines_of(doubts)) for line, doubts in found.items()}

@@ -26,6 +26,7 @@ from autograder.homework import (
     WEIGHTS,
 )
 from autograder.intake.archives import UNREADABLE, Entry, Opened, OpenFolder, OpenZip
+from autograder.intake.decoding import decoded
 from autograder.intake.notebook import MAX_BYTES as MAX_NOTEBOOK
 from autograder.intake.notebook import WRITABLE, Extract, Span, best_of, is_untouched
 
@@ -44,7 +45,8 @@ class IntakeError(Exception):
 class Submission:
     """A clean copy of a submission.
 
-    folder     what the worker sees: the code files and the given code
+    folder     what the worker sees: the code files, exactly as in `code`, and the given code
+    code       the text of each code file, decoded
     answers    the text of answers.yaml, None where it is missing
     artifacts  contents of the artifact files that were there
     notes      what was found elsewhere, refused or ignored, for the student
@@ -132,8 +134,8 @@ def _copy(opened: Opened, entries: list[Entry], into: Path, notes: list[str]) ->
     code = {}
     for name in CODE_FILES:
         if name in read:
-            code[name] = read[name].decode("utf-8", errors="replace")
-            (folder / name).write_bytes(read[name])
+            code[name] = decoded(read[name], name, notes)
+            (folder / name).write_bytes(code[name].encode("utf-8"))
     _make_readable(into)
     inside = f"{ARTIFACTS_FOLDER}/"
     artifacts = {
@@ -155,9 +157,7 @@ def _from_notebook(
 ) -> Mapping[str, Extract]:
     """Files that are missing, or stand as the template has them, and that a notebook holds."""
     missing = [
-        name
-        for name in WRITABLE
-        if name not in read or is_untouched(read[name].decode("utf-8", errors="replace"))
+        name for name in WRITABLE if name not in read or is_untouched(decoded(read[name], name, []))
     ]
     notebook = (
         best_of(_notebooks(opened, entries, root, notes), missing, notes) if missing else None

@@ -93,10 +93,9 @@ class ModuleReply(_Strict):
 
 
 class OutputsReply(_Strict):
-    """Reply to `run`: how many tensors forward returned, and what it called of what it may not."""
+    """Reply to `run`: how many tensors forward returned."""
 
     outputs: Annotated[int, Field(ge=1, le=4)]
-    called: Annotated[list[Text], Field(max_length=20)]
 
 
 class PreflightReply(_Strict):

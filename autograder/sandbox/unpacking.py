@@ -183,7 +183,7 @@ def _read_back(into: Path, out: Path) -> Submission:
     code = {
         name: content.decode("utf-8", errors="replace")
         for name in CODE_FILES
-        if (content := _content(folder / name, SUBMITTED[name])) is not None
+        if (content := _content(folder / name, 4 * SUBMITTED[name])) is not None
     }
     artifacts = {
         name: content

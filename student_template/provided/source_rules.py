@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from provided.homework import values
 
@@ -38,35 +38,51 @@ NN = ("nn", "torch.nn")
 FUNCTIONAL = ("F", "functional", "nn.functional", "torch.nn.functional")
 
 
-def forbidden_in_head(source: str) -> list[str]:
+def forbidden_in_head(source: str | bytes) -> list[str]:
     """What attention.py uses and may not, each with its line. Raises SyntaxError."""
-    return [
-        found for node in nodes(ast.parse(source)) for found in (*_ready_made(node), *_layers(node))
-    ]
+    return _found(source, lambda node, in_main: () if in_main else _layers(node))
 
 
-def forbidden_in_layer(source: str) -> list[str]:
+def forbidden_in_layer(source: str | bytes) -> list[str]:
     """What encoder.py uses and may not, each with its line. Raises SyntaxError."""
-    return [found for node in nodes(ast.parse(source)) for found in _ready_made(node)]
+    return _found(source, lambda node, in_main: ())
 
 
-def nodes(tree: ast.AST) -> Iterator[ast.AST]:
-    """Everything in the source but what stands under `if __name__ == "__main__":`."""
-    yield tree
+def _found(source: str | bytes, besides: Callable[[ast.AST, bool], Iterable[str]]) -> list[str]:
+    """What no file may use, and what is forbidden besides."""
+    try:
+        return [
+            found
+            for node, in_main in nodes(ast.parse(source))
+            for found in (*_ready_made(node, in_main), *besides(node, in_main))
+        ]
+    except RecursionError:
+        return ["an expression is nested too deeply to be searched"]
+
+
+def nodes(tree: ast.AST, in_main: bool = False) -> Iterator[tuple[ast.AST, bool]]:
+    """Everything in the source, and whether it stands under `if __name__ == "__main__":`."""
+    yield tree, in_main
     for child in ast.iter_child_nodes(tree):
-        if not (isinstance(child, ast.If) and "__name__" in ast.unparse(child.test)):
-            yield from nodes(child)
+        is_main = isinstance(child, ast.If) and "__name__" in ast.unparse(child.test)
+        yield from nodes(child, in_main or is_main)
 
 
-def _ready_made(node: ast.AST) -> Iterator[str]:
-    """Attention that torch has ready-made, and modules that a network has no use for."""
+def _ready_made(node: ast.AST, in_main: bool) -> Iterator[str]:
+    """Attention that torch has ready-made, and modules that a network has no use for.
+
+    The main block may use other modules, but no ready-made attention: that rule covers the file.
+    """
     if not isinstance(node, ast.stmt | ast.expr):
         return
+    place = " (also under if __name__ == '__main__')" if in_main else ""
     for module, name in _imported(node):
-        if module.split(".")[0] in FOREIGN or (module.startswith("torch") and name in READY_MADE):
-            yield f"line {node.lineno}: {name if name in READY_MADE else module}"
+        if module.startswith("torch") and name in READY_MADE:
+            yield f"line {node.lineno}: {name}{place}"
+        elif module.split(".")[0] in FOREIGN and not in_main:
+            yield f"line {node.lineno}: {module}"
     if isinstance(node, ast.Attribute) and node.attr in READY_MADE:
-        yield f"line {node.lineno}: {node.attr}"
+        yield f"line {node.lineno}: {node.attr}{place}"
 
 
 def _layers(node: ast.AST) -> Iterator[str]:

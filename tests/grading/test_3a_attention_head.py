@@ -22,7 +22,7 @@ def test_shapes(exam, line):
 @weight(1)
 def test_rules(exam, submission):
     """Attention head: no biases, only {head.listed} from torch.nn."""
-    verdicts.check_head_source(submission.code.get("attention.py"))
+    verdicts.check_head_source(submission.code)
     verdicts.check_head_calls(exam.head.get())
     parts = exam.head.get().parts
     verdicts.check_head_parts(parts)

@@ -37,7 +37,7 @@ def test_gradients(exam, line):
 @weight(1)
 def test_structure(exam, submission):
     """Encoder layer: W_O without bias, MLP of Linear, ReLU, Linear."""
-    verdicts.check_layer_source(submission.code.get("encoder.py", ""))
+    verdicts.check_layer_source(submission.code)
     verdicts.check_layer_structure(exam.layer.get())
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch.overrides import TorchFunctionMode
 
 from autograder.confined import wire
 from autograder.confined.describing import Refusal
@@ -61,6 +62,18 @@ SLOW = {  # trainings cut down to a moment
 }
 
 
+class Telling(TorchFunctionMode):
+    """Tells which functions of torch are called: a worker's watch is for good, this one isn't."""
+
+    def __init__(self, tell: Callable[[dict[str, Any]], None]) -> None:
+        super().__init__()
+        self._tell = tell
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self._tell({"called": getattr(func, "__name__", "")})
+        return func(*args, **(kwargs or {}))
+
+
 class LocalWorker:
     """Answers as a worker does, in this process."""
 
@@ -86,7 +99,8 @@ class LocalWorker:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # a worker has no filter that makes errors of them
-                answer = self._answerer.answer(message)
+                with Telling(on_progress or (lambda told: None)):
+                    answer = self._answerer.answer(message)
         except Refusal as problem:
             answer = wire.Message({"refusal": describe_refusal(problem)})
         except BaseException as problem:  # noqa: BLE001  as in a worker

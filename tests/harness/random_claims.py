@@ -153,7 +153,7 @@ class Claiming(Worker):
             token = self.arguments.get("inner_dim", self.arguments.get("dim", 3))
             near = ((*x.shape[:2], token), (x.shape[0], x.shape[1], x.shape[1]))
             count = self.claims.random.choice((1, 2, 2, 2, 4))
-            content = {"outputs": count, "called": []}
+            content = {"outputs": count}
             sent = {f"output:{i}": self.claims.tensor(near[i % 2]) for i in range(count)}
             sent |= {f"gradient:{name}": self.claims.tensor() for name in ("x", "query.weight")}
         return self.receive(wire.Message(content, sent), schema, doing)

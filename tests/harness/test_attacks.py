@@ -196,6 +196,7 @@ def check_what_holds(attack: Attack, results: dict, said: str, folder: Path) -> 
     assert lost <= attack.lost | attack.may | no_artifacts, {n: texts[n] for n in lost}
     for number, text in attack.says:
         assert text in texts[number]
+    assert attack.person <= results["extra_data"].get("for_a_person", {}).keys()
     assert ESCAPED not in said
     assert not any(secret in said for secret in CANARY.values())
     assert SECRET_TEXT not in said

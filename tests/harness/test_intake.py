@@ -400,7 +400,8 @@ def test_files_that_are_no_utf8_are_taken_with_marks(take_in, tmp_path):
         folder_of(tmp_path / "s", {"models.py": b"\xff\xfe", "answers.yaml": b"\xff"})
     )
     assert submission.code["models.py"] == "\ufffd\ufffd"
-    assert (submission.folder / "models.py").read_bytes() == b"\xff\xfe"
+    assert (submission.folder / "models.py").read_text("utf-8") == "\ufffd\ufffd"  # as it is read
+    assert any(note.startswith("models.py is not written in UTF-8") for note in submission.notes)
 
 
 def test_a_flat_artifacts_folder_is_understood(take_in, tmp_path):

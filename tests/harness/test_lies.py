@@ -169,7 +169,7 @@ def test_no_lie_of_a_worker_is_more_than_a_verdict(part, monkeypatch, tmp_path):
 
 
 TRUTHS = (
-    wire.Message({"outputs": 2, "called": []}, {"output:0": torch.ones(3, 7, 5)}),
+    wire.Message({"outputs": 2}, {"output:0": torch.ones(3, 7, 5)}),
     wire.Message({"error": {"type": "E", "message": "m", "file": "attention.py", "line": 3}}),
     wire.Message({"progress": {"step": 1}}),
     wire.Message(

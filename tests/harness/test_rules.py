@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from autograder.homework import HEAD, LAYER
 from autograder.hw5.probes.source_rules import head_violations, layer_violations, lines_of
+from autograder.hw5.verdicts.head import check_head_source
+from autograder.hw5.verdicts.layer import check_layer_source
+from autograder.rubric.feedback import Rejected
 
 from .conftest import REFERENCE, TEMPLATE
 
@@ -61,6 +65,18 @@ FORBIDDEN = {
         "import torch.nn.functional as F\nif __name__ == '__main__':\n    pass\n"
         "else:\n    f = F.scaled_dot_product_attention\n"
     ),
+    "the main block": (
+        "from torch import nn\nif __name__ == '__main__':\n    print(nn.MultiheadAttention)\n"
+    ),
+    "imported in the main block": (
+        "if __name__ == '__main__':\n    from torch.nn import MultiheadAttention\n"
+    ),
+    "a main block that runs": "__name__ = '__main__'\nif __name__ == '__main__':\n    import os\n",
+    "a main block that another name runs": (
+        "import attention\nsetattr(attention, '__name__', '__main__')\n"
+        "if __name__ == '__main__':\n    eval('1')\n"
+    ),
+    "imported for another file": "from torch.nn import MultiheadAttention as Mix",
     "behind a long sum": (
         f"import torch.nn.functional as F\nx = {'+'.join(['0'] * 1500)}\n"
         "F.scaled_dot_product_attention(q, k, v)"
@@ -108,8 +124,8 @@ FINE = {
         "def scaled_dot_product_attention(q): pass\nscaled_dot_product_attention(1)"
     ),
     "the main block": (
-        "import torch.nn.functional as F\nif __name__ == '__main__':\n"
-        "    import os, sys\n    print(F.scaled_dot_product_attention, eval('1'), sys.argv)\n"
+        "import torch.nn.functional as F\nfrom torch import nn\nif __name__ == '__main__':\n"
+        "    import os, sys\n    print(F.gelu, nn.LayerNorm(4), eval('1'), sys.argv)\n"
     ),
     "the main block, turned round": (
         "if '__main__' == __name__:\n    import sys\n    sys.exit(0)\n"
@@ -154,6 +170,48 @@ def test_only_the_first_few_violations_are_listed():
     ["class A(:\n", "\x00", "x = (" * 500, "-" * 100_000 + "1", "x" + ".a" * 100_000, "\t x\n y"],
     ids=["a syntax error", "a zero byte", "parentheses", "signs", "attributes", "indentation"],
 )
-def test_unreadable_source_has_no_violations_and_does_no_harm(source):
-    assert head_violations(source) == []
-    assert layer_violations(source) == []
+def test_what_cannot_be_searched_is_not_allowed(source):
+    for violations in (head_violations(source), layer_violations(source)):
+        (violation,) = violations
+        assert violation.is_unreadable
+        assert f"line {violation.line}: the file can't be searched: " in str(violation)
+
+
+@pytest.mark.parametrize("depth", [100, 900, 2830, 5000])
+def test_attributes_deeper_than_the_search_goes_hide_nothing(depth):
+    hidden = "import torch.nn.functional as F\nF.scaled_dot_product_attention(q, k, v)\n"
+    source = f"if False:\n    torch{'.a' * depth}\n{hidden}"
+    (violation,) = layer_violations(source)
+    assert violation.is_built_in or violation.is_unreadable
+
+
+def test_an_escape_that_python_does_not_know_is_no_reason_not_to_read_on():
+    assert head_violations('"""softmax(QK^T / \\sqrt{d}) \\d"""\nimport math\n') == []
+
+
+def test_the_main_block_is_named_as_such():
+    source = "from torch import nn\nif __name__ == '__main__':\n    nn.Transformer()\n"
+    (violation,) = layer_violations(source)
+    assert str(violation) == (
+        "encoder.py, line 3: torch.nn.Transformer (the rule covers the whole file, also what is "
+        'under if __name__ == "__main__")'
+    )
+
+
+INDIRECT = "torch = __import__('torch')\n"
+READY_MADE = "from torch import nn\nattention = nn.MultiheadAttention(4, 2)\n"
+
+
+@pytest.mark.parametrize(
+    ("check", "file"),
+    [(check_head_source, HEAD.file), (check_layer_source, LAYER.file)],
+    ids=["head", "layer"],
+)
+def test_what_is_reached_without_its_name_is_called_no_known_mistake(check, file):
+    with pytest.raises(Rejected) as caught:
+        check({file: INDIRECT})
+    assert caught.value.feedback.diagnosis == ""
+    assert "call it by its name" in caught.value.feedback.text()
+    with pytest.raises(Rejected) as caught:
+        check({file: INDIRECT + READY_MADE})
+    assert caught.value.feedback.diagnosis.startswith("built-in")

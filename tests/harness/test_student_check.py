@@ -549,7 +549,7 @@ def test_the_rules_about_source_are_the_graders(tmp_path):
         "    try:\n"
         "        print(int(bool(judge(file.read_text()))))\n"
         "    except SyntaxError:\n"
-        "        print(0)\n"
+        "        print(1)\n"
     )
     files = [*SOLUTIONS.rglob("attention.py"), *SOLUTIONS.rglob("encoder.py")]
     assert REFERENCE / "attention.py" in files

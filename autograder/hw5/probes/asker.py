@@ -8,13 +8,14 @@ belongs to and a mix-up of axes can't hide.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
+from autograder.hw5.probes.source_rules import BUILT_IN_ATTENTION
 from autograder.sandbox import claims
 from autograder.sandbox.errors import WorkerError
 from autograder.sandbox.replies import ModuleReply, OutputsReply
@@ -87,7 +88,7 @@ def shapes_of(parts: ModuleReply) -> Shapes:
 class Asker:
     """Asks one worker about one kind of module, with random parameters and inputs.
 
-    watch_for: torch functions whose use is noted; `called` are those that were used
+    called: ready-made attention that the worker told of, whenever it was called
     """
 
     def __init__(
@@ -96,10 +97,8 @@ class Asker:
         generator: torch.Generator,
         seconds: float,
         name: str,
-        watch_for: Collection[str] = (),
     ) -> None:
         self.called: set[str] = set()
-        self._watch_for = sorted(watch_for)
         self._worker = worker
         self._generator = generator
         self._seconds = seconds
@@ -119,6 +118,7 @@ class Asker:
             ModuleReply,
             seconds=self._seconds,
             doing=doing,
+            on_progress=self._listen,
             file=slot.file,
             names=list(slot.names),
             arguments=arguments,
@@ -157,14 +157,13 @@ class Asker:
             seconds=self._seconds,
             doing=f"calling {self._name} on an input of shape {tuple(x.shape)}",
             tensors=tensors,
+            on_progress=self._listen,
             handle=parts.handle,
             dtype=str(dtype)[6:],
             training=training,
             seed=self.seed() if seed is None else seed,
             gradients=bool(upstream),
-            watch_for=self._watch_for,
         )
-        self.called |= set(reply.called) & set(self._watch_for)
         outputs = [
             returned[f"output:{i}"] for i in range(reply.outputs) if f"output:{i}" in returned
         ]
@@ -199,6 +198,12 @@ class Asker:
         pulled = {f"upstream:{place}": upstream}
         _, found = self.run(parts, case.values, case.x, pulled, dtype, training, seed)
         return replace(case, upstream=upstream, gradients=found)
+
+    def _listen(self, told: dict[str, Any]) -> None:
+        """Keep what the worker tells while it answers; a name that isn't known says nothing."""
+        name = told.get("called")
+        if isinstance(name, str) and name in BUILT_IN_ATTENTION:
+            self.called.add(name)
 
     def refuse(self, problem: str, doing: str) -> WorkerError:
         """End the worker over an answer that is not what was asked."""

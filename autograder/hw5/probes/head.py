@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from autograder.homework import HEAD
-from autograder.hw5.probes import reference, source_rules
+from autograder.hw5.probes import reference
 from autograder.hw5.probes.asker import Asker, Case, attempt, shapes_of
 from autograder.hw5.probes.roles import (
     HeadRoles,
@@ -136,7 +136,7 @@ class HeadProbe:
 def probe_head(sandbox: Workers, generator: torch.Generator, seconds: float) -> HeadProbe:
     """Ask a student's head all that its rubric lines need. Raises WorkerError."""
     with sandbox.worker() as worker:
-        asked = HeadAsker(worker, generator, seconds, HEAD.name, source_rules.BUILT_IN_ATTENTION)
+        asked = HeadAsker(worker, generator, seconds, HEAD.name)
         parts = asked.construct(HEAD, _head_arguments(BASE_SIZE))
         float64_problem: StudentCodeRaised | Difference | None = None
         try:

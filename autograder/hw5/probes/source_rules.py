@@ -2,14 +2,18 @@
 
 Names are followed through imports and aliases to their dotted form (`F.softmax` under
 `import torch.nn.functional as F` is `torch.nn.functional.softmax`), so a rule is about what
-is used and not about how it is spelled. Code under `if __name__ == "__main__":` never runs
-while grading and is left alone.
+is used and not about how it is spelled. A text that can't be read is a violation: nothing can be
+said of what it uses.
+
+Under `if __name__ == "__main__":`, which doesn't run while grading, ready-made attention counts
+and nothing else; where the text gives `__name__` a value of its own, the block is like any other.
 """
 
 from __future__ import annotations
 
 import ast
 import sys
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import ModuleType
@@ -27,7 +31,13 @@ HEAD_FUNCTIONS = frozenset(source_rules.HEAD_FUNCTIONS)
 BUILT_IN_ATTENTION = frozenset(source_rules.READY_MADE) | {
     "_scaled_dot_product_attention_math",
     "_scaled_dot_product_flash_attention_for_cpu",
+    "_scaled_dot_product_fused_attention_overrideable",
+    "_scaled_dot_product_flash_attention",
+    "_scaled_dot_product_efficient_attention",
+    "_flash_attention_forward",
+    "_efficient_attention_forward",
     "_native_multi_head_attention",
+    "_transformer_encoder_layer_fwd",
 }
 
 # Ways to reach something without naming it, and modules that a network has no use for.
@@ -53,7 +63,10 @@ FOREIGN_MODULES = frozenset(source_rules.FOREIGN) | {
 
 
 IMPORTED = " [import]"  # marks a foreign module where it is imported
-TOO_DEEP = "an expression nested too deeply to be read"
+UNREADABLE = "the file can't be searched"
+TOO_DEEP = f"{UNREADABLE}: an expression is nested too deeply"
+IN_MAIN = " [main block]"  # marks what stands under the plain guard
+ABOUT_MAIN = 'the rule covers the whole file, also what is under if __name__ == "__main__"'
 
 
 @dataclass(frozen=True)
@@ -63,49 +76,82 @@ class Violation:
     file: str
     line: int
     name: str
+    remark: str = ""
+    is_indirect: bool = False  # a way to reach something without naming it: what, it doesn't say
+
+    @classmethod
+    def of(cls, file: str, line: int, name: str) -> Violation:
+        """For a name as it was found, with its marks."""
+        bare = name.removesuffix(IMPORTED).removesuffix(IN_MAIN)
+        remark = ABOUT_MAIN if name.endswith(IN_MAIN) else ""
+        return cls(file, line, bare, remark, _is_evasive(name) and not _is_built_in(bare))
+
+    @property
+    def is_built_in(self) -> bool:
+        """Whether it is ready-made attention."""
+        return _is_built_in(self.name)
+
+    @property
+    def is_unreadable(self) -> bool:
+        """Whether it is that nothing can be said of the file."""
+        return self.name.startswith(UNREADABLE)
 
     def __str__(self) -> str:
-        return f"{self.file}, line {self.line}: {self.name}"
+        remark = f" ({self.remark})" if self.remark else ""
+        return f"{self.file}, line {self.line}: {self.name}{remark}"
 
 
 def head_violations(source: str, file: str = HEAD.file) -> list[Violation]:
-    """What attention.py uses beyond the list of question 3a. Empty for unreadable source."""
+    """What attention.py uses beyond the list of question 3a."""
     return [
-        Violation(file, line, name.removesuffix(IMPORTED))
+        Violation.of(file, line, name)
         for line, name in uses(source)
         if _is_built_in(name) or _is_outside_head(name) or _is_evasive(name)
     ]
 
 
 def layer_violations(source: str, file: str = LAYER.file) -> list[Violation]:
-    """Ready-made attention or indirect access in encoder.py. Empty for unreadable source."""
+    """Ready-made attention or indirect access, which no file behind a slot may use."""
     return [
-        Violation(file, line, name.removesuffix(IMPORTED))
+        Violation.of(file, line, name)
         for line, name in uses(source)
         if _is_built_in(name) or _is_evasive(name)
     ]
 
 
 def uses(source: str) -> list[tuple[int, str]]:
-    """Every dotted name that the source uses or imports from, with its line, in order."""
+    """Every dotted name that the source uses or imports from, with its line, in order.
+
+    Where it can't be read, that stands in the place of names.
+    """
     try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return []  # Python can't read it either
-    names = _Names(tree)
-    try:
+        tree = parsed(source)
+        names = _Names(tree)
         names.visit(tree)
-    except RecursionError:
+    except SyntaxError as problem:
+        return [(problem.lineno or 1, f"{UNREADABLE}: {problem.msg}")]
+    except (RecursionError, MemoryError):
         return [(1, TOO_DEEP)]
+    except ValueError as problem:  # a zero byte, or half a character
+        return [(1, f"{UNREADABLE}: {problem}")]
     return sorted(set(names.found))
 
 
+def parsed(source: str) -> ast.Module:
+    """A source's syntax tree. Raises SyntaxError, ValueError, RecursionError or MemoryError."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of "\\d" and the like, which is no error
+        return ast.parse(source)
+
+
 def _is_built_in(name: str) -> bool:
-    last = name.rpartition(".")[2]
+    last = name.removesuffix(IN_MAIN).rpartition(".")[2]
     return last in BUILT_IN_ATTENTION and name.split(".")[0] in ("torch", "?")
 
 
 def _is_outside_head(name: str) -> bool:
+    if name.endswith(IN_MAIN):
+        return False
     if name.startswith("torch.nn.functional."):
         return name.split(".")[3] not in HEAD_FUNCTIONS
     if name.startswith("torch.nn."):
@@ -115,7 +161,7 @@ def _is_outside_head(name: str) -> bool:
 
 
 def _is_evasive(name: str) -> bool:
-    return name == TOO_DEEP or name.endswith(("()", IMPORTED, ".__dict__", "[by name]"))
+    return name.startswith(UNREADABLE) or name.endswith(("()", IMPORTED, ".__dict__", "[by name]"))
 
 
 class _Names(ast.NodeVisitor):
@@ -133,6 +179,7 @@ class _Names(ast.NodeVisitor):
             if isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef))
         }
         self._bound = _bound_names(tree)
+        self._renamed = any(gives_own_name(node) for node in ast.walk(tree))
         for node in ast.walk(tree):  # wherever they stand, also behind their use
             if isinstance(node, ast.Import):
                 self._import(node)
@@ -161,11 +208,20 @@ class _Names(ast.NodeVisitor):
         module = node.module or ""
         if module.split(".")[0] in FOREIGN_MODULES:
             self.found.append((node.lineno, f"{module}{IMPORTED}"))
+        for alias in node.names:  # used or not: another file may have it from here
+            if module.split(".")[0] == "torch" and alias.name in BUILT_IN_ATTENTION:
+                self.found.append((node.lineno, f"{module}.{alias.name}"))
 
     def visit_If(self, node: ast.If) -> None:
-        if not _is_main_guard(node.test):
+        if self._renamed or not is_main_guard(node.test):
             self.generic_visit(node)
             return
+        before, self.found = self.found, []
+        for statement in node.body:
+            self.visit(statement)
+        self.found = before + [
+            (n, f"{name}{IN_MAIN}") for n, name in self.found if _is_built_in(name)
+        ]
         for statement in node.orelse:
             self.visit(statement)
 
@@ -249,7 +305,18 @@ def _got_by_name(target: str, call: ast.Call) -> str:
     return f"{target} [by name]"
 
 
-def _is_main_guard(test: ast.expr) -> bool:
+def gives_own_name(node: ast.AST) -> bool:
+    """Whether something may give `__name__` another value, so that a main block runs."""
+    if isinstance(node, (ast.Name, ast.Attribute)):
+        name = node.id if isinstance(node, ast.Name) else node.attr
+        return name == "__name__" and not isinstance(node.ctx, ast.Load)
+    if isinstance(node, ast.Constant):
+        return node.value == "__name__"
+    named = (getattr(node, field, None) for field in ("name", "asname", "arg", "rest"))
+    return "__name__" in named
+
+
+def is_main_guard(test: ast.expr) -> bool:
     """`__name__ == "__main__"`, either way round, and nothing else."""
     if not isinstance(test, ast.Compare) or len(test.ops) != 1 or type(test.ops[0]) is not ast.Eq:
         return False

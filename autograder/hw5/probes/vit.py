@@ -9,8 +9,9 @@ apart; and with the same weights in a random order, which know nothing any more.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -159,9 +160,7 @@ def train_briefly(
             EmptyReply,
             seconds=assignment.seconds.brief_training,
             doing=f"training the Vision Transformer for {brief.steps} steps",
-            on_progress=lambda event: say(
-                "vit", f"step {_whole(event.get('step'))} of {brief.steps}"
-            ),
+            on_progress=lambda event: _say_step(say, event, brief.steps),
             heads=heads,
             seed=seed,
             steps=brief.steps,
@@ -350,5 +349,8 @@ def _projections(roles: HeadRoles, values: dict[str, Tensor]) -> dict[str, Tenso
     }
 
 
-def _whole(value: object) -> str:
-    return str(value) if isinstance(value, int) else "?"
+def _say_step(say: Callable[[str, str], None], event: Mapping[str, Any], steps: int) -> None:
+    """Pass on how far the training is; a worker also tells of other things."""
+    if "step" in event:
+        step = event["step"]
+        say("vit", f"step {step if isinstance(step, int) else '?'} of {steps}")

@@ -6,6 +6,8 @@ that it belongs to; the other lines compare with a reference that makes the same
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 
 from autograder.homework import HEAD
@@ -19,7 +21,7 @@ from autograder.hw5.mistakes.head_search import (
     read_head,
 )
 from autograder.hw5.mistakes.raised import of_error
-from autograder.hw5.probes import source_rules
+from autograder.hw5.probes import source_modules, source_rules
 from autograder.hw5.probes.head import HeadCase, HeadProbe
 from autograder.hw5.verdicts import numbers
 from autograder.hw5.verdicts.maps import head_maps, showing
@@ -58,20 +60,21 @@ def check_head_order(probe: HeadProbe) -> None:
         )
 
 
-def check_head_source(source: str | None) -> None:
-    """attention.py uses nothing of torch.nn beyond the list."""
-    if source is None:
-        raise reject("attention.py was not submitted.")
-    violations = source_rules.head_violations(source)
+def check_head_source(code: Mapping[str, str]) -> None:
+    """attention.py uses nothing of torch.nn beyond the list, nor do files that it imports."""
+    if HEAD.file not in code:
+        raise reject(f"{HEAD.file} was not submitted.")
+    found = source_modules.search_head(code).violations
+    numbers.check_searchable(found)
+    violations = [one for one in found if not one.is_unreadable]
     if violations:
-        built_in = any(
-            one.name.rpartition(".")[2] in source_rules.BUILT_IN_ATTENTION for one in violations
-        )
         raise reject(
-            "attention.py uses something this question doesn't allow.",
+            f"{violations[0].file} uses something this question doesn't allow.",
             got="; ".join(source_rules.lines_of(violations)),
             expected="from torch.nn only Linear, Softmax and Dropout; plain tensor operations",
-            **named(known.BUILT_IN_ATTENTION if built_in else known.FOREIGN_LAYER),
+            **numbers.what_is_used(
+                violations, built_in=known.BUILT_IN_ATTENTION, other=known.FOREIGN_LAYER
+            ),
         )
 
 
@@ -79,7 +82,8 @@ def check_head_calls(probe: HeadProbe) -> None:
     """No ready-made attention was called, by whatever name the source reaches it."""
     if probe.called:
         raise reject(
-            f"While your head ran, {', '.join(probe.called[:3])} of torch was called.",
+            f"While your head was imported, made or run, torch's {', '.join(probe.called[:3])} "
+            "was called.",
             expected="attention that you compute yourself, from plain tensor operations",
             **named(known.BUILT_IN_ATTENTION),
         )

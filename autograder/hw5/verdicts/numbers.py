@@ -1,20 +1,50 @@
-"""What heads and layers are judged alike by: gradients, rows of weights, their parameters."""
+"""What heads and layers are judged alike by: their text, gradients, weights and parameters."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
 from autograder.hw5.mistakes.head_gradients import DETACH_HINT
+from autograder.hw5.probes.source_rules import Violation, lines_of
 from autograder.rubric.comparison import Difference, compare
 from autograder.rubric.feedback import Named, Rejected, reject
-from autograder.rubric.mistake import Finding, named
+from autograder.rubric.mistake import Finding, Mistake, named
 
 NAMES_SHOWN = 4  # of parameters in one sentence
 ROW_SUM_TOLERANCE = 1e-3  # float32 rows of attention weights, summed
 ROWS_EXPECTED = "no negative number, and a sum of 1 in each row"
+PLAINLY = (
+    "Import what you use at the top of the file and call it by its name: these questions need no "
+    "module beyond torch and math, and no access by a name made at run time."
+)
 ROWS_HINT = "Print the smallest weight, and the sums along each axis: which should be all ones?"
+
+
+def check_searchable(violations: Sequence[Violation]) -> None:
+    """Each file behind a slot could be read by the rules; what can't be read is not allowed."""
+    unreadable = [one for one in violations if one.is_unreadable]
+    if unreadable:
+        raise reject(
+            f"{unreadable[0].file} can't be searched for what this question doesn't allow.",
+            got="; ".join(lines_of(unreadable)),
+            expected="Python that can be read without running it",
+            next_step="Fix that line, or write it more simply: shorter expressions, no unusual "
+            "characters.",
+        )
+
+
+def what_is_used(violations: Sequence[Violation], built_in: Mistake, other: Mistake) -> Named:
+    """The mistake behind violations: ready-made attention, or something else that is named.
+
+    Where all of them are ways to reach something without naming it, nobody knows what.
+    """
+    if any(one.is_built_in for one in violations):
+        return named(built_in)
+    if all(one.is_indirect for one in violations):
+        return Named(next_step=PLAINLY)
+    return named(other)
 
 
 def check_gradients(

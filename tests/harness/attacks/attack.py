@@ -24,6 +24,7 @@ class Attack:
     lost:  lines that must be lost
     may:   lines that may be lost besides; all others must stay
     says:  (line, words) that the feedback must hold
+    person: lines that staff must be asked to look at
     tried: for a probe, the body of a function that tries something
     always: a probe that must fail even where no optional layer of confinement is in force
     change: what else is done to the submission's folder; returns what is handed in
@@ -34,6 +35,7 @@ class Attack:
     lost: frozenset[str] = frozenset()
     may: frozenset[str] = frozenset()
     says: tuple[tuple[str, str], ...] = field(default=())
+    person: frozenset[str] = frozenset()
     tried: str = ""
     always: bool = False
     change: Callable[[Path], Path] | None = None
