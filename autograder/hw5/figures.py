@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from autograder.hw5.examination import Examination, Untrainable
 from autograder.hw5.probes import source_modules, source_rules
 from autograder.hw5.probes.vit import Judgement
 from autograder.rubric.evidence import Kept
+from autograder.rubric.feedback import counted
 from autograder.rubric.gradescope import LeaderboardEntry
 from autograder.training.job import Ending, TrainingResult
 
@@ -73,12 +75,29 @@ def _doubtful(examination: Examination) -> dict[str, str]:
         "3c.2": examination.transformer_weights.peek(),
     }
     why = {line: one.for_a_person for line, one in found.items() if one is not None}
-    return {line: reason for line, reason in (_unusual(examination) | why).items() if reason}
+    why |= {
+        "2b.3": _cut_off(examination.fully_connected_training),
+        "2c.4": _cut_off(examination.cnn_training),
+    }
+    code = tuple(sorted(examination.submission.code.items()))
+    return {line: reason for line, reason in (_unusual(code) | why).items() if reason}
 
 
-def _unusual(examination: Examination) -> dict[str, str]:
+def _cut_off(training: Kept[TrainingResult | Untrainable]) -> str:
+    result = training.peek()
+    if not isinstance(result, TrainingResult) or result.ended is not Ending.OUT_OF_TIME:
+        return ""
+    return (
+        "the training was stopped because its time was up, after "
+        f"{counted(len(result.best.epochs), 'epoch')}: run_autograder --unhurried trains it to the "
+        "end"
+    )
+
+
+@lru_cache(maxsize=1)  # results are saved after every line
+def _unusual(files: tuple[tuple[str, str], ...]) -> dict[str, str]:
     """What leaves the plain paths in the files behind a slot, without breaking a rule."""
-    code = examination.submission.code
+    code = dict(files)
     found = {
         "3a.2": source_modules.search_head(code).doubts,
         "3b.4": source_modules.search_layer(code).doubts,

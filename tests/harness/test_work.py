@@ -7,11 +7,14 @@ import time
 import pytest
 
 from autograder.hw5 import mnist
+from autograder.hw5.examination import Untrainable
+from autograder.hw5.figures import _cut_off
+from autograder.rubric.evidence import Kept
 from autograder.staff.solutions import load_solutions
-from autograder.training.job import Ending, TrainingJob
+from autograder.training.job import Ending, TrainingJob, TrainingResult, Trial
 from autograder.training.trainer import Trainers, events
 from autograder.training.work import epoch_seconds, fitted
-from provided.training import Training
+from provided.training import Epoch, Training
 
 from .local_grading import examine
 from .test_training import FLATTEN, HIDDEN, LAST, LINEAR, RELU, data, job, layers
@@ -143,3 +146,13 @@ def test_a_training_that_uses_up_its_processor_time_is_ended_and_says_so():
 def test_a_linear_model_is_counted_as_less_work_than_a_wide_one():
     assert counted(job(FLATTEN, LINEAR)) < counted(job(FLATTEN, HIDDEN, RELU, LAST))
     assert counted(job(FLATTEN, HIDDEN, RELU, LAST)) < counted(job(*WIDE))
+
+
+@pytest.mark.parametrize("ended", list(Ending))
+def test_a_person_is_told_of_a_training_whose_time_was_up(ended):
+    trial = Trial(0, [Epoch(1, 0.3, 0.3, 0.9, 0.9)], [0.9])
+    training: Kept[TrainingResult | Untrainable] = Kept(lambda: TrainingResult([trial], ended))
+    assert _cut_off(training) == ""  # not there yet
+    training.get()
+    told = _cut_off(training)
+    assert ("after 1 epoch:" in told) is (ended is Ending.OUT_OF_TIME)
