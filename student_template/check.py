@@ -262,7 +262,7 @@ def check_layer() -> Iterator[str]:
     found = forbidden_in_layer((HERE / LAYER.file).read_bytes())
     if found:
         raise Problem(f"{LAYER.file}, {'; '.join(found[:3])}: not allowed in this question.")
-    layer = build(dim=12, heads=3, dim_head=5, mlp_dim=20, dropout=0.0).eval()
+    layer = build(12, 3, 5, 20, 0.0).eval()  # dim, heads, dim_head, mlp_dim, dropout
     for name, part in layer.named_modules():
         if isinstance(part, nn.Linear) and part.weight.shape == (12, 15) and part.bias is not None:
             raise Problem(f"W_O, the Linear from heads * dim_head to dim, has a bias: {name}.")
@@ -281,7 +281,7 @@ def check_layer() -> Iterator[str]:
     need_token_order(lambda tokens: layer(tokens)[0], x)
     need_gradients(layer, out, x)
     yield "rows sum to one; token order doesn't matter; sequences don't mix; gradients flow"
-    dropping = build(dim=12, heads=3, dim_head=5, mlp_dim=20, dropout=0.5)
+    dropping = build(12, 3, 5, 20, 0.5)
     need_silent_in_eval(dropping, lambda tokens: dropping(tokens)[0], x)
     need_dropout(dropping, lambda tokens: dropping(tokens)[0], x)
     yield "numbers are dropped in training, not in evaluation"

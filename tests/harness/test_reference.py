@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from autograder.hw5.confined.questions import made
 from autograder.hw5.probes import reference
 from autograder.rubric.comparison import TOLERANCES, compare, well_formed
 
@@ -117,7 +118,7 @@ UNEQUAL = {
         "contains NaN",
     ),
     "infinity": (ONES * float("inf"), "contains NaN or infinity"),
-    "a small difference": (ONES + 2e-9, "differs by up to 2e-09 (allowed 1e-09)"),
+    "a small difference": (ONES + 2e-6, "differs by up to 2e-06 (allowed 1e-06)"),
     "one different number": (ONES + torch.eye(2, 3).double(), "differs by up to 1 "),
 }
 
@@ -158,3 +159,27 @@ def test_without_a_dtype_only_form_and_finiteness_count():
     assert well_formed(torch.ones(2), (2,)) is None
     assert well_formed(torch.ones(2).half(), (2,)) is None
     assert well_formed(torch.ones(2), (2, 1)) is not None
+
+
+@pytest.mark.parametrize(
+    ("build", "accepted"),
+    [
+        (lambda first, second=2: (first, second), (3, 4)),  # names of their own
+        (lambda dim, heads: (dim, heads), (3, 4)),
+        (lambda heads, dim: (heads, dim), (4, 3)),  # the names decide where they are known
+        (lambda *given: given, (3, 4)),
+    ],
+)
+def test_arguments_go_by_name_or_else_by_position(build, accepted):
+    assert made(build, {"dim": 3, "heads": 4}) == accepted
+
+
+def test_what_takes_too_few_arguments_says_so_by_name():
+    with pytest.raises(TypeError, match="'heads'"):
+        made(lambda dim: dim, {"dim": 3, "heads": 4})
+
+
+def test_a_constant_in_float32_is_no_mistake_and_a_millionth_is_seen():
+    right = torch.rand(4, 5, dtype=torch.float64)
+    assert compare(right * (1 + 3e-8), right) is None
+    assert compare(right * (1 + 3e-6), right) is not None

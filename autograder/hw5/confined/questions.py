@@ -8,6 +8,7 @@ lies beside the submission.
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import mmap
 import sys
 from collections.abc import Sequence
@@ -53,7 +54,7 @@ class Questions(Answerer):
     ) -> Message:
         """Make a module of the submission's; returns a handle and what it is made of."""
         substitute_head(heads)
-        return self.keep(student_class(file, names)(**arguments))
+        return self.keep(made(student_class(file, names), arguments))
 
     def take_steps(
         self, tensors: dict[str, Tensor], heads: str, seed: int, batch: int, learning_rate: float
@@ -163,6 +164,29 @@ def student_class(file: str, names: Sequence[str]) -> Any:
     module = import_student(file.removesuffix(".py"))
     name = next((name for name in names if hasattr(module, name)), names[0])
     return attribute(module, name, file)
+
+
+def made(build: Any, arguments: dict[str, Any]) -> Any:
+    """What a student's class makes of arguments, whatever it calls them.
+
+    They go by name; where the class has names of its own, by position, as in the given code.
+    """
+    try:
+        parameters = inspect.signature(build)
+    except (TypeError, ValueError):  # made by something that tells no signature
+        return build(**arguments)
+    if not fits(parameters, **arguments) and fits(parameters, *arguments.values()):
+        return build(*arguments.values())
+    return build(**arguments)
+
+
+def fits(parameters: inspect.Signature, *given: Any, **named: Any) -> bool:
+    """Whether a call with these arguments is possible."""
+    try:
+        parameters.bind(*given, **named)
+    except TypeError:
+        return False
+    return True
 
 
 def substitute_head(heads: str) -> None:
