@@ -287,7 +287,8 @@ def test_every_probe_tries_what_works_where_nothing_confines_it(open_folder):
 def test_nothing_is_run_where_nothing_guards_the_secrets(open_folder):
     results, status, said = graded(open_folder, REFERENCE, "3a", "--without", "user,landlock")
     assert status == 3
-    assert results["tests"] == []
+    assert {test["score"] for test in results["tests"]} == {0.0}
+    assert all(test["output"].startswith("Not reached") for test in results["tests"])
     assert "not your code" in results["output"]
     assert "--unsafe-local" in said
 

@@ -160,7 +160,7 @@ for number in range(900):
                 os.chdir('d')
         """)
         },
-        may=frozenset({"3a.2"}),
+        may=ALL_HEAD,
     ),
     "a star import from where names are made up": Attack(
         {"attention.py": head() + "\nif not True:\n    from torch.classes.odd import *\n"},
