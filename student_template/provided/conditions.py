@@ -16,12 +16,11 @@ import yaml
 from torch import Tensor, nn
 
 from provided.mnist import CLASSES, IMAGE_SIZE
-from provided.training import BATCH_SIZE, EPOCHS, SCHEDULES, Training
+from provided.training import BATCH_SIZE, EPOCHS, LEAST_DROPOUT, SCHEDULES, Training
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)( */ *\d+(\.\d+)?)?")
 IMAGES = 4  # in a batch to try a model with
 TOLERANCE = 1e-4  # of float32 sums of a few dozen numbers
-LEAST_DROPOUT = 0.001  # a smaller probability drops next to nothing
 HISTORY_COLUMNS = ("epoch", "train_loss", "validation_loss")
 HISTORY_HEADER = "epoch,train_loss,validation_loss,train_accuracy,validation_accuracy"
 

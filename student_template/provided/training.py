@@ -14,6 +14,7 @@ from torch.nn import functional
 from provided.homework import values
 from provided.mnist import Split
 
+LEAST_DROPOUT = 0.001  # a smaller probability drops next to nothing
 BATCH_SIZE: int = values()["training"]["batch_size"]
 EPOCHS: int = values()["training"]["epochs"]
 READ_AT_ONCE = 16  # batches

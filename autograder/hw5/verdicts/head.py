@@ -21,7 +21,7 @@ from autograder.hw5.mistakes.head_search import (
     read_head,
 )
 from autograder.hw5.mistakes.raised import of_error
-from autograder.hw5.probes import source_modules, source_rules
+from autograder.hw5.probes import source_modules
 from autograder.hw5.probes.head import HeadCase, HeadProbe
 from autograder.hw5.verdicts import numbers
 from autograder.hw5.verdicts.maps import head_maps, showing
@@ -64,18 +64,12 @@ def check_head_source(code: Mapping[str, str]) -> None:
     """attention.py uses nothing of torch.nn beyond the list, nor do files that it imports."""
     if HEAD.file not in code:
         raise reject(f"{HEAD.file} was not submitted.")
-    found = source_modules.search_head(code).violations
-    numbers.check_searchable(found)
-    violations = [one for one in found if not one.is_unreadable]
-    if violations:
-        raise reject(
-            f"{violations[0].file} uses something this question doesn't allow.",
-            got="; ".join(source_rules.lines_of(violations)),
-            expected="from torch.nn only Linear, Softmax and Dropout; plain tensor operations",
-            **numbers.what_is_used(
-                violations, built_in=known.BUILT_IN_ATTENTION, other=known.FOREIGN_LAYER
-            ),
-        )
+    numbers.check_source(
+        source_modules.search_head(code).violations,
+        expected="from torch.nn only Linear, Softmax and Dropout; plain tensor operations",
+        built_in=known.BUILT_IN_ATTENTION,
+        other=known.FOREIGN_LAYER,
+    )
 
 
 def check_head_calls(probe: HeadProbe) -> None:

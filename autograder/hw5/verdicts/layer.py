@@ -16,7 +16,7 @@ from autograder.hw5.mistakes import layer_construction as known
 from autograder.hw5.mistakes.layer import MLP_HINT, OTHER_ACTIVATIONS, RESIDUAL_HINT
 from autograder.hw5.mistakes.layer_search import LayerReading, find_in_gradients, read_layer
 from autograder.hw5.mistakes.raised import of_error
-from autograder.hw5.probes import source_modules, source_rules
+from autograder.hw5.probes import source_modules
 from autograder.hw5.probes.layer import Branches, LayerProbe
 from autograder.hw5.probes.reference import ACTIVATIONS
 from autograder.hw5.verdicts import numbers
@@ -130,18 +130,11 @@ def check_layer_gradients(probe: LayerProbe) -> None:
 
 def check_layer_source(code: Mapping[str, str]) -> None:
     """encoder.py uses no attention that torch has ready-made, nor do files that it imports."""
-    found = source_modules.search_layer(code).violations
-    numbers.check_searchable(found)
-    violations = [one for one in found if not one.is_unreadable]
-    if violations:
-        raise reject(
-            f"{violations[0].file} uses something this question doesn't allow.",
-            got="; ".join(source_rules.lines_of(violations)),
-            expected="a layer built from Attention, LayerNorm, Linear, ReLU and Dropout",
-            **numbers.what_is_used(
-                violations, built_in=known.BUILT_IN_LAYER, other=known.BUILT_IN_LAYER
-            ),
-        )
+    numbers.check_source(
+        source_modules.search_layer(code).violations,
+        expected="a layer built from Attention, LayerNorm, Linear, ReLU and Dropout",
+        built_in=known.BUILT_IN_LAYER,
+    )
 
 
 def check_layer_structure(probe: LayerProbe) -> None:

@@ -26,8 +26,7 @@ from autograder.rubric.mistake import hinted, named
 from autograder.training.job import Ending, TrainingResult
 from autograder.training.layer_list import LayerList, ModelProblem
 from provided.mnist import CLASSES
-
-LEAST_DROPOUT = 0.001  # a smaller probability drops next to nothing
+from provided.training import LEAST_DROPOUT
 
 
 def check_layers(layers: LayerList, allowed: Collection[str]) -> None:

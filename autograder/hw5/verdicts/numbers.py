@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from torch import Tensor
 
@@ -22,8 +22,25 @@ PLAINLY = (
 ROWS_HINT = "Print the smallest weight, and the sums along each axis: which should be all ones?"
 
 
-def check_searchable(violations: Sequence[Violation]) -> None:
-    """Each file behind a slot could be read by the rules; what can't be read is not allowed."""
+def check_source(
+    violations: list[Violation], expected: str, built_in: Mistake, other: Mistake | None = None
+) -> None:
+    """The files behind a slot could be read by the rules, and use nothing beyond them.
+
+    built_in: the mistake where ready-made attention is used
+    other:    the one where something else is named that isn't allowed
+    """
+    _check_searchable(violations)
+    if violations:
+        raise reject(
+            f"{violations[0].file} uses something this question doesn't allow.",
+            got="; ".join(lines_of(violations)),
+            expected=expected,
+            **_what_is_used(violations, built_in, other),
+        )
+
+
+def _check_searchable(violations: list[Violation]) -> None:
     unreadable = [one for one in violations if one.is_unreadable]
     if unreadable:
         raise reject(
@@ -35,11 +52,8 @@ def check_searchable(violations: Sequence[Violation]) -> None:
         )
 
 
-def what_is_used(violations: Sequence[Violation], built_in: Mistake, other: Mistake) -> Named:
-    """The mistake behind violations: ready-made attention, or something else that is named.
-
-    Where all of them are ways to reach something without naming it, nobody knows what.
-    """
+def _what_is_used(violations: list[Violation], built_in: Mistake, other: Mistake | None) -> Named:
+    """The mistake behind violations; none where all reach something without naming it."""
     if any(one.is_built_in for one in violations):
         return named(built_in)
     if all(one.is_indirect for one in violations):
