@@ -175,7 +175,7 @@ def check_fully_connected() -> Iterator[str]:
     yield in_short(nn.Sequential(*layers))
     yield need_few_units(model, layers, rules["max_hidden_units"])
     yield need_logits(model)
-    yield need_settings(attribute(FULLY_CONNECTED.settings, models), FULLY_CONNECTED.settings)
+    yield need_settings(attribute(FULLY_CONNECTED.settings, models), FULLY_CONNECTED, model)
     yield need_history(artifacts(FULLY_CONNECTED.kind).history, FULLY_CONNECTED.kind)
 
 
@@ -204,7 +204,7 @@ def check_cnn() -> Iterator[str]:
         raise Problem(f"{total:,} parameters; fewer than {limit:,} are allowed.")
     yield f"{total:9,} parameters together, of fewer than {limit:,}"
     yield need_logits(model)
-    yield need_settings(attribute(CNN.settings, models), CNN.settings)
+    yield need_settings(attribute(CNN.settings, models), CNN, model)
     yield need_history(artifacts(CNN.kind).history, CNN.kind)
 
 

@@ -1,7 +1,8 @@
 """Question 2: a fully connected and a convolutional network for MNIST.
 
-Return an nn.Sequential; the grader rebuilds it from its layers and trains it by itself,
-with cross entropy, Adam, batches of 32 and at most 10 epochs.
+Return an nn.Sequential; the grader rebuilds it from its layers and trains it by itself with
+cross entropy. provided/settings.py lists what a Training(...) may say: in 2b also optimizer,
+batch size and epochs; in 2c these are Adam, in batches of 32 for at most 10 epochs.
 """
 
 from torch import nn
@@ -19,7 +20,7 @@ def build_fully_connected() -> nn.Sequential:
     raise NotImplementedError
 
 
-FULLY_CONNECTED_TRAINING = Training(learning_rate=1e-3)  # yours to choose; see provided/training.py
+FULLY_CONNECTED_TRAINING = Training(learning_rate=1e-3)  # yours to choose; see provided/settings.py
 
 
 def build_cnn() -> nn.Sequential:
@@ -33,4 +34,4 @@ def build_cnn() -> nn.Sequential:
     raise NotImplementedError
 
 
-CNN_TRAINING = Training(learning_rate=1e-3)  # yours to choose
+CNN_TRAINING = Training(learning_rate=1e-3)  # rate, schedule and decay are yours to choose

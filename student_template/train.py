@@ -36,6 +36,15 @@ from provided.artifacts import (
     count_parameters,
 )
 from provided.experiments import add_experiment, in_short, read_experiments, table
+from provided.homework import CNN, FULLY_CONNECTED
+from provided.settings import (
+    as_graded,
+    bounds_of,
+    in_words,
+    initialise,
+    layer_names,
+    problem_of,
+)
 from provided.slots import still_to_write
 from provided.training import (
     Epoch,
@@ -165,6 +174,8 @@ def train_model(
     flush_denormals()
     torch.manual_seed(seed)
     model, settings = make_model(name)
+    settings = settled(name, model, settings)
+    initialise(model, settings)
     sets = load_data(data, images)
     model.to(device)
     optimizer = make_optimizer(model, settings)
@@ -355,6 +366,23 @@ def make_model(name: str) -> tuple[nn.Module, Training]:
     return model, settings
 
 
+def settled(name: str, model: nn.Module, settings: object) -> Training:
+    """The settings, where they can be trained with, as the homework allows them.
+
+    Raises TrainingProblem.
+    """
+    network = next((one for one in (FULLY_CONNECTED, CNN) if one.kind == name), None)
+    called = network.settings if network else "VIT_TRAINING"
+    if not isinstance(settings, Training):
+        raise TrainingProblem(f"{called} should be a Training(...).")
+    problem = problem_of(settings, called, bounds_of(name), layer_names(model))
+    if problem is not None:
+        raise TrainingProblem(problem)
+    settings, notes = as_graded(settings, bounds_of(name))
+    print("\n".join([f"Settings: {in_words(settings)}", *notes]))
+    return settings
+
+
 def write_up(
     run: Run, folder: Folder, result: Result, validation: mnist.Split, seconds: float
 ) -> None:
@@ -370,7 +398,7 @@ def write_up(
         epochs_done=result.epochs_done,
         first_steps=result.first_steps,
     )
-    end = result.epochs[-1]
+    end, schedule = result.epochs[-1], run.settings.schedule
     add_experiment(
         ARTIFACTS,
         {
@@ -379,8 +407,10 @@ def write_up(
             "seed": run.seed,
             "epochs": result.epochs_done,
             "images": run.images,
-            "learning_rate": run.settings.learning_rate,
-            "schedule": run.settings.schedule,
+            "optimizer": run.settings.optimizer,
+            "batch_size": run.settings.batch_size,
+            "learning_rate": run.settings.highest_rate,
+            "schedule": schedule if isinstance(schedule, str) else "per epoch",
             "weight_decay": run.settings.weight_decay,
             "parameters": count_parameters(result.model),
             "train_loss": round(end.train_loss, 5),

@@ -19,10 +19,10 @@ from .describing import (
     attribute,
     describe_layer,
     describe_module,
-    describe_settings,
     import_student,
     leaves,
 )
+from .describing_training import begins_as_usual, describe_settings
 from .preflight import attempts
 from .wire import DTYPES, Message
 
@@ -66,8 +66,10 @@ class Answerer:
                 f"{builder}() returned {article(type(model).__name__)}, not an nn.Sequential", file
             )
         seen: dict[int, int] = {}
-        layers = []
+        layers, own_weights = [], []
         for path, layer in leaves(model, file):
+            if not begins_as_usual(layer):
+                own_weights.append(path)
             layers.append(describe_layer(path, layer, seen.get(id(layer))))
             seen.setdefault(id(layer), len(layers) - 1)
         reply: dict[str, Any]
@@ -78,7 +80,7 @@ class Answerer:
             }
         except Refusal as problem:
             reply = {"settings": None, "settings_problem": str(problem)}
-        return Message({"layers": layers, **reply})
+        return Message({"layers": layers, "own_weights": own_weights, **reply})
 
     def keep(self, module: object) -> Message:
         """Keep a module for later questions; returns its handle and what it is made of."""

@@ -55,7 +55,6 @@ LAYER_ARGUMENTS: dict[str, tuple[str, ...]] = {
     "Mish": (),
 }
 
-SETTINGS = ("learning_rate", "batch_size", "epochs", "schedule", "weight_decay")
 MAX_LAYERS = 500
 MAX_DEPTH = 20
 
@@ -122,20 +121,6 @@ def describe_layer(path: str, layer: nn.Module, same_as: int | None) -> dict[str
             value = getattr(layer, name)
             description["arguments"][name] = value is not None if name == "bias" else plain(value)
     return description
-
-
-def describe_settings(module: Any, name: str, file: str) -> dict[str, Any]:
-    """The fields of a Training(...) object, as plain values."""
-    settings = attribute(module, name, file)
-    missing = [field for field in SETTINGS if not hasattr(settings, field)]
-    if missing:
-        raise Refusal(f"{name} is not a Training(...): it has no {missing[0]}", file)
-    result = {field: plain(getattr(settings, field)) for field in SETTINGS}
-    decay = getattr(settings, "layer_weight_decay", {})
-    if not isinstance(decay, dict):
-        raise Refusal(f"{name}.layer_weight_decay is not a dictionary", file)
-    result["layer_weight_decay"] = {str(layer): plain(value) for layer, value in decay.items()}
-    return result
 
 
 def describe_module(module: nn.Module) -> dict[str, Any]:

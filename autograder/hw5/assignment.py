@@ -68,6 +68,8 @@ class FullyConnected(Section):
     """The limits of question 2b."""
 
     max_hidden_units: Positive
+    max_batch_size: Positive
+    max_epochs: Positive
     allowed_layers: tuple[str, ...]
     training: TrainingRules
 
@@ -101,7 +103,7 @@ class Cnn(Section):
 
 
 class FixedTraining(Section):
-    """What the homework fixes about trainings."""
+    """What the homework fixes about trainings, those of question 2b aside."""
 
     batch_size: Positive
     epochs: Positive

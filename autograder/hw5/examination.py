@@ -21,6 +21,7 @@ import torch
 from autograder.homework import ARTIFACTS_FOLDER, HEAD, LAYER, WEIGHTS
 from autograder.hw5 import mnist, transformer
 from autograder.hw5.assignment import UNHURRIED_SECONDS, Assignment, TrainingRules
+from autograder.hw5.described import Model, read_settings
 from autograder.hw5.probes.asker import Heads
 from autograder.hw5.probes.head import HeadProbe, probe_head
 from autograder.hw5.probes.layer import LayerProbe, probe_layer
@@ -33,18 +34,13 @@ from autograder.sandbox.budget import Budget
 from autograder.sandbox.client import Sandbox
 from autograder.sandbox.errors import IndigestibleReply, WorkerError
 from autograder.sandbox.refusals import is_ours
-from autograder.sandbox.replies import ModelReply, SettingsReply
-from autograder.sandbox.text import name as as_name
-from autograder.sandbox.text import one_line
+from autograder.sandbox.replies import ModelReply
 from autograder.training.carry_over import CarryOver
 from autograder.training.job import TrainingJob, TrainingResult
 from autograder.training.layer_list import LayerList, ModelProblem
 from autograder.training.trainer import Trainers
 from provided.homework import CNN, FULLY_CONNECTED, Network
 from provided.mnist import Mnist
-from provided.training import BATCH_SIZE, EPOCHS, SCHEDULES, Training
-
-MAX_SHOWN = 60  # characters of a setting in a sentence
 
 Say = Callable[[str, str], None]
 KEPT_TO_JUDGE = 0.02  # of a run's time: what is there by then is judged, and no more is asked
@@ -52,16 +48,6 @@ KEPT_TO_END = 0.04  # by then trainings end, and say how far they came
 LEAST_SECONDS = 1.0
 
 Found = TypeVar("Found")
-
-
-@dataclass(frozen=True)
-class Model:
-    """A submission's nn.Sequential as a layer list, and how it is to be trained."""
-
-    layers: LayerList
-    settings: Training | None
-    settings_problem: str
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -243,12 +229,12 @@ class Examination:
                 builder=network.builder,
                 settings=network.settings,
             )
+        layers = LayerList.from_replies(reply.layers)
         if reply.settings is None:
             said = reply.settings_problem or ""
-            problem = said if is_ours(said) else f"{network.settings} can't be read"
-            return Model(LayerList.from_replies(reply.layers), None, problem)
-        layers = LayerList.from_replies(reply.layers)
-        return read_settings(layers, reply.settings, network.settings)
+            problem = f"{said}." if is_ours(said) else f"{network.settings} can't be read."
+            return Model(layers, None, problem)
+        return read_settings(layers, reply, network, self.assignment)
 
     def _train(
         self, network: Network, model: Kept[Model], rules: TrainingRules
@@ -266,6 +252,7 @@ class Examination:
             described.settings,
             data=str(mnist.DATA),
             accuracy=rules.accuracy,
+            bars=[bar.accuracy for bar in rules.partial],
             retry_margin=rules.retry_margin,
             seeds=rules.seeds,
             training_images=rules.training_images,
@@ -294,57 +281,3 @@ def progress(event: dict[str, Any]) -> str:
         again = f"seed {event['seed']}, " if event["seed"] else ""
         return f"{again}epoch {event['epoch']['epoch']}: {event['test_accuracy']:.4f}"
     return str(event.get("ended", ""))
-
-
-def read_settings(layers: LayerList, reply: SettingsReply, name: str) -> Model:
-    """The training settings, checked; what the homework fixes is corrected and noted."""
-    numbers: dict[str, Any] = reply.model_dump()
-    problems = [
-        f"{name}.{field} = {_shown(value)} is not a number from {low:g} to {high:g}"
-        for field, value, low, high in (
-            ("learning_rate", reply.learning_rate, 1e-8, 10),
-            ("weight_decay", reply.weight_decay, 0, 10),
-            ("epochs", reply.epochs, 1, 10_000),
-            *(
-                (f"layer_weight_decay[{_shown(layer)}]", value, 0, 10)
-                for layer, value in reply.layer_weight_decay.items()
-            ),
-        )
-        if isinstance(value, bool)
-        or not isinstance(value, (int, float))
-        or not low <= value <= high
-    ]
-    if reply.schedule not in SCHEDULES:
-        said = f"{name}.schedule = {one_line(repr(reply.schedule), MAX_SHOWN)}"
-        problems.append(f"{said} is not one of {', '.join(SCHEDULES)}")
-    top_level = layers.top_level_indices()
-    for layer in reply.layer_weight_decay:
-        if not layer.isdecimal() or int(layer) > max(top_level, default=-1):
-            problems.append(
-                f"{name}.layer_weight_decay names layer {_shown(layer)}, which doesn't exist"
-            )
-    if problems:
-        return Model(layers, None, problems[0])
-    notes = []
-    if reply.batch_size != BATCH_SIZE:
-        notes.append(f"Trained with batches of {BATCH_SIZE}, as the homework requires.")
-    epochs = min(int(numbers["epochs"]), EPOCHS)
-    if epochs != reply.epochs:
-        notes.append(f"Trained for {EPOCHS} epochs, the most the homework allows.")
-    decay = {int(layer): float(value) for layer, value in numbers["layer_weight_decay"].items()}
-    settings = Training(
-        learning_rate=float(numbers["learning_rate"]),
-        epochs=epochs,
-        schedule=str(reply.schedule),
-        weight_decay=float(numbers["weight_decay"]),
-        layer_weight_decay={
-            index: decay[top] for index, top in enumerate(top_level) if top in decay
-        },
-    )
-    return Model(layers, settings, "", tuple(notes))
-
-
-def _shown(value: object) -> str:
-    """A setting in a sentence; a text that is more than a word stands in quotes."""
-    text = str(value)
-    return text if as_name(text) == text else one_line(repr(value), MAX_SHOWN)

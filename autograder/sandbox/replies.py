@@ -55,15 +55,24 @@ class SettingsReply(_Strict):
     learning_rate: Value
     batch_size: Value
     epochs: Value
-    schedule: Value
+    schedule: Plain | Annotated[list[Plain], Field(max_length=1000)]
     weight_decay: Value
     layer_weight_decay: Annotated[dict[Text, Value], Field(max_length=500)]
+    optimizer: Value
+    momentum: Value
+    nesterov: Value
+    betas: Value
+    alpha: Value
+    eps: Value
+    init: Value
+    unknown: Annotated[list[Text], Field(max_length=8)]
 
 
 class ModelReply(_Strict):
     """Reply to `describe_model`."""
 
     layers: Annotated[list[LayerReply], Field(max_length=500)]
+    own_weights: Annotated[list[Text], Field(max_length=500)]
     settings: SettingsReply | None
     settings_problem: Text | None
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from autograder.hw5 import mnist
 from autograder.hw5.assignment import Assignment, TrainingRules
-from autograder.hw5.examination import Examination, Model
+from autograder.hw5.described import Model
+from autograder.hw5.examination import Examination
 from autograder.hw5.probes.given_model import SIZES
 from autograder.hw5.probes.vit import train_briefly
 from autograder.rubric.evidence import Kept
@@ -35,7 +36,8 @@ DIGEST_LENGTH = 12
 class CalibrationRun:
     """One seed of one submission's model: test accuracy after each epoch, or at the end.
 
-    settings: stands for all that it was trained with beside its own code, see `digest_of`
+    settings:        stands for all that it was trained with beside its own code, see `digest_of`
+    validation_loss: after each epoch too; none of it in older records, nor of a brief training
     """
 
     submission: str
@@ -43,11 +45,19 @@ class CalibrationRun:
     seed: int
     test_accuracy: list[float]
     settings: str
+    validation_loss: list[float] = field(default_factory=list)
 
     @property
     def best(self) -> float:
         """The best epoch, which is what a verdict looks at."""
         return max(self.test_accuracy, default=0.0)
+
+    @property
+    def by_validation(self) -> float | None:
+        """The test accuracy after the epoch with the lowest validation loss; None if unknown."""
+        if not self.validation_loss:
+            return None
+        return self.test_accuracy[self.validation_loss.index(min(self.validation_loss))]
 
     def epochs_to(self, accuracy: float) -> int | None:
         """The first epoch that reaches an accuracy."""
@@ -76,10 +86,9 @@ def calibrate(
                     for seed in seeds:
                         if (solution.name, kind, seed) in done:
                             continue
-                        accuracies = _one_run(examination, grader.trainers, kind, seed)
-                        run = CalibrationRun(
-                            solution.name, kind, seed, accuracies, digest_of(assignment, kind)
-                        )
+                        accuracies, losses = _one_run(examination, grader.trainers, kind, seed)
+                        digest = digest_of(assignment, kind)
+                        run = CalibrationRun(solution.name, kind, seed, accuracies, digest, losses)
                         with record.open("a", encoding="utf-8") as file:
                             file.write(json.dumps(asdict(run)) + "\n")
                         say(f"{solution.name} {kind} seed {seed}: best {run.best:.4f}")
@@ -87,7 +96,10 @@ def calibrate(
         grader.close()
 
 
-def _one_run(examination: Examination, trainers: Trainers, kind: str, seed: int) -> list[float]:
+def _one_run(
+    examination: Examination, trainers: Trainers, kind: str, seed: int
+) -> tuple[list[float], list[float]]:
+    """Test accuracy and validation loss after each epoch."""
     assignment = examination.assignment
     if kind == "vit":
         run = train_briefly(
@@ -98,7 +110,7 @@ def _one_run(examination: Examination, trainers: Trainers, kind: str, seed: int)
             lambda topic, text: None,
             seed=seed,
         )
-        return [run.accuracy]
+        return [run.accuracy], []
     model: Kept[Model] = examination.cnn if kind == "cnn" else examination.fully_connected
     described = model.get()
     if described.settings is None:
@@ -112,7 +124,8 @@ def _one_run(examination: Examination, trainers: Trainers, kind: str, seed: int)
         seeds=[seed],
         training_images=rules_of(assignment, kind).training_images,
     )
-    return trainers.train(job, RUN_SECONDS, lambda event: None).best.test_accuracy
+    trial = trainers.train(job, RUN_SECONDS, lambda event: None).best
+    return trial.test_accuracy, [round(one.validation_loss, 5) for one in trial.epochs]
 
 
 def read_record(record: Path) -> list[CalibrationRun]:

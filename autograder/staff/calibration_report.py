@@ -48,6 +48,7 @@ def report(runs: list[CalibrationRun], assignment: Assignment) -> Iterator[str]:
     yield from _thresholds(right, assignment)
     yield from _mistaken(wrong, assignment)
     yield from _repeated(groups, later, assignment)
+    yield from _which_epoch(runs, assignment)
 
 
 def _introduction() -> Iterator[str]:
@@ -231,6 +232,52 @@ def _repeated(
             misses,
             f"{low:.3f} to {high:.3f}",
             "yes" if low <= misses / len(values) <= high else "**no**",
+        )
+
+
+def _which_epoch(runs: list[CalibrationRun], assignment: Assignment) -> Iterator[str]:
+    """The best epoch on the test images against the one that the validation loss would choose."""
+    chosen: dict[Group, list[tuple[float, float]]] = {}
+    for run in runs:
+        if run.by_validation is not None:
+            pair = (run.best, run.by_validation)
+            chosen.setdefault((run.submission, run.kind), []).append(pair)
+    yield ""
+    yield "## Which epoch counts"
+    yield ""
+    yield (
+        "A verdict counts the *best* epoch by its accuracy on the test images, which flatters by "
+        "the chance of that choice. *By validation* is the accuracy after the epoch with the "
+        "lowest validation loss. *Flatters* is the mean difference; the last columns count the "
+        "seeds that reach the bar either way."
+    )
+    yield ""
+    yield from _table_head(
+        "submission",
+        "model",
+        "seeds",
+        "best, mean ± sd",
+        "by validation, mean ± sd",
+        "flatters",
+        "bar",
+        "best reaches",
+        "by validation reaches",
+    )
+    for (name, kind), pairs in sorted(chosen.items()):
+        if len(pairs) < 2:
+            continue
+        best, other = map(list, zip(*pairs, strict=True))
+        bar = bar_of(assignment, kind)
+        yield _row(
+            name,
+            kind,
+            len(pairs),
+            _spread(best),
+            _spread(other),
+            f"{statistics.fmean(best) - statistics.fmean(other):+.4f}",
+            f"{bar:g}",
+            sum(value >= bar for value in best),
+            sum(value >= bar for value in other),
         )
 
 

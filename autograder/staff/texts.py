@@ -46,7 +46,7 @@ PLACES = (
     Place(ANSWERS, CONV1D),
     Place(ANSWERS, CONV2D),
     Place(ANSWERS, POOLING),
-    Place(MODELS, "batches of {training.batch_size} and at most {training.epochs} epochs."),
+    Place(MODELS, "in batches of {training.batch_size} for at most {training.epochs} epochs."),
     Place(MODELS, "only {fully_connected.listed}, after a Flatten."),
     Place(
         MODELS,
@@ -60,7 +60,12 @@ PLACES = (
         "test images.",
     ),
     Place("student_template/attention.py", "From torch.nn only {head.listed}, without biases;"),
-    Place(STUDENTS, "batches of {training.batch_size}, at most {training.epochs} epochs."),
+    Place(STUDENTS, "in batches of {training.batch_size} for at most {training.epochs} epochs."),
+    Place(
+        STUDENTS,
+        "up to batches of {fully_connected.max_batch_size:,} and {fully_connected.max_epochs} "
+        "epochs;",
+    ),
     Place(
         STUDENTS,
         "an `nn.Sequential` of {fully_connected.listed}, with a Flatten in front; at most "
@@ -100,8 +105,7 @@ PLACES = (
         "The threshold of {transformer.accuracy:.1%} is 1% below the convolutional network's "
         "{cnn.training.accuracy:.1%}, not below",
     ),
-    Place(RUBRIC, "and batches of {training.batch_size} on the"),
-    Place(RUBRIC, "images for at most {training.epochs} epochs, with"),
+    Place(RUBRIC, "Adam, batches of {training.batch_size} and at most {training.epochs} epochs;"),
 )
 # Where a number that looks like one of these values must stand in a sentence above.
 READ_BY_PEOPLE = (

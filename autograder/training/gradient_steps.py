@@ -57,7 +57,7 @@ def train(
 
 
 def learner(
-    model: nn.Sequential, optimizer: torch.optim.Adam, images: Tensor, labels: Tensor
+    model: nn.Sequential, optimizer: torch.optim.Optimizer, images: Tensor, labels: Tensor
 ) -> LearnBatch:
     """What learns a batch with the optimizer's parameters and settings, as they are at each step.
 
@@ -67,12 +67,12 @@ def learner(
     by_hand = Backpropagation.of(model)
     if by_hand is not None and same_gradients(model, by_hand, find_gradients, images, labels):
         find_gradients = by_hand
-    updates = AdamUpdates(optimizer)
+    update = AdamUpdates(optimizer).apply if is_adam(optimizer) else optimizer.step
 
     @torch.inference_mode()
     def learn(images: Tensor, labels: Tensor) -> Tensor:
         logits = find_gradients(images, labels)
-        updates.apply()
+        update()
         return logits
 
     return learn
@@ -92,10 +92,15 @@ def same_gradients(
     return all(map(torch.equal, *found))
 
 
+def is_adam(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether this is Adam itself, none of those that decay the weights otherwise."""
+    return type(optimizer) is torch.optim.Adam
+
+
 class AdamUpdates:
     """The updates of a fused Adam with the optimizer's groups and settings; keeps its own means."""
 
-    def __init__(self, optimizer: torch.optim.Adam) -> None:
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
         self._groups = optimizer.param_groups
         self._one = torch.ones(())
         self._states = [

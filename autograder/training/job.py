@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from autograder.training.layer_list import Layer, LayerList
-from provided.training import BATCH_SIZE, EPOCHS, Epoch, Training
+from provided.settings import Training, in_epochs
+from provided.training import Epoch
 
 
 class Ending(str, enum.Enum):
@@ -80,6 +81,7 @@ class TrainingJob(BaseModel):
     settings: dict[str, Any]
     data: str
     accuracy: float
+    bars: list[float] = []  # lower accuracies that give points
     retry_margin: float
     seeds: list[int]
     training_images: int
@@ -95,22 +97,27 @@ class TrainingJob(BaseModel):
             **rest,
         )
 
+    def nearly_reached(self, accuracy: float) -> bool:
+        """Whether the next bar above an accuracy is so near that another seed may reach it."""
+        above = [bar for bar in (self.accuracy, *self.bars) if bar > accuracy]
+        return bool(above) and accuracy >= min(above) - self.retry_margin
+
     def layer_list(self) -> LayerList:
         """The model."""
         return LayerList(tuple(Layer(**layer) for layer in self.layers))
 
     def training(self, flattened: int = 0) -> Training:
-        """The settings, with the homework's fixed batch size and at most its epochs.
-
-        `flattened` is how many layers were put in front of the model.
-        """
+        """The settings. `flattened` is how many layers were put in front of the model."""
         decay = {
             int(layer) + flattened: value
             for layer, value in self.settings["layer_weight_decay"].items()
         }
-        fixed = {
-            "batch_size": BATCH_SIZE,
-            "epochs": min(int(self.settings["epochs"]), EPOCHS),
-            "layer_weight_decay": decay,
-        }
-        return Training(**{**self.settings, **fixed})
+        return Training(**{**self.settings, "layer_weight_decay": decay})
+
+    def in_epochs(self, epochs: int) -> TrainingJob:
+        """The same with fewer epochs, its schedule compressed."""
+        return TrainingJob.of(
+            self.layer_list(),
+            in_epochs(self.training(), epochs),
+            **self.model_dump(exclude={"layers", "settings"}),
+        )

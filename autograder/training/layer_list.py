@@ -24,6 +24,7 @@ from provided.mnist import CLASSES, IMAGE_SIZE
 MAX_PARAMETERS = 5_000_000
 MAX_ACTIVATIONS = 2_000_000  # numbers that one image turns into, all layers together
 MAX_REASON = 200  # characters of what torch says about a layer
+INDEX_DIGITS = 4
 MAX_NAMED = 60  # characters of an argument's value in a sentence
 MAX_MULTIPLICATIONS = 200_000_000  # of one image's forward pass
 
@@ -116,13 +117,21 @@ class LayerList:
         """How many numbers each of them puts out for one image. Raises ModelProblem."""
         return [prod(shape) for shape in self.hidden_shapes()]
 
+    def top_level_names(self) -> list[str]:
+        """The names in the outermost nn.Sequential, in order.
+
+        A container without layers is not seen; among torch's own names, "0", "1" and so on, it
+        leaves a gap, which counts as a name.
+        """
+        names = list(dict.fromkeys(layer.path.partition(".")[0] for layer in self.layers))
+        if names and all(map(_is_index, names)):
+            return [str(index) for index in range(max(map(int, names)) + 1)]
+        return names
+
     def top_level_indices(self) -> list[int]:
         """For each layer, the index in the outermost nn.Sequential that it lies under."""
-        names = [layer.path.partition(".")[0] for layer in self.layers]
-        if all(name.isdecimal() for name in names):
-            return [int(name) for name in names]  # torch's own names: empty containers count
-        order = {name: index for index, name in enumerate(dict.fromkeys(names))}
-        return [order[name] for name in names]
+        index = {name: index for index, name in enumerate(self.top_level_names())}
+        return [index[layer.path.partition(".")[0]] for layer in self.layers]
 
     def build(self) -> nn.Sequential:
         """A new nn.Sequential with these layers. Raises ModelProblem."""
@@ -251,6 +260,12 @@ class LayerList:
                 f"{batch_shape(tuple(x.shape))}; expected (B, {CLASSES}), one logit per digit."
             )
         return shapes
+
+
+def _is_index(text: str) -> bool:
+    """Whether this is how torch names a layer of a nn.Sequential that has no names."""
+    digits = text.isascii() and text.isdecimal() and len(text) <= INDEX_DIGITS
+    return digits and str(int(text)) == text
 
 
 def _check(layer: Layer) -> None:

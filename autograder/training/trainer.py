@@ -1,9 +1,9 @@
 """Training a layer list to a verdict, in a process of its own that runs no student code.
 
 A zygote forks the process; it reads one job as JSON from its standard input and writes
-events, a line of JSON each, to its standard output: every epoch, and at last the end. Batch
-32, Adam, at most ten epochs; it stops at the first epoch whose test accuracy meets the bar,
-and tries further seeds after a near miss.
+events, a line of JSON each, to its standard output: every epoch, and at last the end. It
+stops at the first epoch whose test accuracy meets the bar, and tries further seeds after a near
+miss of this or of a lower bar.
 
 What goes wrong, and what comes of it:
 
@@ -53,6 +53,7 @@ from autograder.training.job import Ending, TrainingJob, TrainingResult, Trial
 from autograder.training.layer_list import LayerList
 from autograder.training.work import fitted
 from provided.mnist import Mnist, Split
+from provided.settings import initialise
 from provided.training import (
     BATCH_SIZE,
     EVALUATION_BATCH,
@@ -203,7 +204,7 @@ def events(job: TrainingJob, data: Mnist) -> Iterator[dict[str, Any]]:
                 ended = Ending.DEAD
                 break
         best = max(best, accuracy)
-        if best < job.accuracy - job.retry_margin:
+        if not job.nearly_reached(best):
             break
     yield {"ended": ended}
 
@@ -233,6 +234,7 @@ def _epochs(job: TrainingJob, data: Mnist, seed: int) -> Iterator[tuple[Epoch, f
     torch.manual_seed(seed)
     model = rebuild(job.layer_list())
     settings = job.training(flattened=len(model) - len(job.layers))
+    initialise(model, settings)
     train_images = data.train.first(job.training_images)
     decays = any([settings.weight_decay, *settings.layer_weight_decay.values()])
     each_digit = data.test.labels.bincount().tolist()  # what one answer for all gets right
@@ -251,7 +253,7 @@ def is_dead(model: nn.Sequential, images: Split) -> bool:
 
     This is so where the ReLUs of a layer are off for every image: what stands before them
     stays as it is, and what stands behind them sees no image. Nothing changes that but a
-    weight decay, or the momentum that Adam holds for some hundred steps after.
+    weight decay, or the momentum that an optimizer holds for some hundred steps after.
     """
     model = copy.deepcopy(model).train()  # as it learns: batches have statistics of their own
     for layer in model.modules():

@@ -23,13 +23,15 @@ IMAGE_SECONDS_PER_MULTIPLICATION = 33e-12  # in evaluation
 IMAGE_SECONDS_PER_ACTIVATION = 2.5e-9
 
 
-def epoch_seconds(work: Work, training_images: int, evaluated_images: int) -> float:
+def epoch_seconds(
+    work: Work, training_images: int, evaluated_images: int, batch_size: int = BATCH_SIZE
+) -> float:
     """Processor seconds of one epoch, the evaluations after it included."""
-    steps = math.ceil(training_images / BATCH_SIZE)
+    steps = math.ceil(training_images / batch_size)
     step = (
         work.layers * STEP_SECONDS_PER_LAYER
-        + PASSES * BATCH_SIZE * work.multiplications * STEP_SECONDS_PER_MULTIPLICATION
-        + BATCH_SIZE * work.activations * STEP_SECONDS_PER_ACTIVATION
+        + PASSES * batch_size * work.multiplications * STEP_SECONDS_PER_MULTIPLICATION
+        + batch_size * work.activations * STEP_SECONDS_PER_ACTIVATION
     )
     image = (
         work.multiplications * IMAGE_SECONDS_PER_MULTIPLICATION
@@ -47,10 +49,9 @@ def fitted(job: TrainingJob, evaluated_images: int) -> tuple[TrainingJob, str]:
     """
     if not job.shorten or job.cpu_seconds is None:
         return job, ""
-    work, allowed = job.layer_list().work(), job.cpu_seconds
-    each = epoch_seconds(work, job.training_images, evaluated_images)
-    wanted = job.training().epochs
-    if each * wanted <= allowed:
+    work, allowed, settings = job.layer_list().work(), job.cpu_seconds, job.training()
+    each = epoch_seconds(work, job.training_images, evaluated_images, settings.batch_size)
+    if each * settings.epochs <= allowed:
         return job, ""
     why = (
         f"One epoch of this model is counted as {each:,.0f} s of processor time and the limit is "
@@ -58,12 +59,11 @@ def fitted(job: TrainingJob, evaluated_images: int) -> tuple[TrainingJob, str]:
     )
     if each <= allowed:
         epochs = int(allowed / each)
-        fewer = {**job.settings, "epochs": epochs}
-        said = f"{why}, so it was trained for {epochs} of {wanted} epochs."
-        return job.model_copy(update={"settings": fewer}), said
+        said = f"{why}, so it was trained for {epochs} of {settings.epochs} epochs."
+        return job.in_epochs(epochs), said
     evaluation = epoch_seconds(work, 0, evaluated_images)
     share = max(allowed - evaluation, 0.0) / (each - evaluation)
-    images = max(int(job.training_images * share) // BATCH_SIZE, 1) * BATCH_SIZE
+    size = settings.batch_size
+    images = max(int(job.training_images * share) // size, 1) * size
     said = f"{why}, so it was trained for 1 epoch on {images:,} of {job.training_images:,} images."
-    update = {"settings": {**job.settings, "epochs": 1}, "training_images": images}
-    return job.model_copy(update=update), said
+    return job.in_epochs(1).model_copy(update={"training_images": images}), said

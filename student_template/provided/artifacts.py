@@ -39,13 +39,10 @@ class Run:
 
     def as_plain(self) -> dict[str, Any]:
         """All of it as numbers and words."""
-        settings = {**asdict(self.settings), "layer_weight_decay": self.layer_weight_decay}
-        return {"model": self.name, "seed": self.seed, "images": self.images, **settings}
-
-    @property
-    def layer_weight_decay(self) -> dict[int, float]:
-        """The penalties of single layers."""
-        return dict(self.settings.layer_weight_decay)
+        given = {name: value for name, value in vars(self.settings).items() if value is not None}
+        given["layer_weight_decay"] = dict(self.settings.layer_weight_decay)
+        given.pop("unknown", None)
+        return {"model": self.name, "seed": self.seed, "images": self.images, **given}
 
 
 @dataclass(frozen=True)
@@ -169,7 +166,6 @@ class Folder:
         best = min(epochs, key=lambda epoch: epoch.validation_loss)
         content = {
             **run.as_plain(),
-            "optimizer": "Adam",
             "loss": "cross entropy",
             "epochs_done": epochs_done,
             **({} if first_steps is None else {"steps_done": first_steps}),

@@ -15,8 +15,10 @@ import torch
 import yaml
 from torch import Tensor, nn
 
+from provided.homework import Network
 from provided.mnist import CLASSES, IMAGE_SIZE
-from provided.training import BATCH_SIZE, EPOCHS, LEAST_DROPOUT, SCHEDULES, Training
+from provided.settings import as_graded, bounds_of, in_words, layer_names, problem_of
+from provided.training import EPOCHS, LEAST_DROPOUT, Training
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)( */ *\d+(\.\d+)?)?")
 IMAGES = 4  # in a batch to try a model with
@@ -198,25 +200,16 @@ def need_logits(model: nn.Module) -> str:
     return f"{said}, gradients reach every parameter"
 
 
-def need_settings(settings: object, name: str) -> str:
-    """A Training(...) within what the homework fixes."""
+def need_settings(settings: object, network: Network, model: nn.Module) -> str:
+    """A Training(...) that can be trained with."""
     if not isinstance(settings, Training):
-        raise Problem(f"{name} in models.py should be a Training(...).")
-    if not is_positive(settings.learning_rate):
-        raise Problem(f"{name}: learning_rate should be a positive number.")
-    if settings.schedule not in SCHEDULES:
-        raise Problem(f"{name}: schedule should be one of {', '.join(SCHEDULES)}.")
-    if settings.batch_size != BATCH_SIZE:
-        raise Problem(f"{name}: batch_size is {BATCH_SIZE} in this homework.")
-    if settings.epochs not in range(1, EPOCHS + 1):
-        raise Problem(f"{name}: epochs should be from 1 to {EPOCHS}.")
-    return f"learning rate {settings.learning_rate:g}, {settings.schedule.replace('_', ' ')}"
-
-
-def is_positive(value: object) -> bool:
-    """A number above zero."""
-    is_real = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return is_real and math.isfinite(value) and value > 0
+        raise Problem(f"{network.settings} in models.py should be a Training(...).")
+    bounds = bounds_of(network.kind)
+    problem = problem_of(settings, network.settings, bounds, layer_names(model))
+    if problem is not None:
+        raise Problem(problem)
+    settings, notes = as_graded(settings, bounds)
+    return " ".join([in_words(settings), *(f"({note})" for note in notes)])
 
 
 def two_results(results: object, name: str) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from torch import nn
 
+from provided.settings import BATCH_SIZE
+
 EXPERIMENTS = "experiments.csv"
 EXPERIMENT_COLUMNS = (
     "finished",
@@ -15,6 +17,8 @@ EXPERIMENT_COLUMNS = (
     "seed",
     "epochs",
     "images",
+    "optimizer",
+    "batch_size",
     "learning_rate",
     "schedule",
     "weight_decay",
@@ -31,6 +35,8 @@ HEADER = (
     "run",
     "model",
     "epochs",
+    "optimizer",
+    "batch",
     "rate",
     "schedule",
     "decay",
@@ -39,7 +45,7 @@ HEADER = (
     "test",
     "architecture",
 )
-WORDS = ("model", "schedule", "architecture")  # set to the left; numbers to the right
+WORDS = ("model", "optimizer", "schedule", "architecture")  # set to the left; numbers to the right
 
 
 def add_experiment(folder: Path, row: Mapping[str, object]) -> None:
@@ -81,6 +87,8 @@ def _cells(number: int, row: Mapping[str, str]) -> tuple[str, ...]:
         str(number),
         row["model"],
         row["epochs"],
+        row.get("optimizer") or "adam",  # as in rows of an earlier train.py
+        row.get("batch_size") or str(BATCH_SIZE),
         row["learning_rate"],
         row["schedule"].replace("_", " "),
         row["weight_decay"],

@@ -1,47 +1,29 @@
-"""The training loop: Adam and cross entropy, in the batches and epochs that homework.yaml says."""
+"""The training loop: cross entropy, with the optimizer, batches and epochs of a Training(...)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from provided.homework import values
 from provided.mnist import Split
+from provided.settings import BATCH_SIZE as BATCH_SIZE
+from provided.settings import EPOCHS as EPOCHS
+from provided.settings import OPTIMIZERS, decay_of, layer_names
+from provided.settings import Training as Training
 
 LEAST_DROPOUT = 0.001  # a smaller probability drops next to nothing
-BATCH_SIZE: int = values()["training"]["batch_size"]
-EPOCHS: int = values()["training"]["epochs"]
-READ_AT_ONCE = 16  # batches
+READ_AT_ONCE = 512  # images, or one batch where that is more
 EVALUATION_BATCH = 500  # images; large batches are faster where nothing is learned
+ROUNDING = 1e-6  # of the progress, far less than a step
 WARM_UP = 0.25  # share of the steps in which a one-cycle rate rises
-SCHEDULES = ("constant", "one_cycle")
 LearnBatch = Callable[[Tensor, Tensor], Tensor]
 """Learns from images (B, 1, 28, 28) and digits (B,); the logits (B, 10) that it had for them."""
-
-
-@dataclass(frozen=True)
-class Training:
-    """How a model is trained. Adam, batch size and epochs are fixed by the homework.
-
-    learning_rate       the constant rate, or the highest one of a one-cycle schedule
-    schedule            "constant", or "one_cycle": a linear rise over the first quarter
-                        of the steps, then half a cosine down to zero
-    weight_decay        L2 penalty of every layer (Adam's `weight_decay`)
-    layer_weight_decay  index of a layer in the nn.Sequential -> its own penalty instead
-    """
-
-    learning_rate: float
-    batch_size: int = BATCH_SIZE
-    epochs: int = EPOCHS
-    schedule: str = "constant"
-    weight_decay: float = 0.0
-    layer_weight_decay: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -156,32 +138,36 @@ def batches(
 
     Many are read at once and handed out one by one, which costs a batch next to nothing.
     """
-    for rows in order.split(size * READ_AT_ONCE):
+    for rows in order.split(max(READ_AT_ONCE // size, 1) * size):
         several, labels = images.batch(rows)
         several, labels = several.to(device), labels.to(device)
         yield from zip(several.split(size), labels.split(size), strict=True)
 
 
-def make_optimizer(model: nn.Module, settings: Training) -> torch.optim.Adam:
-    """Adam over the model's parameters, each layer with its own weight decay."""
-    layers = list(model.children()) if isinstance(model, nn.Sequential) else [model]
+def make_optimizer(model: nn.Module, settings: Training) -> torch.optim.Optimizer:
+    """What the settings name, over the model's parameters, each layer with its weight decay."""
+    layers = list(model) if isinstance(model, nn.Sequential) else [model]
     by_decay: dict[float, list[nn.Parameter]] = {}  # few groups: each costs time at every step
     seen: set[Tensor] = set()  # a layer that stands twice in the model is trained once
-    for index, layer in enumerate(layers):
-        decay = settings.layer_weight_decay.get(index, settings.weight_decay)
+    for index, (name, layer) in enumerate(zip(layer_names(model), layers, strict=True)):
         own = [parameter for parameter in layer.parameters() if parameter not in seen]
-        by_decay.setdefault(decay, []).extend(own)
+        by_decay.setdefault(decay_of(settings, index, name), []).extend(own)
         seen.update(own)
     groups = [{"params": own, "weight_decay": decay} for decay, own in by_decay.items() if own]
-    return torch.optim.Adam(groups, lr=settings.learning_rate, fused=True)
+    optimizer = OPTIMIZERS[settings.optimizer]
+    fused = {"fused": True} if optimizer.fused else {}
+    return optimizer.kind(groups, lr=settings.highest_rate, **settings.of_optimizer, **fused)
 
 
 def set_learning_rate(
     optimizer: torch.optim.Optimizer, settings: Training, progress: float
 ) -> None:
     """The schedule's rate for the step that starts after `progress` (0 to 1) of all steps."""
-    rate = settings.learning_rate
-    if settings.schedule == "one_cycle":
+    rate = settings.highest_rate
+    if not isinstance(settings.schedule, str):
+        rates = settings.schedule
+        rate = rates[min(int(progress * len(rates) + ROUNDING), len(rates) - 1)]
+    elif settings.schedule == "one_cycle":
         if progress < WARM_UP:
             rate *= progress / WARM_UP
         else:

@@ -14,14 +14,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 
 from autograder.confined import wire
+from autograder.confined.describing_training import CHOSEN, NEEDED
 from autograder.homework import CODE_FILES
 from autograder.hw5 import assignment as assignments
-from autograder.hw5.examination import read_settings
+from autograder.hw5.described import read_settings
 from autograder.hw5.mistakes.raised import of_error
 from autograder.hw5.probes.head import probe_head
 from autograder.hw5.probes.layer import probe_layer
@@ -35,6 +37,7 @@ from autograder.sandbox.errors import GraderFault, IndigestibleReply, WorkerErro
 from autograder.sandbox.replies import ErrorReply, ModelReply, ModuleReply, OutputsReply
 from autograder.sandbox.worker import Worker
 from autograder.training.layer_list import ARGUMENTS, LayerList, ModelProblem
+from provided.homework import CNN, FULLY_CONNECTED
 from provided.training import EPOCHS
 
 MEMORY_BYTES = 1 << 30
@@ -102,11 +105,14 @@ class Claims:
         }
 
     def model(self) -> dict[str, Any]:
-        names = ("learning_rate", "batch_size", "epochs", "schedule", "weight_decay")
-        settings: dict[str, Any] = {name: self.value() for name in names}
+        settings: dict[str, Any] = {name: self.value() for name in (*NEEDED, *CHOSEN)}
+        if self.random.random() < 0.5:  # the rest may be right
+            settings |= {"optimizer": "sgd", "init": None, "epochs": 3, "schedule": [0.1] * 3}
+        settings["unknown"] = [self.text() for _ in range(self.random.randrange(3))]
         settings["layer_weight_decay"] = {self.text(): self.value() for _ in range(2)}
         return {
             "layers": [self.layer() for _ in range(self.random.randrange(6))],
+            "own_weights": [self.text() for _ in range(self.random.randrange(3))],
             "settings": self.random.choice((None, settings)),
             "settings_problem": self.random.choice((None, self.text())),
         }
@@ -233,8 +239,9 @@ def a_model(claims: Claims) -> None:
         layers.work,
     )
     if reply.settings is not None:
-        read = read_settings(layers, reply.settings, "SETTINGS")
-        judged(lambda: Feedback(read.settings_problem or "fine"))
+        for network in (FULLY_CONNECTED, CNN):
+            read = read_settings(layers, reply, network, ASSIGNMENT)
+            judged(partial(Feedback, read.settings_problem or "fine", notes=read.notes))
 
 
 def a_head(claims: Claims) -> None:

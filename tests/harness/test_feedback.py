@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from autograder.hw5 import assignment as assignments
-from autograder.hw5.examination import Model
+from autograder.hw5.described import Model
 from autograder.hw5.mistakes import networks as known
 from autograder.hw5.probes.asker import Heads
 from autograder.hw5.probes.given_model import SIZES

@@ -13,6 +13,7 @@ from autograder.hw5 import mnist
 from autograder.training import gradient_steps
 from autograder.training.gradient_steps import Autograd, Backpropagation, same_gradients, train
 from provided.mnist import Mnist
+from provided.settings import OPTIMIZERS
 from provided.training import Training, make_optimizer, run_epochs
 
 IMAGES = 32 * 30 + 7  # the last batch is smaller
@@ -113,8 +114,11 @@ def test_so_it_is_for_convolutions_in_either_layout(memory_format):
         Training(3e-3, epochs=2, weight_decay=1e-2),
         Training(3e-3, epochs=2, weight_decay=1e-2, layer_weight_decay={1: 0.0, 3: 0.5}),
         Training(1e38, epochs=2),
+        Training(schedule=[3e-3, 1e-3], epochs=2),
+        *(Training(1e-2, 7, 2, optimizer=optimizer) for optimizer in OPTIMIZERS),
+        Training(1e-2, epochs=2, optimizer="sgd", momentum=0.9, nesterov=True, weight_decay=0.1),
     ],
-    ids=["one cycle", "decay", "decay by layer", "diverging"],
+    ids=["one cycle", "decay", "decay by layer", "diverging", "rates", *OPTIMIZERS, "nesterov"],
 )
 def test_so_it_is_for_every_setting(settings):
     plain, quick = both_ways(network(*BY_HAND["hidden"]), settings)

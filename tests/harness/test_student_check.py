@@ -187,27 +187,40 @@ BROKEN = {
         "2b",
         "depends on the others in the batch",
     ),
-    "batches of 64": (
+    "batches of all images": (
         "models.py",
         "FULLY_CONNECTED_TRAINING = Training(",
-        "FULLY_CONNECTED_TRAINING = Training(batch_size=64, ",
+        "FULLY_CONNECTED_TRAINING = Training(batch_size=48000, ",
         "2b",
-        "batch_size is 32",
+        "batch_size = 48000 is not a whole number from 1 to 4,096",
     ),
-    "a hundred epochs": (
+    "no epochs": (
         "models.py",
         "CNN_TRAINING = Training(",
-        "CNN_TRAINING = Training(epochs=99, ",
+        "CNN_TRAINING = Training(epochs=0, ",
         "2c",
-        "epochs should be from 1 to 10",
+        "epochs = 0 is not a whole number from 1",
     ),
-    "an unknown schedule": ("models.py", '"one_cycle"', '"cosine"', "2c", "schedule should be one"),
+    "an unknown setting": (
+        "models.py",
+        "CNN_TRAINING = Training(learning_rate",
+        "CNN_TRAINING = Training(lr",
+        "2c",
+        "CNN_TRAINING has no setting lr; did you mean learning_rate?",
+    ),
+    "an unknown schedule": (
+        "models.py",
+        '"one_cycle"',
+        '"cosine"',
+        "2c",
+        "schedule = 'cosine' is not one of constant, one_cycle",
+    ),
     "a learning rate below zero": (
         "models.py",
         "learning_rate=3e-3",
         "learning_rate=-1",
         "2b",
-        "learning_rate should be a positive number",
+        "learning_rate = -1 is not a number from 1e-08 to 10",
     ),
     "settings that are a dictionary": (
         "models.py",

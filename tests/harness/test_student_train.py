@@ -212,13 +212,26 @@ def test_an_untouched_template_is_told_what_is_to_do(tmp_path, arguments, said):
 @pytest.mark.parametrize(
     ("old", "new", "options", "said"),
     [
-        ("learning_rate=3e-3", "learning_rate=1e30", [], "try a smaller learning rate"),
+        (
+            "learning_rate=3e-3",
+            "learning_rate=10, optimizer='sgd', weight_decay=10",
+            [],
+            "try a smaller learning rate",
+        ),
+        ("learning_rate=3e-3", "lr=3e-3", [], "no setting lr; did you mean learning_rate?"),
         ("nn.Flatten(),\n        nn.Linear(784", "nn.Linear(784", [], "can't process images"),
         ("nn.Linear(200, 10)", "nn.Linear(200, 9)", [], "returns (2, 9)"),
         ("", "", ["--device", "warp"], "no device warp"),
         ("", "", ["--data", "models.py"], "data set can't be loaded"),
     ],
-    ids=["a loss that explodes", "no flatten", "nine classes", "no such device", "no data"],
+    ids=[
+        "a loss that explodes",
+        "a slip",
+        "no flatten",
+        "nine classes",
+        "no such device",
+        "no data",
+    ],
 )
 def test_what_cannot_be_trained_is_told_in_a_sentence(template, old, new, options, said):
     replace(template / "models.py", old, new)

@@ -106,10 +106,14 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "batch size and epochs": (
         {"training": {"batch_size": 64, "epochs": 12}},
         {
-            "student_template/models.py": "batches of 64 and at most 12 epochs",
-            "student_template/README.md": "batches of 64, at most 12 epochs",
-            "docs/rubric.md": "and batches of 64 on",
+            "student_template/models.py": "batches of 64 for at most 12 epochs",
+            "student_template/README.md": "batches of 64 for at most 12 epochs",
+            "docs/rubric.md": "Adam, batches of 64 and at most 12 epochs;",
         },
+    ),
+    "the bounds of 2b": (
+        {"fully_connected": {"max_batch_size": 2048, "max_epochs": 40}},
+        {"student_template/README.md": "up to batches of 2,048 and 40 epochs;"},
     ),
     "the layers of 3a": (
         {"head": {"allowed_layers": ["Linear", "Softmax"]}},

@@ -198,11 +198,25 @@ def test_no_result_hangs_on_denormal_numbers():
     assert flushed == plain
 
 
-def test_at_most_ten_epochs_and_batches_of_32_whatever_is_asked_for():
-    settings = Training(learning_rate=1e-6, epochs=50, batch_size=7)
-    assert job(settings=settings).training().batch_size == 32
+def test_epochs_and_batches_are_those_that_were_asked_for():
+    settings = Training(learning_rate=1e-6, epochs=12, batch_size=7)
+    assert job(settings=settings).training() == settings
     epochs, ended = run(job(settings=settings, accuracy=1.0))
-    assert (len(epochs), ended) == (10, "missed")
+    assert (len(epochs), ended) == (12, "missed")
+
+
+@pytest.mark.parametrize(("bars", "again"), [([], False), ([0.05], False), ([0.05, 0.99], True)])
+def test_a_near_miss_of_a_lower_bar_is_tried_again_too(bars, again):
+    settings = Training(learning_rate=1e-3, epochs=2)
+    first, _ = run(job(settings=settings, accuracy=1.0, retry_margin=0.0, seeds=[0]))
+    best = max(event["test_accuracy"] for event in first)
+    given = job(
+        settings=settings,
+        accuracy=1.0,
+        bars=[bar if bar < best else best + 0.001 for bar in bars],
+        retry_margin=0.002,
+    )
+    assert any(event["seed"] == 1 for event in run(given)[0]) is again
 
 
 def history(*kinds: tuple, **settings) -> list[dict]:

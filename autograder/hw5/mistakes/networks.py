@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 from autograder.rubric.mistake import Finding, Mistake
 from autograder.training.job import TrainingResult
 from autograder.training.layer_list import LayerList
-from provided.mnist import CLASSES
+from provided.mnist import CLASSES, TRAINING_IMAGES
 from provided.training import EPOCHS, Training
 
 LEARNS = frozenset({"Linear", "Conv2d"})
@@ -28,8 +30,19 @@ BENDS = frozenset(
         "MaxPool2d",
     }
 )
-LARGE_RATE = 0.02  # Adam's usual rates lie between 1e-4 and 5e-3
-SMALL_RATE = 2e-5
+# Rates far below and far above what an optimizer usually takes. Plain gradient descent's is
+# that of a single step; a momentum m adds 1/(1-m) of them up.
+UNUSUAL_RATES = {
+    "adam": (2e-5, 0.02),
+    "adamw": (2e-5, 0.02),
+    "nadam": (2e-5, 0.02),
+    "radam": (2e-5, 0.02),
+    "adamax": (5e-5, 0.05),
+    "rmsprop": (2e-5, 0.02),
+    "adagrad": (5e-4, 0.5),
+    "sgd": (3e-3, 3.0),
+}
+FEW_STEPS = 2_000  # of all epochs; ten epochs with batches of 32 are 15,000
 LARGE_SHARE = 0.7  # of numbers that a Dropout takes away
 
 NOT_SEQUENTIAL = Mistake(
@@ -157,13 +170,13 @@ NO_NONLINEARITY = Mistake(
 RATE_TOO_LARGE = Mistake(
     id="learning-rate-too-large",
     line="2b.3",
-    explanation="the learning rate is far larger than usual for Adam",
+    explanation="the learning rate is far larger than usual for this optimizer",
     hint="Try a rate a hundred times smaller for one epoch, and compare the loss.",
 )
 RATE_TOO_SMALL = Mistake(
     id="learning-rate-too-small",
     line="2b.3",
-    explanation="the learning rate is far smaller than usual for Adam",
+    explanation="the learning rate is far smaller than usual for this optimizer",
     hint="Try a rate a hundred times larger for one epoch, and compare the loss.",
 )
 TOO_FEW_EPOCHS = Mistake(
@@ -171,6 +184,15 @@ TOO_FEW_EPOCHS = Mistake(
     line="2b.3",
     explanation="training ends after less than half of the allowed epochs",
     hint="Look at the loss curves: are they still falling when training ends?",
+)
+TOO_FEW_STEPS = Mistake(
+    id="too-few-steps",
+    line="2b.3",
+    explanation="large batches leave few steps of training",
+    hint=(
+        "The weights change once for each batch. How many steps do your epochs make, and how does "
+        "the loss look with smaller batches, a larger rate, or more epochs?"
+    ),
 )
 TOO_MUCH_DROPOUT = Mistake(
     id="too-much-dropout",
@@ -224,6 +246,7 @@ ALL: tuple[Mistake, ...] = (
     RATE_TOO_LARGE,
     RATE_TOO_SMALL,
     TOO_FEW_EPOCHS,
+    TOO_FEW_STEPS,
     TOO_MUCH_DROPOUT,
     TOO_SMALL,
     HISTORY_MISSING,
@@ -253,13 +276,19 @@ def why_inaccurate(layers: LayerList, settings: Training, result: TrainingResult
     epochs = len(result.best.epochs)
     shares = layers.dropout_shares()
     narrowest = min(layers.hidden_units(), default=CLASSES)
+    low, high = UNUSUAL_RATES[settings.optimizer]
+    rate = settings.highest_rate
+    if settings.optimizer == "sgd":
+        rate /= 1 - (settings.momentum or 0.0)
+    steps = epochs * math.ceil(TRAINING_IMAGES / settings.batch_size)
     signs = (
         (bool(kinds) and kinds[-1] == "ReLU", RELU_LAST),
-        (settings.learning_rate > LARGE_RATE, RATE_TOO_LARGE),
-        (settings.learning_rate < SMALL_RATE, RATE_TOO_SMALL),
+        (rate > high, RATE_TOO_LARGE),
+        (rate < low, RATE_TOO_SMALL),
         (bool(kinds) and kinds[-1] == "Softmax", SOFTMAX_BEFORE_LOSS),
         (_bare_pairs(kinds), NO_NONLINEARITY),
         (settings.epochs < EPOCHS // 2 and epochs == settings.epochs, TOO_FEW_EPOCHS),
+        (steps < FEW_STEPS and epochs == settings.epochs, TOO_FEW_STEPS),
         (max(shares, default=0.0) > LARGE_SHARE, TOO_MUCH_DROPOUT),
         (narrowest < CLASSES, TOO_SMALL),
     )

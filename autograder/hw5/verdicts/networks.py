@@ -9,7 +9,8 @@ from collections.abc import Collection, Sequence
 from math import prod
 
 from autograder.hw5.assignment import Assignment, Bar, Cnn, TrainingRules
-from autograder.hw5.examination import Model, Untrainable
+from autograder.hw5.described import Model
+from autograder.hw5.examination import Untrainable
 from autograder.hw5.mistakes import networks as known
 from autograder.hw5.verdicts.pictures import loss_picture
 from autograder.rubric.feedback import (
@@ -162,8 +163,11 @@ def judge_training(
                 )
             ),
         )
-    best_epoch = trial.test_accuracy.index(trial.best) + 1
-    headline = f"Test accuracy {trial.best:.2%} after epoch {best_epoch}"
+    best = trial.test_accuracy.index(trial.best)
+    headline = (
+        f"Test accuracy {trial.best:.2%} after epoch {best + 1}, the best one "
+        f"(validation accuracy {trial.epochs[best].validation_accuracy:.2%})"
+    )
     pictures: tuple[Picture, ...] = ()
     if assignment.pictures:
         pictures = (loss_picture(trial.epochs, f"{title}, trained by the grader"),)
@@ -200,7 +204,7 @@ def points_of(accuracy: float, partial: Sequence[Bar]) -> float:
 
 def _untrainable(model: Untrainable) -> Rejected:
     if model.settings_problem:
-        return reject(f"{model.settings_problem}.")
+        return reject(model.settings_problem)
     mistake = named(known.why_untrainable(model.layers))
     return reject(f"The model can't be trained. {model.layers_problem}", **mistake)
 
