@@ -37,14 +37,8 @@ from provided.artifacts import (
 )
 from provided.experiments import add_experiment, in_short, read_experiments, table
 from provided.homework import CNN, FULLY_CONNECTED
-from provided.settings import (
-    as_graded,
-    bounds_of,
-    in_words,
-    initialise,
-    layer_names,
-    problem_of,
-)
+from provided.settings import in_words, initialise, layer_names
+from provided.settings_rules import as_graded, bounds_of, problem_of
 from provided.slots import still_to_write
 from provided.training import (
     Epoch,

@@ -13,7 +13,8 @@ from autograder.sandbox.text import name as as_name
 from autograder.sandbox.text import one_line
 from autograder.training.layer_list import LayerList
 from provided.homework import FULLY_CONNECTED, Network
-from provided.settings import INITS, Bounds, Training, as_graded, decay_of, problem_of
+from provided.settings import INITS, Training, decay_of
+from provided.settings_rules import Bounds, as_graded, problem_of
 
 MAX_SHOWN = 60  # characters of a setting in a sentence
 MAX_NAMED = 4  # layers in a sentence

@@ -41,7 +41,7 @@ class Run:
         """All of it as numbers and words."""
         given = {name: value for name, value in vars(self.settings).items() if value is not None}
         given["layer_weight_decay"] = dict(self.settings.layer_weight_decay)
-        given.pop("unknown", None)
+        given.pop("unknown")
         return {"model": self.name, "seed": self.seed, "images": self.images, **given}
 
 

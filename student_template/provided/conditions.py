@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from provided.homework import Network
 from provided.mnist import CLASSES, IMAGE_SIZE
-from provided.settings import as_graded, bounds_of, in_words, layer_names, problem_of
+from provided.settings import in_words, layer_names
+from provided.settings_rules import as_graded, bounds_of, problem_of
 from provided.training import EPOCHS, LEAST_DROPOUT, Training
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)( */ *\d+(\.\d+)?)?")

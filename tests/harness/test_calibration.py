@@ -100,6 +100,17 @@ def test_a_second_run_agrees_or_not(rules, second, agrees):
     assert row(text, "Correct work", "reference | fc")[2] == "30"
 
 
+def test_which_epoch_a_choice_by_validation_takes_is_counted(rules):
+    measured = [
+        CalibrationRun("reference", "fc", seed, [0.96, 0.976, 0.974], "", [0.2, 0.3, 0.1])
+        for seed in range(2)
+    ]
+    text = page(rules, measured, runs("reference", "cnn", [0.99, 0.99]))
+    cells = row(text, "Which epoch", "reference | fc")
+    assert cells[5:] == ["+0.0020", "0.975", "2", "0"]
+    assert "cnn" not in text.split("## Which epoch counts")[1]  # where it isn't known
+
+
 @pytest.mark.full
 def test_a_calibration_trains_what_is_missing_and_nothing_twice(tmp_path):
     quick = settings_with(tmp_path, QUICK)
@@ -116,5 +127,6 @@ def test_a_calibration_trains_what_is_missing_and_nothing_twice(tmp_path):
     ]
     assert len(said) == 4
     assert all(len(run.test_accuracy) == 10 for run in found)
+    assert all(run.by_validation in run.test_accuracy for run in found)
     assert found[0].test_accuracy != found[2].test_accuracy
     assert calibration.CalibrationRun("x", "fc", 0, [0.1, 0.5, 0.4], "").epochs_to(0.4) == 2

@@ -24,14 +24,12 @@ from provided.settings import (
     INITS,
     OPTIMIZERS,
     Training,
-    as_graded,
-    bounds_of,
     in_epochs,
     in_words,
     initialise,
     layer_names,
-    problem_of,
 )
+from provided.settings_rules import as_graded, bounds_of, problem_of
 from provided.training import learn_batch, make_optimizer, set_learning_rate
 
 from .test_layers import described
@@ -72,6 +70,7 @@ RIGHT = {
     "betas as a list": Training(1e-3, betas=[0.8, 0.9], eps=1e-6),
     "a decay by name": Training(1e-3, layer_weight_decay={"hidden": 1e-4, 2: 0.0}),
     "the most": Training(1e-3, batch_size=4096, epochs=100),
+    "no momentum for Adam": Training(1e-3, momentum=0.0, nesterov=False),
     "first weights": Training(1e-3, init="orthogonal"),
 }
 WRONG = {
