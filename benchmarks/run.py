@@ -37,6 +37,7 @@ from plain import plain_evaluation_seconds, plain_steps
 
 from autograder.hw5 import mnist
 from autograder.training import gradient_steps
+from autograder.training.carry_over import KEY_FILE, make_key
 from provided.training import BATCH_SIZE, Training, flush_denormals, run_epochs
 
 PAIRS = 5
@@ -296,7 +297,11 @@ def failing() -> dict[str, float]:
 def again() -> dict[str, Any]:
     """A resubmission whose head has another text: seconds, and the lines that were carried over."""
     reference = ROOT / "solutions" / "reference"
-    with tempfile.TemporaryDirectory() as folder, changed(*OTHER_TEXT) as submission:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        changed(*OTHER_TEXT) as submission,
+        signing_key(),
+    ):
         metadata = Path(folder) / "submission_metadata.json"
         earlier = graded(reference)["results"]
         metadata.write_text(json.dumps({"previous_submissions": [{"results": earlier}]}))
@@ -308,6 +313,18 @@ def again() -> dict[str, Any]:
         "score": runs[0]["score"],
         "carried_over": [line["number"] for line in lines if "Carried over" in line["output"]],
     }
+
+
+@contextlib.contextmanager
+def signing_key() -> Iterator[None]:
+    """The key that results are signed with: a package has one, a checkout need not."""
+    had_one = KEY_FILE.exists()
+    make_key()
+    try:
+        yield
+    finally:
+        if not had_one:
+            KEY_FILE.unlink()
 
 
 @contextlib.contextmanager
