@@ -38,12 +38,14 @@ from autograder.sandbox.text import name as as_name
 from autograder.sandbox.text import one_line
 from autograder.training.carry_over import CarryOver
 from autograder.training.job import TrainingJob, TrainingResult
-from autograder.training.layer_list import LayerList, ModelProblem
+from autograder.training.layer import ModelProblem, Reason
+from autograder.training.layer_list import LayerList
 from autograder.training.trainer import Trainers
 from provided.homework import CNN, FULLY_CONNECTED, Network
-from provided.mnist import Mnist
+from provided.mnist import CLASSES, IMAGE_SIZE, Mnist
 from provided.training import BATCH_SIZE, EPOCHS, SCHEDULES, Training
 
+IMAGES = ((1, IMAGE_SIZE, IMAGE_SIZE), (IMAGE_SIZE**2,))  # shapes in which a model may want one
 MAX_SHOWN = 60  # characters of a setting in a sentence
 
 Say = Callable[[str, str], None]
@@ -71,6 +73,7 @@ class Untrainable:
     layers: LayerList
     settings_problem: str = ""
     layers_problem: str = ""
+    reason: Reason = Reason.OTHER
 
 
 class Examination:
@@ -242,12 +245,14 @@ class Examination:
                 file=network.file,
                 builder=network.builder,
                 settings=network.settings,
+                inputs=IMAGES,
+                outputs=CLASSES,
             )
+        layers = LayerList.from_replies(reply.layers, reply.lazy_problem)
         if reply.settings is None:
             said = reply.settings_problem or ""
             problem = said if is_ours(said) else f"{network.settings} can't be read"
-            return Model(LayerList.from_replies(reply.layers), None, problem)
-        layers = LayerList.from_replies(reply.layers)
+            return Model(layers, None, problem)
         return read_settings(layers, reply.settings, network.settings)
 
     def _train(
@@ -260,7 +265,9 @@ class Examination:
             try:
                 described.layers.build()
             except ModelProblem as problem:
-                return Untrainable(described.layers, layers_problem=str(problem))
+                return Untrainable(
+                    described.layers, layers_problem=str(problem), reason=problem.reason
+                )
         job = TrainingJob.of(
             described.layers,
             described.settings,

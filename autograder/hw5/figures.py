@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from autograder.hw5.examination import Examination, Untrainable
+from autograder.hw5.examination import Examination, Model, Untrainable
 from autograder.hw5.probes import source_modules, source_rules
 from autograder.hw5.probes.vit import Judgement
 from autograder.rubric.evidence import Kept
-from autograder.rubric.feedback import counted
+from autograder.rubric.feedback import counted, joined
 from autograder.rubric.gradescope import LeaderboardEntry
 from autograder.training.job import Ending, TrainingResult
 
@@ -78,6 +78,8 @@ def _doubtful(examination: Examination) -> dict[str, str]:
     why |= {
         "2b.3": _cut_off(examination.fully_connected_training),
         "2c.4": _cut_off(examination.cnn_training),
+        "2b.2": _unseen(examination.fully_connected),
+        "2c.3": _unseen(examination.cnn),
     }
     code = tuple(sorted(examination.submission.code.items()))
     return {line: reason for line, reason in (_unusual(code) | why).items() if reason}
@@ -91,6 +93,19 @@ def _cut_off(training: Kept[TrainingResult | Untrainable]) -> str:
         "the training was stopped because its time was up, after "
         f"{counted(len(result.best.epochs), 'epoch')}: run_autograder --unhurried trains it to the "
         "end"
+    )
+
+
+def _unseen(model: Kept[Model]) -> str:
+    """Layers that the grader can't count in, with what the submission's code says of them."""
+    described = model.peek()
+    foreign = [one for one in described.layers.foreign if not one.is_lazy] if described else []
+    if not foreign:
+        return ""
+    said = counted(sum(layer.parameters for layer in foreign), "parameter")
+    return (
+        f"the grader can't see into {joined(map(str, foreign))}; by the submission's own count, "
+        f"which nothing proves, there are {said} in it"
     )
 
 

@@ -34,7 +34,8 @@ from autograder.rubric.plugin import RubricLine
 from autograder.sandbox.errors import GraderFault, IndigestibleReply, WorkerError
 from autograder.sandbox.replies import ErrorReply, ModelReply, ModuleReply, OutputsReply
 from autograder.sandbox.worker import Worker
-from autograder.training.layer_list import ARGUMENTS, LayerList, ModelProblem
+from autograder.training.layer import ModelProblem
+from autograder.training.layer_list import ARGUMENTS, LayerList
 from provided.training import EPOCHS
 
 MEMORY_BYTES = 1 << 30
@@ -99,6 +100,8 @@ class Claims:
             "known": self.random.random() < 0.9,
             "arguments": {name: self.value() for name in fields},
             "same_as": self.random.choice((None, None, None, 0, 1, 5)),
+            "parameters": self.random.choice((0, 0, 7, 10**9)),
+            "own_forward": self.random.random() < 0.1,
         }
 
     def model(self) -> dict[str, Any]:
@@ -107,6 +110,7 @@ class Claims:
         settings["layer_weight_decay"] = {self.text(): self.value() for _ in range(2)}
         return {
             "layers": [self.layer() for _ in range(self.random.randrange(6))],
+            "lazy_problem": self.random.choice(("", self.text())),
             "settings": self.random.choice((None, settings)),
             "settings_problem": self.random.choice((None, self.text())),
         }
@@ -222,7 +226,7 @@ def judged(*verdicts: Callable[[], Any]) -> None:
 
 def a_model(claims: Claims) -> None:
     reply, _ = Claiming(claims).receive(wire.Message(claims.model()), ModelReply, "describing")
-    layers = LayerList.from_replies(reply.layers)
+    layers = LayerList.from_replies(reply.layers, reply.lazy_problem)
     cnn = ASSIGNMENT.cnn
     judged(
         lambda: networks.check_layers(layers, cnn.allowed_layers),
