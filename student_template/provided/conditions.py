@@ -15,8 +15,7 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from provided.mnist import CLASSES, IMAGE_SIZE
-from provided.training import BATCH_SIZE, EPOCHS, LEAST_DROPOUT, SCHEDULES, Training
+from provided.training import BATCH_SIZE, EPOCHS, SCHEDULES, Training
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)( */ *\d+(\.\d+)?)?")
 IMAGES = 4  # in a batch to try a model with
@@ -123,79 +122,6 @@ def attribute(name: str, module: ModuleType) -> Any:
     if not hasattr(module, name):
         raise Problem(f"{module.__name__}.py defines no {name}.")
     return getattr(module, name)
-
-
-def flat_layers(model: object) -> list[nn.Module]:
-    """The layers of a possibly nested nn.Sequential."""
-    if not isinstance(model, nn.Sequential):
-        raise Problem(f"the builder returns {type(model).__name__}, not an nn.Sequential.")
-    layers: list[nn.Module] = []
-    for layer in model:
-        layers += flat_layers(layer) if type(layer) is nn.Sequential else [layer]
-    return layers
-
-
-def need_allowed(layers: Sequence[nn.Module], allowed: Sequence[type[nn.Module]]) -> None:
-    """Only layers on the list."""
-    outside = sorted({type(layer).__name__ for layer in layers if type(layer) not in allowed})
-    if outside:
-        names = ", ".join(kind.__name__ for kind in allowed)
-        raise Problem(f"{', '.join(outside)} not allowed here; allowed are {names}.")
-
-
-def need_few_units(model: nn.Module, layers: Sequence[nn.Module], most: int) -> str:
-    """All Linear layers but the last put out few numbers for one image."""
-    linear = [layer for layer in layers if isinstance(layer, nn.Linear)]
-    put_out: list[int] = []
-    hooks = [
-        layer.register_forward_hook(lambda _, __, out: put_out.append(out[0].numel()))
-        for layer in linear[:-1]
-    ]
-    first = next(iter(layers), None)
-    flat = isinstance(first, nn.Linear) and first.in_features == IMAGE_SIZE**2
-    shape = (IMAGE_SIZE**2,) if flat else (1, IMAGE_SIZE, IMAGE_SIZE)
-    try:
-        model.eval()(torch.zeros(1, *shape))
-    except (RuntimeError, ValueError, IndexError):  # need_logits says what is wrong
-        put_out = [layer.out_features for layer in linear[:-1]]
-    finally:
-        for hook in hooks:
-            hook.remove()
-    units = sum(put_out)
-    if units > most:
-        rows = units > sum(layer.out_features for layer in linear[:-1])
-        why = " A Linear before Flatten has its units for each row of the image." if rows else ""
-        raise Problem(f"{units:,} hidden units; at most {most} are allowed.{why}")
-    return f"{units} hidden units of at most {most}"
-
-
-def need_dropping(layers: Sequence[nn.Module]) -> None:
-    """A Dropout, where there is one, that drops something."""
-    shares = [layer.p for layer in layers if type(layer) is nn.Dropout]
-    if shares and max(shares) < LEAST_DROPOUT:
-        raise Problem(f"the Dropout drops nothing: its probability is {max(shares):g}.")
-
-
-def need_logits(model: nn.Module) -> str:
-    """Images go in, ten numbers for each come out, whatever else is in the batch."""
-    model.eval()
-    images = torch.rand(IMAGES, 1, IMAGE_SIZE, IMAGE_SIZE)
-    said = f"images (B, 1, {IMAGE_SIZE}, {IMAGE_SIZE}) give (B, {CLASSES})"
-    try:
-        out = model(images)
-    except (RuntimeError, ValueError, IndexError) as problem:
-        first = next(model.children(), None)
-        if not isinstance(first, nn.Linear) or first.in_features != IMAGE_SIZE**2:
-            text = str(problem).splitlines()[0]
-            raise Problem(f"images (B, 1, 28, 28) don't pass through the model: {text}") from None
-        images = images.flatten(1)
-        out = model(images)
-        said = f"flat images (B, {IMAGE_SIZE**2}) give (B, {CLASSES}); train.py needs a Flatten"
-    need_shape(out, (IMAGES, CLASSES), f"the model's output for {IMAGES} images")
-    if not torch.allclose(out[:1], model(images[:1]), atol=TOLERANCE):
-        raise Problem("the result for one image depends on the others in the batch.")
-    need_gradients(model, out)
-    return f"{said}, gradients reach every parameter"
 
 
 def need_settings(settings: object, name: str) -> str:
