@@ -12,12 +12,13 @@ from autograder.rubric.evidence import Kept
 from autograder.rubric.feedback import counted, joined
 from autograder.rubric.gradescope import LeaderboardEntry
 from autograder.training.job import Ending, TrainingResult
+from provided.homework import PARTS
 
 
 def figures(examination: Examination) -> dict[str, Any]:
     """For staff, in extra_data: what a person grades, the seed, how the trainings went."""
     return {
-        "for_a_person": {"1d": examination.answers.free_text("q1d"), **_doubtful(examination)},
+        "for_a_person": {"1d": examination.answers.words, **_doubtful(examination)},
         "seed": examination.seed,
         "trainings": {
             "fc": _of_training(examination.fully_connected_training),
@@ -26,6 +27,20 @@ def figures(examination: Examination) -> dict[str, Any]:
         "transformer": _of_transformer(examination),
         "carry_over": dict(examination.carry_over.entries),
     }
+
+
+def notes(examination: Examination) -> list[str]:
+    """For students, above the lines: what becomes of the answer that a person reads."""
+    answers, points = examination.answers, int(PARTS["1d"].by_hand)
+    asked = (
+        f"1d is graded by hand ({counted(points, 'point')}): what you see in your pooled results, "
+        "and why pooling is useful in a network that looks at pictures."
+    )
+    if not answers.words:
+        return [f"{asked} You have not answered it yet: write a few sentences under q1d."]
+    words = len(answers.words.split())
+    kept = f"Course staff read your {counted(words, 'word')} as you wrote them."
+    return [" ".join(filter(None, (asked, kept, answers.slip)))]
 
 
 def leaderboard(examination: Examination) -> list[LeaderboardEntry]:

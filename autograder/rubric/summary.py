@@ -41,9 +41,11 @@ def summarise(
     faults: Mapping[str, str],
     flags: Sequence[Flag] = (),
     complete: bool = True,
+    notes: Sequence[str] = (),
 ) -> Results:
     """The results as they stand now.
 
+    notes:    what the homework itself tells students above the lines
     figures:  what the homework itself tells staff, beside what any run tells them
     flags:    lines for a person to look at
     complete: whether the run has come to its end

@@ -15,8 +15,10 @@ import torch
 import yaml
 from torch import Tensor, nn
 
+from provided.own_words import without_own_words
 from provided.training import BATCH_SIZE, EPOCHS, SCHEDULES, Training
 
+IN_WORDS = "q1d"  # the question that is answered in words
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)( */ *\d+(\.\d+)?)?")
 IMAGES = 4  # in a batch to try a model with
 TOLERANCE = 1e-4  # of float32 sums of a few dozen numbers
@@ -37,14 +39,21 @@ def read_answers(file: Path) -> dict[str, Any]:
     if not file.exists():
         raise ToDo(f"{file.name} is missing.")
     try:
-        answers = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
+        text = file.read_text(encoding="utf-8-sig")
+        rest, words = without_own_words(text, IN_WORDS)
+        try:
+            answers = yaml.safe_load(text)
+        except yaml.MarkedYAMLError:
+            answers = {**yaml.safe_load(rest), IN_WORDS: words} if words else yaml.safe_load(text)
     except yaml.MarkedYAMLError as problem:
         line = f" at line {problem.problem_mark.line + 1}" if problem.problem_mark else ""
         raise Problem(f"{file.name} is not valid YAML{line}: {problem.problem}.") from None
-    except (yaml.YAMLError, UnicodeDecodeError):
+    except (yaml.YAMLError, UnicodeDecodeError, TypeError):
         raise Problem(f"{file.name} is not valid YAML: save it as plain text (UTF-8).") from None
     if not isinstance(answers, dict):
         raise Problem(f"{file.name} contains no questions.")
+    if not isinstance(answers.get(IN_WORDS), str | None):
+        answers[IN_WORDS] = words  # a list, a number: the words are those that you wrote
     return answers
 
 
@@ -77,7 +86,7 @@ def need_matrix(section: dict[str, Any], question: str, name: str) -> None:
     rows = section[name]
     are_rows = isinstance(rows, list) and rows and all(isinstance(row, list) for row in rows)
     if not are_rows or not all(is_number(one) for row in rows for one in row):
-        raise Problem(f"{question}, {name}: write a matrix such as [[1, 2], [3, 4/3]].")
+        raise Problem(f"{question}, {name}: write a matrix such as [[1, 2], [3, 5/7]].")
     if len({len(row) for row in rows}) > 1:
         raise Problem(f"{question}, {name}: the rows of the matrix have different lengths.")
 
@@ -89,7 +98,7 @@ def need_word(section: dict[str, Any], question: str, name: str, words: Sequence
 
 
 def is_number(value: object) -> bool:
-    """A number, also as text or as a fraction: 12, 1.5, '4/3'."""
+    """A number, also as text or as a fraction: 12, 1.5, '5/7'."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return False
     return bool(NUMBER.fullmatch(plain(value)))
