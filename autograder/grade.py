@@ -22,7 +22,7 @@ from autograder.confined.confine import Limits, close_to_others
 from autograder.homework import STUDENT_MODULES, SUITES, VALUES_FILE, VERDICTS
 from autograder.hw5 import assignment as assignments
 from autograder.hw5.examination import Examination
-from autograder.hw5.figures import figures, leaderboard
+from autograder.hw5.figures import figures, leaderboard, notes
 from autograder.hw5.jobs import plan, start_trainings
 from autograder.hw5.mistakes.raised import of_error
 from autograder.hw5.mnist import TRAINING_FILES
@@ -131,6 +131,7 @@ def judge(
             faults=plugin.faults,
             flags=plugin.flags,
             complete=complete,
+            notes=() if only else notes(examination),
         )
 
     plugin = GradingPlugin(

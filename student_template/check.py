@@ -26,14 +26,9 @@ from provided.conditions import (
     ToDo,
     answered,
     attribute,
-    flat_layers,
-    need_allowed,
     need_dropout,
-    need_dropping,
-    need_few_units,
     need_gradients,
     need_history,
-    need_logits,
     need_matrix,
     need_probabilities,
     need_settings,
@@ -59,6 +54,14 @@ from provided.homework import (
     SUBMITTED,
     TRANSFORMER,
     values,
+)
+from provided.layers import (
+    flat_layers,
+    need_allowed,
+    need_dropping,
+    need_few_units,
+    need_logits,
+    sized,
 )
 from provided.slots import layer_name, place_of, still_to_write
 from provided.source_rules import CONTAINERS, HEAD_LAYERS, forbidden_in_head, forbidden_in_layer
@@ -168,13 +171,13 @@ def check_data_answers() -> Iterator[str]:
 def check_fully_connected() -> Iterator[str]:
     """Question 2b: layers, size, shapes, settings, history."""
     models = student_module("models")
-    model = attribute(FULLY_CONNECTED.builder, models)()
+    model = sized(attribute(FULLY_CONNECTED.builder, models)())
     layers = flat_layers(model)
     rules = values()["fully_connected"]
     need_allowed(layers, kinds(rules["allowed_layers"]))
     yield in_short(nn.Sequential(*layers))
-    yield need_few_units(model, layers, rules["max_hidden_units"])
-    yield need_logits(model)
+    yield need_few_units(layers, rules["max_hidden_units"])
+    yield need_logits(model, layers)
     yield need_settings(attribute(FULLY_CONNECTED.settings, models), FULLY_CONNECTED, model)
     yield need_history(artifacts(FULLY_CONNECTED.kind).history, FULLY_CONNECTED.kind)
 
@@ -182,7 +185,7 @@ def check_fully_connected() -> Iterator[str]:
 def check_cnn() -> Iterator[str]:
     """Question 2c: layers, parameters, shapes, settings, history."""
     models = student_module("models")
-    model = attribute(CNN.builder, models)()
+    model = sized(attribute(CNN.builder, models)())
     layers = flat_layers(model)
     rules = values()["cnn"]
     need_allowed(layers, kinds(rules["allowed_layers"]))
@@ -203,7 +206,7 @@ def check_cnn() -> Iterator[str]:
     if total >= limit:
         raise Problem(f"{total:,} parameters; fewer than {limit:,} are allowed.")
     yield f"{total:9,} parameters together, of fewer than {limit:,}"
-    yield need_logits(model)
+    yield need_logits(model, layers)
     yield need_settings(attribute(CNN.settings, models), CNN, model)
     yield need_history(artifacts(CNN.kind).history, CNN.kind)
 

@@ -350,7 +350,7 @@ def make_model(name: str) -> tuple[nn.Module, Training]:
     }[name]
     model = build()
     try:
-        with torch.inference_mode():
+        with torch.no_grad():  # a lazy layer gets parameters here that are to be trained
             shape = tuple(model.eval()(torch.zeros(2, 1, mnist.IMAGE_SIZE, mnist.IMAGE_SIZE)).shape)
     except (RuntimeError, ValueError, IndexError) as problem:
         text = str(problem).splitlines()[0]

@@ -7,7 +7,7 @@ imported when the first question needs them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -21,6 +21,7 @@ from .describing import (
     describe_module,
     import_student,
     leaves,
+    sized,
 )
 from .describing_training import begins_as_usual, describe_settings
 from .preflight import attempts
@@ -56,11 +57,21 @@ class Answerer:
         return Message({"worked": attempts(places)})
 
     def describe_model(
-        self, _: dict[str, Tensor], file: str, builder: str, settings: str
+        self,
+        _: dict[str, Tensor],
+        file: str,
+        builder: str,
+        settings: str,
+        inputs: Sequence[Sequence[int]] = (),
+        outputs: int = 0,
     ) -> Message:
-        """The layers of the nn.Sequential that a builder returns, and its training settings."""
+        """The layers of the nn.Sequential that a builder returns, and its training settings.
+
+        inputs:  shapes of one input that the model may be made for; lazy layers need one
+        outputs: how many numbers it makes of one
+        """
         module = import_student(file.removesuffix(".py"))
-        model = attribute(module, builder, file)()
+        model, lazy_problem = sized(attribute(module, builder, file), inputs, outputs)
         if not isinstance(model, nn.Sequential):
             raise Refusal(
                 f"{builder}() returned {article(type(model).__name__)}, not an nn.Sequential", file
@@ -80,7 +91,8 @@ class Answerer:
             }
         except Refusal as problem:
             reply = {"settings": None, "settings_problem": str(problem)}
-        return Message({"layers": layers, "own_weights": own_weights, **reply})
+        said = {"own_weights": own_weights, "lazy_problem": lazy_problem, **reply}
+        return Message({"layers": layers, **said})
 
     def keep(self, module: object) -> Message:
         """Keep a module for later questions; returns its handle and what it is made of."""

@@ -7,9 +7,10 @@ shapes of its parameters. What is missing or of the wrong kind is a Refusal.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 # What a layer is made from: the attributes that are passed to its constructor again.
@@ -57,6 +58,8 @@ LAYER_ARGUMENTS: dict[str, tuple[str, ...]] = {
 
 MAX_LAYERS = 500
 MAX_DEPTH = 20
+MAX_COUNTED = 10**9  # parameters of a layer that isn't torch's
+MAX_PROBLEM = 200  # characters about a pass that failed
 
 
 class Refusal(Exception):
@@ -85,15 +88,64 @@ def attribute(module: Any, name: str, file: str) -> Any:
         raise Refusal(f"{file} defines no {name}", file) from None
 
 
+def is_sequence(layer: object) -> bool:
+    """Whether a layer only passes its input through its own layers, one after the other.
+
+    So does an nn.Sequential, and a subclass that has no forward of its own.
+    """
+    return (
+        isinstance(layer, nn.Sequential)
+        and type(layer).forward is nn.Sequential.forward
+        and type(layer).__call__ is nn.Sequential.__call__
+        and "forward" not in vars(layer)
+    )
+
+
+def sized(
+    build: Callable[[], Any], inputs: Sequence[Sequence[int]], outputs: int
+) -> tuple[Any, str]:
+    """What a builder returns, lazy layers turned into ordinary ones; why not, where some stay lazy.
+
+    A lazy layer takes its size from what it gets first. A batch of zeros is passed, in each of
+    the shapes of `inputs` until one leads to (B, outputs); else the first counts.
+    """
+    model = build()
+    if not isinstance(model, nn.Sequential) or not has_lazy_layers(model):
+        return model, ""
+    found = []
+    for shape in inputs:
+        problem, result = passed(model, shape)
+        if isinstance(result, Tensor) and result.dim() == 2 and result.shape[1] == outputs:
+            return model, ""
+        found.append((model, problem))
+        model = build()  # the sizes of this one are still open
+    return found[0] if found else (model, "")
+
+
+def has_lazy_layers(model: nn.Module) -> bool:
+    """Whether some layer has no size yet."""
+    return any(nn.parameter.is_lazy(one) for one in (*model.parameters(), *model.buffers()))
+
+
+def passed(model: nn.Module, shape: Sequence[int]) -> tuple[str, Any]:
+    """Pass a batch of zeros through a model: what went wrong, and what came out."""
+    try:
+        with torch.no_grad():
+            return "", model.eval()(torch.zeros(2, *shape))
+    except Exception as problem:  # noqa: BLE001  the student's own layers may raise anything
+        first = str(problem).strip().partition("\n")[0]
+        return f"{type(problem).__name__}: {first}"[:MAX_PROBLEM], None
+
+
 def leaves(model: nn.Sequential, file: str) -> Iterator[tuple[str, nn.Module]]:
-    """The layers of nested nn.Sequential containers, in order, with their paths."""
+    """The layers of nested sequences, in order, with their paths."""
     stack: list[Iterator[tuple[str, Any]]] = [iter([("", model)])]
     count = 0
     while stack:
         path, layer = next(stack[-1], ("", None))
         if layer is None:
             stack.pop()
-        elif type(layer) is nn.Sequential:
+        elif is_sequence(layer):
             if len(stack) > MAX_DEPTH:
                 raise Refusal("the nn.Sequential is nested too deeply", file)
             prefix = f"{path}." if path else ""
@@ -106,7 +158,10 @@ def leaves(model: nn.Sequential, file: str) -> Iterator[tuple[str, nn.Module]]:
 
 
 def describe_layer(path: str, layer: nn.Module, same_as: int | None) -> dict[str, Any]:
-    """One layer as its name and constructor arguments; a custom one as its name alone."""
+    """One layer as its name and constructor arguments.
+
+    One that can't be made from these is described by its name and how much it learns.
+    """
     kind = type(layer)
     known = getattr(nn, kind.__name__, None) is kind and kind.__name__ in LAYER_ARGUMENTS
     description: dict[str, Any] = {
@@ -115,12 +170,20 @@ def describe_layer(path: str, layer: nn.Module, same_as: int | None) -> dict[str
         "known": known,
         "arguments": {},
         "same_as": same_as,
+        "parameters": 0 if known else parameters_of(layer),
+        "own_forward": isinstance(layer, nn.Sequential),
     }
     if known:
         for name in LAYER_ARGUMENTS[kind.__name__]:
             value = getattr(layer, name)
             description["arguments"][name] = value is not None if name == "bias" else plain(value)
     return description
+
+
+def parameters_of(layer: nn.Module) -> int:
+    """How many numbers a layer learns; those of a lazy layer are not known yet."""
+    sizes = (one.numel() for one in layer.parameters() if not nn.parameter.is_lazy(one))
+    return min(sum(sizes), MAX_COUNTED)
 
 
 def describe_module(module: nn.Module) -> dict[str, Any]:

@@ -37,10 +37,14 @@ from autograder.sandbox.refusals import is_ours
 from autograder.sandbox.replies import ModelReply
 from autograder.training.carry_over import CarryOver
 from autograder.training.job import TrainingJob, TrainingResult
-from autograder.training.layer_list import LayerList, ModelProblem
+from autograder.training.layer import ModelProblem, Reason
+from autograder.training.layer_list import LayerList
 from autograder.training.trainer import Trainers
 from provided.homework import CNN, FULLY_CONNECTED, Network
-from provided.mnist import Mnist
+from provided.mnist import CLASSES, IMAGE_SIZE, Mnist
+
+IN_WORDS = "q1d"  # read by a person
+IMAGES = ((1, IMAGE_SIZE, IMAGE_SIZE), (IMAGE_SIZE**2,))  # shapes in which a model may want one
 
 Say = Callable[[str, str], None]
 KEPT_TO_JUDGE = 0.02  # of a run's time: what is there by then is judged, and no more is asked
@@ -57,6 +61,7 @@ class Untrainable:
     layers: LayerList
     settings_problem: str = ""
     layers_problem: str = ""
+    reason: Reason = Reason.OTHER
 
 
 class Examination:
@@ -113,7 +118,7 @@ class Examination:
     @cached_property
     def answers(self) -> Answers:
         """What answers.yaml says."""
-        return read_answers(self.submission.answers)
+        return read_answers(self.submission.answers, in_words=IN_WORDS)
 
     def generator(self, purpose: str) -> torch.Generator:
         """Random numbers for one purpose: fresh for every run, the same within it."""
@@ -228,8 +233,10 @@ class Examination:
                 file=network.file,
                 builder=network.builder,
                 settings=network.settings,
+                inputs=IMAGES,
+                outputs=CLASSES,
             )
-        layers = LayerList.from_replies(reply.layers)
+        layers = LayerList.from_replies(reply.layers, reply.lazy_problem)
         if reply.settings is None:
             said = reply.settings_problem or ""
             problem = f"{said}." if is_ours(said) else f"{network.settings} can't be read."
@@ -246,7 +253,9 @@ class Examination:
             try:
                 described.layers.build()
             except ModelProblem as problem:
-                return Untrainable(described.layers, layers_problem=str(problem))
+                return Untrainable(
+                    described.layers, layers_problem=str(problem), reason=problem.reason
+                )
         job = TrainingJob.of(
             described.layers,
             described.settings,

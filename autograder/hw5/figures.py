@@ -5,19 +5,21 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+from autograder.hw5.described import Model
 from autograder.hw5.examination import Examination, Untrainable
 from autograder.hw5.probes import source_modules, source_rules
 from autograder.hw5.probes.vit import Judgement
 from autograder.rubric.evidence import Kept
-from autograder.rubric.feedback import counted
+from autograder.rubric.feedback import counted, joined
 from autograder.rubric.gradescope import LeaderboardEntry
 from autograder.training.job import Ending, TrainingResult
+from provided.homework import PARTS
 
 
 def figures(examination: Examination) -> dict[str, Any]:
     """For staff, in extra_data: what a person grades, the seed, how the trainings went."""
     return {
-        "for_a_person": {"1d": examination.answers.free_text("q1d"), **_doubtful(examination)},
+        "for_a_person": {"1d": examination.answers.words, **_doubtful(examination)},
         "seed": examination.seed,
         "trainings": {
             "fc": _of_training(examination.fully_connected_training),
@@ -26,6 +28,20 @@ def figures(examination: Examination) -> dict[str, Any]:
         "transformer": _of_transformer(examination),
         "carry_over": dict(examination.carry_over.entries),
     }
+
+
+def notes(examination: Examination) -> list[str]:
+    """For students, above the lines: what becomes of the answer that a person reads."""
+    answers, points = examination.answers, int(PARTS["1d"].by_hand)
+    asked = (
+        f"1d is graded by hand ({counted(points, 'point')}): what you see in your pooled results, "
+        "and why pooling is useful in a network that looks at pictures."
+    )
+    if not answers.words:
+        return [f"{asked} You have not answered it yet: write a few sentences under q1d."]
+    words = len(answers.words.split())
+    kept = f"Course staff read your {counted(words, 'word')} as you wrote them."
+    return [" ".join(filter(None, (asked, kept, answers.slip)))]
 
 
 def leaderboard(examination: Examination) -> list[LeaderboardEntry]:
@@ -78,6 +94,8 @@ def _doubtful(examination: Examination) -> dict[str, str]:
     why |= {
         "2b.3": _cut_off(examination.fully_connected_training),
         "2c.4": _cut_off(examination.cnn_training),
+        "2b.2": _unseen(examination.fully_connected),
+        "2c.3": _unseen(examination.cnn),
     }
     code = tuple(sorted(examination.submission.code.items()))
     return {line: reason for line, reason in (_unusual(code) | why).items() if reason}
@@ -91,6 +109,19 @@ def _cut_off(training: Kept[TrainingResult | Untrainable]) -> str:
         "the training was stopped because its time was up, after "
         f"{counted(len(result.best.epochs), 'epoch')}: run_autograder --unhurried trains it to the "
         "end"
+    )
+
+
+def _unseen(model: Kept[Model]) -> str:
+    """Layers that the grader can't count in, with what the submission's code says of them."""
+    described = model.peek()
+    foreign = [one for one in described.layers.foreign if not one.is_lazy] if described else []
+    if not foreign:
+        return ""
+    said = counted(sum(layer.parameters for layer in foreign), "parameter")
+    return (
+        f"the grader can't see into {joined(map(str, foreign))}; by the submission's own count, "
+        f"which nothing proves, there are {said} in it"
     )
 
 

@@ -1,7 +1,7 @@
 """A submission's answers.yaml: read leniently, judged strictly.
 
 Whole numbers may be written 40, "40" or 40.0, shapes [99, 8] or "99 x 8", entries of a
-matrix 1.33 or 4/3. What is missing or unreadable is named, and costs its own line alone.
+matrix 0.71 or 5/7. What is missing or unreadable is named, and costs its own line alone.
 """
 
 from __future__ import annotations
@@ -14,10 +14,15 @@ from typing import Any
 import yaml
 
 from autograder.rubric.feedback import reject
+from autograder.sandbox.text import clean
+from provided.own_words import without_own_words
 
 FILE = "answers.yaml"
 MAX_BYTES = 64_000
 MAX_TEXT = 4_000
+INDENT = "To be sure, write it below `{0}: >`, each line indented by two spaces."
+NOT_YAML = "What stands under {0} is not valid YAML, so it was read as plain text. " + INDENT
+NO_TEXT = "What stands under {0} was read as {1}, where a text belongs. " + INDENT
 MAX_BITS = 200  # of a whole number; no answer comes near
 
 
@@ -32,11 +37,20 @@ class _Loader(yaml.SafeLoader):
 
 
 class Answers:
-    """The answers by question and name, e.g. ("q1a", "parameters")."""
+    """The answers by question and name, e.g. ("q1a", "parameters").
 
-    def __init__(self, values: dict[str, Any], problem: str = "") -> None:
+    problem: what is wrong with the whole file
+    words:   the answer in words, as it is written in the file
+    slip:    what a student should know about how these were read
+    """
+
+    def __init__(
+        self, values: dict[str, Any], problem: str = "", words: str = "", slip: str = ""
+    ) -> None:
         self._values = values
         self._problem = problem
+        self._words = words
+        self.slip = slip
 
     def whole_number(self, question: str, name: str) -> int:
         """A whole number. Raises Rejected where it is missing or none."""
@@ -67,7 +81,7 @@ class Answers:
         if not 1 <= len(numbers) <= 20 or any(
             len(row) > 20 or any(one is None for one in row) for row in numbers
         ):
-            raise self._unreadable(question, name, value, "a matrix, such as [[1, 2], [3, 4/3]]")
+            raise self._unreadable(question, name, value, "a matrix, such as [[1, 2], [3, 5/7]]")
         return [[float(one) for one in row if one is not None] for row in numbers]
 
     def word(self, question: str, name: str, choices: Sequence[str]) -> str:
@@ -78,10 +92,10 @@ class Answers:
             raise self._unreadable(question, name, value, f"one of {', '.join(choices)}")
         return word
 
-    def free_text(self, question: str) -> str:
-        """A text that a person reads; empty where there is none."""
-        value = self._values.get(question)
-        return value.strip()[:MAX_TEXT] if isinstance(value, str) else ""
+    @property
+    def words(self) -> str:
+        """The answer that a person reads, as it was written; empty where there is none."""
+        return clean(self._words.strip(), MAX_TEXT)
 
     def _get(self, question: str, name: str) -> Any:
         if self._problem:
@@ -104,23 +118,52 @@ class Answers:
         )
 
 
-def read_answers(text: str | None) -> Answers:
-    """The answers in a YAML text; a problem with the whole file is told on each line."""
+def read_answers(text: str | None, in_words: str = "") -> Answers:
+    """The answers in a YAML text; a problem with the whole file is told on each line.
+
+    in_words: the question that is answered in words; nothing in it costs the other answers
+    """
     if text is None:
         return Answers({}, f"{FILE} was not submitted.")
     if len(text) > MAX_BYTES:
         return Answers({}, f"{FILE} is too long (limit: {MAX_BYTES:,} characters).")
+    text = text.lstrip("\ufeff")
+    rest, words = without_own_words(text, in_words) if in_words else (text, "")
+    values, problem = _loaded(text)
+    if problem and words:
+        others, still = _loaded(rest)
+        if not still and isinstance(others, dict):
+            return Answers(others, words=words, slip=NOT_YAML.format(in_words))
+        problem = still or problem
+    if problem or not isinstance(values, dict):
+        return Answers({}, problem or f"{FILE} contains no questions.", words)
+    own = values.get(in_words)
+    if own is None or isinstance(own, str):
+        return Answers(values, words=own or "")
+    return Answers(values, words=words, slip=NO_TEXT.format(in_words, _kind(own)))
+
+
+def _loaded(text: str) -> tuple[Any, str]:
+    """What a YAML text holds, and what is wrong with it."""
     try:
-        values = yaml.load(text.lstrip("\ufeff"), Loader=_Loader)  # _Loader is a SafeLoader
+        return yaml.load(text, Loader=_Loader), ""  # _Loader is a SafeLoader
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark
         place = f", line {mark.line + 1}" if mark else ""
-        return Answers({}, f"{FILE} is not valid YAML{place}: {problem.problem or 'unreadable'}.")
+        return None, f"{FILE} is not valid YAML{place}: {problem.problem or 'unreadable'}."
     except Exception:  # noqa: BLE001  odd tags raise AttributeError, KeyError, IndexError and more
-        return Answers({}, f"{FILE} is not valid YAML.")
-    if not isinstance(values, dict):
-        return Answers({}, f"{FILE} contains no questions.")
-    return Answers(values)
+        return None, f"{FILE} is not valid YAML."
+
+
+def _kind(value: object) -> str:
+    """What YAML made of some words."""
+    if isinstance(value, dict):
+        return "names with values, because of a colon"
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return "something else"
+    return "a number"
 
 
 def _shown(value: Any) -> str:

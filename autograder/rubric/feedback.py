@@ -5,9 +5,7 @@ Where it helps, a small table and pictures follow; the text stands alone without
 
 from __future__ import annotations
 
-import base64
-import html
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import TypedDict
 
@@ -65,6 +63,7 @@ class Feedback:
     notes: tuple[str, ...] = ()
     pictures: tuple[Picture, ...] = field(default=(), repr=False)
     diagnosis: str = ""  # id of the known mistake that was recognised, for staff and validate
+    cause: str = ""  # what is the same on every line that the same thing costs; never shown
 
     def __post_init__(self) -> None:
         for paragraph in ("headline", "got", "expected", "likely", "next_step"):
@@ -77,29 +76,23 @@ class Feedback:
 
     def lines(self) -> list[str]:
         """The text, a line each."""
-        return [*self._said(), *aligned(self.table), *self.notes]
+        said = [f"{label}: {text}" for label, text in self.labelled]
+        return [self.headline, *said, *aligned(self.table), *self.notes]
 
-    def _said(self) -> list[str]:
-        labelled = {
+    @property
+    def labelled(self) -> list[tuple[str, str]]:
+        """What is said below the headline, each with its label."""
+        parts = {
             "Got": self.got,
             "Expected": self.expected,
             "Likely mistake": self.likely,
             "Next": self.next_step,
         }
-        return [
-            self.headline,
-            *(f"{label}: {text}" for label, text in labelled.items() if text),
-        ]
+        return [(label, text) for label, text in parts.items() if text]
 
     def text(self) -> str:
         """All of it as plain text."""
         return "\n".join(self.lines())
-
-    def html(self) -> str:
-        """All of it as an HTML fragment, with the pictures inline. Everything is escaped."""
-        images = "".join(image_tag(picture) for picture in self.pictures)
-        said, notes = block(self._said(), "p"), block(self.notes, "p")
-        return f"{said}{block(aligned(self.table), 'pre')}{notes}{images}"
 
     def rewritten(self, rewrite: Callable[[str], str]) -> Feedback:
         """The same with each sentence put through a function."""
@@ -151,24 +144,23 @@ def reject(
 
 
 def aligned(table: Table) -> list[str]:
-    """A table as lines of text in which columns stand below each other, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    """A table as lines of text in which columns stand below each other, numbers to the right.
+
+    Each word of a column's head has a line of its own: a phone is forty characters wide.
+    """
+    if not table:
+        return []
+    heads = [head.split() for head in table[0]]
+    height = max(map(len, heads))
+    rows = [*zip(*([""] * (height - len(head)) + head for head in heads), strict=True), *table[1:]]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(
             cell.rjust(width) if place else cell.ljust(width)
             for place, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
-        for row in table
+        for row in rows
     ]
-
-
-def block(lines: Sequence[str], tag: str) -> str:
-    """Lines as one HTML element, escaped; nothing where there are none.
-
-    Each ends with a break, so that they stay apart should the platform drop the element.
-    """
-    text = "<br>".join(html.escape(line).replace("\n", "<br>") for line in lines)
-    return f"<{tag}>{text}</{tag}>" if lines else ""
 
 
 def counted(count: int, what: str) -> str:
@@ -180,13 +172,6 @@ def joined(parts: Iterable[str]) -> str:
     """Words as a list in a sentence: a, b and c."""
     *most, last = parts
     return f"{', '.join(most)} and {last}" if most else last
-
-
-def image_tag(picture: Picture) -> str:
-    """A picture as an inline HTML image, described for those who don't see it."""
-    data = base64.b64encode(picture.png).decode("ascii")
-    description = html.escape(picture.description, quote=True)
-    return f'<p><img alt="{description}" src="data:image/png;base64,{data}"></p>'
 
 
 def of_worker_error(error: WorkerError) -> Feedback:
@@ -235,6 +220,11 @@ def _of_limit(limit: Limit, doing: str) -> Feedback:
 
 
 def _of_exception(error: StudentCodeRaised) -> Feedback:
+    cause = f"{error.type} {error.file} {error.line} {error.message}"
+    return replace(_of_raised(error), cause=cause)
+
+
+def _of_raised(error: StudentCodeRaised) -> Feedback:
     place = f" ({error.file}, line {error.line})" if error.file and error.line else ""
     message = clean(error.message.strip(), MAX_QUOTED)
     if isinstance(error, Refused) and not refusals.is_ours(message):

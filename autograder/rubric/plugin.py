@@ -32,6 +32,7 @@ from pydantic import ValidationError
 from autograder.rubric.digesting import SAID_ALREADY, indigestible, raised_in
 from autograder.rubric.feedback import Feedback, Rejected, of_worker_error
 from autograder.rubric.gradescope import TestResult
+from autograder.rubric.page import fragment, says_more
 from autograder.sandbox.errors import IndigestibleReply, OutOfTime, WorkerError
 
 NOT_REACHED = Feedback(
@@ -95,14 +96,15 @@ class RubricLine:
 
     def result(self) -> TestResult:
         """As it stands in results.json."""
+        more = says_more(self.feedback)
         return TestResult(
             name=f"{self.number} {self.title}",
             number=self.number,
             score=round(min(max(self.earned, 0.0), self.points), 4),
             max_score=self.points,
             status="passed" if self.earned >= self.points else "failed",
-            output=self.feedback.html() if self.feedback.pictures else self.feedback.text(),
-            output_format="html" if self.feedback.pictures else "text",
+            output=fragment(self.feedback) if more else self.feedback.headline,
+            output_format="html" if more else "text",
             extra_data={"diagnosis": self.feedback.diagnosis} if self.feedback.diagnosis else None,
         )
 

@@ -14,6 +14,7 @@ from autograder.intake.notebook import located
 from autograder.intake.submission import Submission
 from autograder.rubric.gradescope import LeaderboardEntry, Metadata, Results
 from autograder.rubric.plugin import Flag, RubricLine
+from autograder.rubric.repeated import told_once, what_was_lost
 from autograder.sandbox.client import Sandbox
 from autograder.sandbox.text import one_line
 
@@ -41,20 +42,23 @@ def summarise(
     faults: Mapping[str, str],
     flags: Sequence[Flag] = (),
     complete: bool = True,
+    notes: Sequence[str] = (),
 ) -> Results:
     """The results as they stand now.
 
+    notes:    what the homework itself tells students above the lines
     figures:  what the homework itself tells staff, beside what any run tells them
     flags:    lines for a person to look at
     complete: whether the run has come to its end
     """
     return Results(
-        tests=[_with_cells(line, submission).result() for line in lines],
+        tests=[_with_cells(line, submission).result() for line in told_once(lines)],
         execution_time=round(seconds, 2),
         output="\n".join(
             [
-                *([] if complete else [UNDER_WAY]),
+                what_was_lost(lines) if complete else UNDER_WAY,
                 WELCOME,
+                *notes,
                 *(
                     one_line(note, MAX_NOTE)
                     for note in (f"Recognised as {submission.form}.", *submission.notes[:MAX_NOTES])

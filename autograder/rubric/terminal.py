@@ -14,6 +14,7 @@ from rich.text import Text
 from autograder.rubric.feedback import Feedback
 from autograder.rubric.gradescope import Results
 from autograder.rubric.plugin import RubricLine
+from autograder.rubric.repeated import told_once, what_was_lost
 from autograder.sandbox.text import one_line
 
 MAX_SAID = 60  # characters about one topic
@@ -22,7 +23,8 @@ MAX_SAID = 60  # characters about one topic
 def results_table(results: Results, lines: Sequence[RubricLine]) -> Table:
     """Every rubric line with its points, headline and likely mistake, and the total."""
     table = Table(
-        title=f"{_points(results.score)} of {_points(results.max_score)} points",
+        title=f"{_points(results.score)} of {_points(results.max_score)} points\n"
+        f"{what_was_lost(lines)}",
         title_style="bold",
         show_lines=False,
         expand=False,
@@ -32,7 +34,7 @@ def results_table(results: Results, lines: Sequence[RubricLine]) -> Table:
     table.add_column("points", justify="right", no_wrap=True)
     table.add_column("verdict", ratio=6)
     part = ""
-    for line in lines:
+    for line in told_once(lines):
         if part and line.part != part:
             table.add_section()
         part = line.part

@@ -40,13 +40,19 @@ class RefusalReply(_Strict):
 
 
 class LayerReply(_Strict):
-    """One layer of an nn.Sequential, as it is claimed to be."""
+    """One layer of an nn.Sequential, as it is claimed to be.
+
+    parameters:  of a layer that can't be rebuilt, and so can't be counted here
+    own_forward: it is an nn.Sequential that does something of its own with its layers
+    """
 
     kind: Name
     path: Text
     known: bool
     arguments: Annotated[dict[Text, Value], Field(max_length=16)]
     same_as: Size | None
+    parameters: Size = 0
+    own_forward: bool = False
 
 
 class SettingsReply(_Strict):
@@ -69,10 +75,14 @@ class SettingsReply(_Strict):
 
 
 class ModelReply(_Strict):
-    """Reply to `describe_model`."""
+    """Reply to `describe_model`.
+
+    lazy_problem: why some layers have no size, as torch or the student's code says it
+    """
 
     layers: Annotated[list[LayerReply], Field(max_length=500)]
     own_weights: Annotated[list[Text], Field(max_length=500)]
+    lazy_problem: Text = ""
     settings: SettingsReply | None
     settings_problem: Text | None
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from autograder.training.layer_list import Layer, LayerList
+from autograder.training.layer import Layer
+from autograder.training.layer_list import LayerList
 from provided.settings import Training, in_epochs
 from provided.training import Epoch
 

@@ -10,7 +10,6 @@ import warnings
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
 import torch
 from pydantic import ValidationError
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 
 from autograder.sandbox.replies import LayerReply
 from autograder.sandbox.text import name, one_line
+from autograder.training.layer import Layer, ModelProblem, Reason
 from autograder.training.layer_arguments import ARGUMENTS, KEEP_SHAPE
 from provided.mnist import CLASSES, IMAGE_SIZE
 
@@ -27,10 +27,6 @@ MAX_REASON = 200  # characters of what torch says about a layer
 INDEX_DIGITS = 4
 MAX_NAMED = 60  # characters of an argument's value in a sentence
 MAX_MULTIPLICATIONS = 200_000_000  # of one image's forward pass
-
-
-class ModelProblem(Exception):
-    """A layer list that can't be rebuilt or doesn't turn images into logits; says why."""
 
 
 @dataclass(frozen=True)
@@ -47,39 +43,32 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Layer:
-    """One layer: its class in torch.nn, its place in the student's model, its arguments."""
-
-    kind: str
-    path: str
-    known: bool
-    arguments: dict[str, Any]
-    same_as: int | None
-
-    def __str__(self) -> str:
-        place = f" (layer {name(self.path)})" if self.path else ""
-        return f"{self.kind.rpartition('.')[2]}{place}"
-
-
-@dataclass(frozen=True)
 class LayerList:
-    """The layers of one nn.Sequential, in order."""
+    """The layers of one nn.Sequential, in order.
+
+    lazy_problem: why some have no size, as torch or the student's code says it
+    """
 
     layers: tuple[Layer, ...]
+    lazy_problem: str = ""
 
     @classmethod
-    def from_replies(cls, replies: Sequence[LayerReply]) -> LayerList:
+    def from_replies(cls, replies: Sequence[LayerReply], lazy_problem: str = "") -> LayerList:
         """From what a worker claims."""
-        return cls(
-            tuple(
-                Layer(reply.kind, reply.path, reply.known, dict(reply.arguments), reply.same_as)
-                for reply in replies
-            )
-        )
+        return cls(tuple(Layer(**reply.model_dump()) for reply in replies), lazy_problem)
+
+    @property
+    def foreign(self) -> list[Layer]:
+        """The layers that can't be rebuilt."""
+        return [layer for layer in self.layers if not layer.known or layer.kind not in ARGUMENTS]
 
     def outside(self, allowed: Collection[str]) -> list[Layer]:
-        """The layers that a part's list doesn't allow."""
-        return [layer for layer in self.layers if not layer.known or layer.kind not in allowed]
+        """The layers that a part's list doesn't allow; a lazy layer is what it would become."""
+        return [
+            layer
+            for layer in self.layers
+            if not (layer.known or layer.is_lazy) or layer.becomes not in allowed
+        ]
 
     def of_kind(self, kind: str) -> list[Layer]:
         """The layers of one class."""
@@ -139,16 +128,41 @@ class LayerList:
         if count_parameters(draft) > MAX_PARAMETERS:
             raise ModelProblem(
                 f"It has {count_parameters(draft):,} parameters; "
-                f"the limit for training here is {MAX_PARAMETERS:,}."
+                f"the limit for training here is {MAX_PARAMETERS:,}.",
+                Reason.TOO_BIG,
             )
         self._input_shape(draft)
         return self._assemble()
 
     def parameter_counts(self) -> list[tuple[Layer, int]]:
-        """How many parameters each layer has; a layer that stands twice counts once."""
+        """How many parameters each layer has; a layer that stands twice counts once.
+
+        Of a foreign layer it is what is claimed. Raises ModelProblem for a size that can't be.
+        """
+        foreign = self.foreign
+        rest = tuple(
+            Layer("Identity", layer.path, True, {}, None) if layer in foreign else layer
+            for layer in self.layers
+        )
+        counts = map(count_parameters, LayerList(rest)._draft())
         return [
-            (layer, 0 if layer.same_as is not None else count_parameters(module))
-            for layer, module in zip(self.layers, self._draft(), strict=True)
+            (
+                layer,
+                0 if layer.same_as is not None else layer.parameters if layer in foreign else count,
+            )
+            for layer, count in zip(self.layers, counts, strict=True)
+        ]
+
+    def over_batch(self) -> list[Layer]:
+        """The softmaxes that run over the images of a batch. Raises ModelProblem."""
+        draft = self._draft()
+        shape = self._input_shape(draft)
+        inputs = [shape, *self._output_shapes(draft, shape)[:-1]]
+        return [
+            layer
+            for layer, before in zip(self.layers, inputs, strict=True)
+            if layer.kind in ("Softmax", "LogSoftmax")
+            and layer.arguments["dim"] in _batch_axes(len(before) + 1)
         ]
 
     def takes_flat_images(self) -> bool:
@@ -164,28 +178,32 @@ class LayerList:
     def _input_shape(self, draft: nn.Sequential) -> tuple[int, ...]:
         """The shape of one image as this model wants it: (1, 28, 28), or flat (784,).
 
-        Raises ModelProblem where neither gives ten logits, or the model is far too big.
+        Raises ModelProblem where neither gives ten logits, or the model is far too big: that of
+        the images that get further.
         """
-        first: ModelProblem | None = None
+        problems: list[ModelProblem] = []
         for shape in ((1, IMAGE_SIZE, IMAGE_SIZE), (IMAGE_SIZE**2,)):
             try:
                 self._check_shapes(draft, shape)
             except ModelProblem as problem:
-                first = first or problem
+                problems.append(problem)
             else:
                 return shape
-        assert first is not None
-        raise first
+        raise max(problems, key=lambda problem: problem.passed)
 
     def _check_arguments(self) -> None:
         if not self.layers:
             raise ModelProblem("It has no layers.")
         for index, layer in enumerate(self.layers):
-            if not layer.known or layer.kind not in ARGUMENTS:
+            if layer.is_lazy:
                 raise ModelProblem(
-                    f"{layer} is not a layer that the grader can rebuild, so it can't train the "
-                    "model."
+                    f"{layer} takes its size from what it gets first, and a batch of zeros didn't "
+                    "get there.",
+                    Reason.LAZY,
                 )
+            if not layer.known or layer.kind not in ARGUMENTS:
+                so = "" if layer.described.endswith("rebuild") else ": the grader can't rebuild it"
+                raise ModelProblem(f"{layer} is {layer.described}{so}.", Reason.FOREIGN)
             if layer.same_as is not None and not (
                 layer.same_as < index
                 and self.layers[layer.same_as].kind == layer.kind
@@ -219,7 +237,9 @@ class LayerList:
             raise ModelProblem(
                 f"One image takes {work.multiplications / 1e6:,.0f} million multiplications and "
                 f"{work.activations:,} intermediate numbers: too much to train here in time "
-                f"(limits: {MAX_MULTIPLICATIONS // 10**6} million and {MAX_ACTIVATIONS:,})."
+                f"(limits: {MAX_MULTIPLICATIONS // 10**6} million and {MAX_ACTIVATIONS:,}).",
+                Reason.TOO_BIG,
+                len(self.layers),
             )
 
     def _work(self, draft: nn.Sequential, shape: tuple[int, ...]) -> Work:
@@ -237,29 +257,46 @@ class LayerList:
 
         Raises ModelProblem where a layer can't take its input, or the last gives no logits.
         """
+        shapes: list[tuple[int, ...]] = []
+        rows = False  # whether a Linear layer has worked on more than one axis of an image
         x = torch.zeros(2, *shape, device="meta")
-        shapes = []
-        with warnings.catch_warnings(), torch.inference_mode():
-            warnings.simplefilter("ignore")  # torch warns of a Softmax without dim
-            for layer, module in zip(self.layers, draft, strict=True):
-                before = tuple(x.shape)
-                try:
-                    _check_axis(module, x)
-                    _check_width(module, x)
-                    # These keep a shape; some of them import a compiler for meta tensors.
-                    x = x if layer.kind in KEEP_SHAPE else module(x)
-                except Exception as problem:  # noqa: BLE001  torch raises many kinds
-                    reason = one_line(str(problem).partition("\n")[0], MAX_REASON)
-                    raise ModelProblem(
-                        f"{layer} can't take its input of shape {batch_shape(before)}: {reason}"
-                    ) from None
-                shapes.append(tuple(x.shape[1:]))
+        for layer, module in zip(self.layers, draft, strict=True):
+            x, before = self._after(layer, module, x, len(shapes)), x
+            rows = rows or (isinstance(module, nn.Linear) and before.dim() > 2)
+            shapes.append(tuple(x.shape[1:]))
         if tuple(x.shape) != (2, CLASSES):
             raise ModelProblem(
                 f"For images of shape {batch_shape((2, *shape))} it returns "
-                f"{batch_shape(tuple(x.shape))}; expected (B, {CLASSES}), one logit per digit."
+                f"{batch_shape(tuple(x.shape))}; expected (B, {CLASSES}), one logit per digit.",
+                Reason.ROWS if rows else Reason.OUTPUT,
+                len(shapes),
             )
         return shapes
+
+    @staticmethod
+    def _after(layer: Layer, module: nn.Module, x: Tensor, passed: int) -> Tensor:
+        """What a layer makes of its input. Raises ModelProblem where it can't take it."""
+        try:
+            with warnings.catch_warnings(), torch.inference_mode():
+                warnings.simplefilter("ignore")  # torch warns of a Softmax without dim
+                _check_axis(module, x)
+                _check_size(module, x)
+                # These keep a shape; some of them import a compiler for meta tensors.
+                return x if layer.kind in KEEP_SHAPE else module(x)
+        except Exception as problem:  # noqa: BLE001  torch raises many kinds
+            said = one_line(str(problem).partition("\n")[0], MAX_REASON)
+            reason = Reason.SIZE if isinstance(problem, _OtherSize) else Reason.OTHER
+            if isinstance(module, nn.Linear) and x.dim() > 2:
+                reason = Reason.ROWS
+            raise ModelProblem(
+                f"{layer} can't take its input of shape {batch_shape(tuple(x.shape))}: {said}",
+                reason,
+                passed,
+            ) from None
+
+
+class _OtherSize(ValueError):
+    """A layer gets another number of inputs, channels or features than it was made for."""
 
 
 def _is_index(text: str) -> bool:
@@ -298,10 +335,25 @@ def _check_axis(module: nn.Module, x: Tensor) -> None:
         x.size(dim)
 
 
-def _check_width(module: nn.Module, x: Tensor) -> None:
-    """Raise ValueError where a Linear gets another number of inputs, plainer than torch does."""
-    if isinstance(module, nn.Linear) and x.shape[-1] != module.in_features:
-        raise ValueError(f"it expects {module.in_features} inputs and gets {x.shape[-1]}")
+def _check_size(module: nn.Module, x: Tensor) -> None:
+    """Raise _OtherSize where a layer is made for another size, plainer than torch does."""
+    if isinstance(module, nn.Linear):
+        made_for, got, what = module.in_features, x.shape[-1], "input"
+    elif isinstance(module, nn.Conv2d) and x.dim() == 4:
+        made_for, got, what = module.in_channels, x.shape[1], "channel"
+    elif isinstance(module, nn.BatchNorm2d) and x.dim() == 4:
+        made_for, got, what = module.num_features, x.shape[1], "channel"
+    else:
+        return
+    if got != made_for:
+        raise _OtherSize(
+            f"it expects {made_for} {what}{'' if made_for == 1 else 's'} and gets {got}"
+        )
+
+
+def _batch_axes(axes: int) -> tuple[int | None, ...]:
+    """How a softmax may call the first of so many axes; of three, torch takes it if unasked."""
+    return (0, -axes, None) if axes == 3 else (0, -axes)
 
 
 def _multiplications(module: nn.Module, output: tuple[int, ...]) -> int:

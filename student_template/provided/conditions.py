@@ -16,11 +16,12 @@ import yaml
 from torch import Tensor, nn
 
 from provided.homework import Network
-from provided.mnist import CLASSES, IMAGE_SIZE
+from provided.own_words import without_own_words
 from provided.settings import in_words, layer_names
 from provided.settings_rules import as_graded, bounds_of, problem_of
-from provided.training import EPOCHS, LEAST_DROPOUT, Training
+from provided.training import EPOCHS, Training
 
+IN_WORDS = "q1d"  # the question that is answered in words
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)( */ *\d+(\.\d+)?)?")
 IMAGES = 4  # in a batch to try a model with
 TOLERANCE = 1e-4  # of float32 sums of a few dozen numbers
@@ -41,14 +42,21 @@ def read_answers(file: Path) -> dict[str, Any]:
     if not file.exists():
         raise ToDo(f"{file.name} is missing.")
     try:
-        answers = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
+        text = file.read_text(encoding="utf-8-sig")
+        rest, words = without_own_words(text, IN_WORDS)
+        try:
+            answers = yaml.safe_load(text)
+        except yaml.MarkedYAMLError:
+            answers = {**yaml.safe_load(rest), IN_WORDS: words} if words else yaml.safe_load(text)
     except yaml.MarkedYAMLError as problem:
         line = f" at line {problem.problem_mark.line + 1}" if problem.problem_mark else ""
         raise Problem(f"{file.name} is not valid YAML{line}: {problem.problem}.") from None
-    except (yaml.YAMLError, UnicodeDecodeError):
+    except (yaml.YAMLError, UnicodeDecodeError, TypeError):
         raise Problem(f"{file.name} is not valid YAML: save it as plain text (UTF-8).") from None
     if not isinstance(answers, dict):
         raise Problem(f"{file.name} contains no questions.")
+    if not isinstance(answers.get(IN_WORDS), str | None):
+        answers[IN_WORDS] = words  # a list, a number: the words are those that you wrote
     return answers
 
 
@@ -81,7 +89,7 @@ def need_matrix(section: dict[str, Any], question: str, name: str) -> None:
     rows = section[name]
     are_rows = isinstance(rows, list) and rows and all(isinstance(row, list) for row in rows)
     if not are_rows or not all(is_number(one) for row in rows for one in row):
-        raise Problem(f"{question}, {name}: write a matrix such as [[1, 2], [3, 4/3]].")
+        raise Problem(f"{question}, {name}: write a matrix such as [[1, 2], [3, 5/7]].")
     if len({len(row) for row in rows}) > 1:
         raise Problem(f"{question}, {name}: the rows of the matrix have different lengths.")
 
@@ -93,7 +101,7 @@ def need_word(section: dict[str, Any], question: str, name: str, words: Sequence
 
 
 def is_number(value: object) -> bool:
-    """A number, also as text or as a fraction: 12, 1.5, '4/3'."""
+    """A number, also as text or as a fraction: 12, 1.5, '5/7'."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return False
     return bool(NUMBER.fullmatch(plain(value)))
@@ -126,79 +134,6 @@ def attribute(name: str, module: ModuleType) -> Any:
     if not hasattr(module, name):
         raise Problem(f"{module.__name__}.py defines no {name}.")
     return getattr(module, name)
-
-
-def flat_layers(model: object) -> list[nn.Module]:
-    """The layers of a possibly nested nn.Sequential."""
-    if not isinstance(model, nn.Sequential):
-        raise Problem(f"the builder returns {type(model).__name__}, not an nn.Sequential.")
-    layers: list[nn.Module] = []
-    for layer in model:
-        layers += flat_layers(layer) if type(layer) is nn.Sequential else [layer]
-    return layers
-
-
-def need_allowed(layers: Sequence[nn.Module], allowed: Sequence[type[nn.Module]]) -> None:
-    """Only layers on the list."""
-    outside = sorted({type(layer).__name__ for layer in layers if type(layer) not in allowed})
-    if outside:
-        names = ", ".join(kind.__name__ for kind in allowed)
-        raise Problem(f"{', '.join(outside)} not allowed here; allowed are {names}.")
-
-
-def need_few_units(model: nn.Module, layers: Sequence[nn.Module], most: int) -> str:
-    """All Linear layers but the last put out few numbers for one image."""
-    linear = [layer for layer in layers if isinstance(layer, nn.Linear)]
-    put_out: list[int] = []
-    hooks = [
-        layer.register_forward_hook(lambda _, __, out: put_out.append(out[0].numel()))
-        for layer in linear[:-1]
-    ]
-    first = next(iter(layers), None)
-    flat = isinstance(first, nn.Linear) and first.in_features == IMAGE_SIZE**2
-    shape = (IMAGE_SIZE**2,) if flat else (1, IMAGE_SIZE, IMAGE_SIZE)
-    try:
-        model.eval()(torch.zeros(1, *shape))
-    except (RuntimeError, ValueError, IndexError):  # need_logits says what is wrong
-        put_out = [layer.out_features for layer in linear[:-1]]
-    finally:
-        for hook in hooks:
-            hook.remove()
-    units = sum(put_out)
-    if units > most:
-        rows = units > sum(layer.out_features for layer in linear[:-1])
-        why = " A Linear before Flatten has its units for each row of the image." if rows else ""
-        raise Problem(f"{units:,} hidden units; at most {most} are allowed.{why}")
-    return f"{units} hidden units of at most {most}"
-
-
-def need_dropping(layers: Sequence[nn.Module]) -> None:
-    """A Dropout, where there is one, that drops something."""
-    shares = [layer.p for layer in layers if type(layer) is nn.Dropout]
-    if shares and max(shares) < LEAST_DROPOUT:
-        raise Problem(f"the Dropout drops nothing: its probability is {max(shares):g}.")
-
-
-def need_logits(model: nn.Module) -> str:
-    """Images go in, ten numbers for each come out, whatever else is in the batch."""
-    model.eval()
-    images = torch.rand(IMAGES, 1, IMAGE_SIZE, IMAGE_SIZE)
-    said = f"images (B, 1, {IMAGE_SIZE}, {IMAGE_SIZE}) give (B, {CLASSES})"
-    try:
-        out = model(images)
-    except (RuntimeError, ValueError, IndexError) as problem:
-        first = next(model.children(), None)
-        if not isinstance(first, nn.Linear) or first.in_features != IMAGE_SIZE**2:
-            text = str(problem).splitlines()[0]
-            raise Problem(f"images (B, 1, 28, 28) don't pass through the model: {text}") from None
-        images = images.flatten(1)
-        out = model(images)
-        said = f"flat images (B, {IMAGE_SIZE**2}) give (B, {CLASSES}); train.py needs a Flatten"
-    need_shape(out, (IMAGES, CLASSES), f"the model's output for {IMAGES} images")
-    if not torch.allclose(out[:1], model(images[:1]), atol=TOLERANCE):
-        raise Problem("the result for one image depends on the others in the batch.")
-    need_gradients(model, out)
-    return f"{said}, gradients reach every parameter"
 
 
 def need_settings(settings: object, network: Network, model: nn.Module) -> str:

@@ -13,7 +13,7 @@ def test_allowed_layers(exam, assignment, line):
     """Fully connected: only the layers on the list."""
     model = exam.fully_connected.get()
     verdicts.check_layers(model.layers, assignment.fully_connected.allowed_layers)
-    line.say(f"Correct: {', '.join(layer.kind for layer in model.layers.layers)}.")
+    line.say(f"Correct: {', '.join(layer.name for layer in model.layers.layers)}.")
 
 
 @number("2b.2")

@@ -13,7 +13,7 @@ def test_allowed_layers(exam, assignment, line):
     """CNN: only the layers on the list."""
     model = exam.cnn.get()
     verdicts.check_layers(model.layers, assignment.cnn.allowed_layers)
-    line.say(f"Correct: {', '.join(layer.kind for layer in model.layers.layers)}.")
+    line.say(f"Correct: {', '.join(layer.name for layer in model.layers.layers)}.")
 
 
 @number("2c.2")

@@ -36,7 +36,8 @@ from autograder.rubric.plugin import RubricLine
 from autograder.sandbox.errors import GraderFault, IndigestibleReply, WorkerError
 from autograder.sandbox.replies import ErrorReply, ModelReply, ModuleReply, OutputsReply
 from autograder.sandbox.worker import Worker
-from autograder.training.layer_list import ARGUMENTS, LayerList, ModelProblem
+from autograder.training.layer import ModelProblem
+from autograder.training.layer_list import ARGUMENTS, LayerList
 from provided.homework import CNN, FULLY_CONNECTED
 from provided.training import EPOCHS
 
@@ -102,6 +103,8 @@ class Claims:
             "known": self.random.random() < 0.9,
             "arguments": {name: self.value() for name in fields},
             "same_as": self.random.choice((None, None, None, 0, 1, 5)),
+            "parameters": self.random.choice((0, 0, 7, 10**9)),
+            "own_forward": self.random.random() < 0.1,
         }
 
     def model(self) -> dict[str, Any]:
@@ -113,6 +116,7 @@ class Claims:
         return {
             "layers": [self.layer() for _ in range(self.random.randrange(6))],
             "own_weights": [self.text() for _ in range(self.random.randrange(3))],
+            "lazy_problem": self.random.choice(("", self.text())),
             "settings": self.random.choice((None, settings)),
             "settings_problem": self.random.choice((None, self.text())),
         }
@@ -228,7 +232,7 @@ def judged(*verdicts: Callable[[], Any]) -> None:
 
 def a_model(claims: Claims) -> None:
     reply, _ = Claiming(claims).receive(wire.Message(claims.model()), ModelReply, "describing")
-    layers = LayerList.from_replies(reply.layers)
+    layers = LayerList.from_replies(reply.layers, reply.lazy_problem)
     cnn = ASSIGNMENT.cnn
     judged(
         lambda: networks.check_layers(layers, cnn.allowed_layers),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -11,8 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from autograder.hw5.assignment import load
+from autograder.hw5.figures import notes
+from autograder.hw5.mistakes.pooling import ROUNDED_TOO_FAR, of_pooling
 from autograder.rubric.answers import MAX_BYTES, Answers, read_answers
 from autograder.rubric.feedback import Rejected
+from autograder.staff.solutions import Kind, Solution
+
+from .local_grading import examine
 
 
 @contextlib.contextmanager
@@ -255,13 +262,6 @@ def test_a_negative_size_in_a_text_is_no_shape():
         read_answers("q: {a: -99 x 8}").shape("q", "a")
 
 
-def test_free_text_is_cut_and_never_fails():
-    assert read_answers("q: ' because '").free_text("q") == "because"
-    assert len(read_answers(f"q: {'x' * 9000}").free_text("q")) == 4000
-    for text in (None, "", "q: 3", "q: [x]", "[[["):
-        assert read_answers(text).free_text("q") == ""
-
-
 @settings(max_examples=200)
 @given(
     st.one_of(
@@ -271,8 +271,8 @@ def test_free_text_is_cut_and_never_fails():
 )
 def test_any_text_is_an_answer_or_rejected(text):
     for whole in (text, f"q:\n  a: {text}\n", f"q: {{a: {text}}}"):
-        answers = read_answers(whole)
-        answers.free_text("q")
+        answers = read_answers(whole, in_words="q")
+        assert len(answers.words) <= 4_000
         for read in READERS.values():
             with contextlib.suppress(Rejected):
                 read(answers)
@@ -282,3 +282,110 @@ def test_the_longest_file_is_read_in_moments():
     started = time.process_time()
     rejected_by_all("q:\n" + "  x: [1, 2]\n" * 4_000, seconds=30)
     assert time.process_time() - started < 20
+
+
+FORMS_OF_WORDS = {  # how a student may write an answer in words
+    "a colon in a sentence": "q1d: Two things: small\nq2a: {a: 28}\n",
+    "a dash below": "q1d: >\n- one\n- two: three\nq2a: {a: 28}\n",
+    "brackets and quotes": "q1d: [it's \"open\nq2a: {a: 28}\n",
+    "a tab": "q1d:\n\tIt shrinks: fine\nq2a: {a: 28}\n",
+    "at the end": "q2a: {a: 28}\nq1d: because: it: shrinks\n",
+    "names and values": "q1d:\n  Pooling helps: it shrinks\nq2a: {a: 28}\n",
+    "a list": "q1d:\n  - it shrinks\n  - it moves\nq2a: {a: 28}\n",
+    "a number": "q1d: 42\nq2a: {a: 28}\n",
+    "a date": "q1d: 2024-01-01\nq2a: {a: 28}\n",
+    "a truth": "q1d: yes\nq2a: {a: 28}\n",
+}
+
+
+@pytest.mark.parametrize("text", FORMS_OF_WORDS.values(), ids=FORMS_OF_WORDS.keys())
+def test_words_cost_no_other_answer_and_reach_staff_as_they_are_written(text):
+    answers = read_answers(text, in_words="q1d")
+    assert answers.whole_number("q2a", "a") == 28
+    written = text.replace("q2a: {a: 28}\n", "").removeprefix("q1d:").removeprefix(" >")
+    assert answers.words.split() == written.split()
+    assert "q1d" in answers.slip
+    assert "indented by two spaces" in answers.slip
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("q1d: It shrinks.\nq2a: {a: 28}\n", "It shrinks."),
+        ("q1d: >\n  It shrinks: yes.\n  And more.\nq2a: {a: 28}\n", "It shrinks: yes. And more."),
+        ("q1d: |\n  One.\n  Two.\n", "One.\nTwo."),
+        ('q1d: "It shrinks: yes."\n', "It shrinks: yes."),
+    ],
+)
+def test_words_that_are_a_text_are_taken_without_a_remark(text, words):
+    answers = read_answers(text, in_words="q1d")
+    assert (answers.words, answers.slip) == (words, "")
+
+
+@pytest.mark.parametrize("text", ["q1d: >\nq2a: {a: 28}\n", "q1d:\n", "q1d: ''\n", "q2a: {a: 1}\n"])
+def test_where_there_are_no_words_there_is_nothing_to_remark(text):
+    answers = read_answers(text, in_words="q1d")
+    assert (answers.words, answers.slip) == ("", "")
+
+
+def test_a_line_that_is_wrong_elsewhere_keeps_its_number():
+    text = "q1d: One: two\n  three: four: five\nq2a:\n  a: [1, }\n"
+    answers = read_answers(text, in_words="q1d")
+    assert answers.words == "One: two\nthree: four: five"
+    with pytest.raises(Rejected, match="not valid YAML, line 4:"):
+        answers.whole_number("q2a", "a")
+
+
+def test_words_are_cut_and_cleaned():
+    answers = read_answers(f"q1d: a\x1b[31m: {'x' * 9_000}\n", in_words="q1d")
+    assert len(answers.words) == 4_000
+    assert "\x1b" not in answers.words
+    assert read_answers(None, in_words="q1d").words == ""
+
+
+NOT_READ = {"empty": "q1d: >\n", "text": "q1d: Two words.\n", "list": "q1d: [a, b]\n"}
+
+
+@pytest.mark.parametrize("kind", NOT_READ)
+def test_a_student_is_told_what_becomes_of_the_words(kind, submission):
+    folder = submission(answers=NOT_READ[kind])
+    with examine(Solution(Kind.REFERENCE, "changed", folder)) as exam:
+        (note,) = notes(exam)
+    assert note.startswith("1d is graded by hand (2 points): what you see")
+    assert ("not answered it yet" in note) is (kind == "empty")
+    assert ("Course staff read your 2 words as you wrote them." in note) is (kind != "empty")
+    assert ("was read as a list" in note) is (kind == "list")
+
+
+FIRST = [[0, 0, 0, 7, 0], [0, 6, 0, 0, 0], [0, 5, 2, 0, 0], [0, 0, 0, 8, 0], [0, 5, 0, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("got", "is_named"),
+    [
+        ([[1.4, 1], [1.3, 1.1]], True),
+        ([[1, 1], [1, 1]], True),
+        ([[13 / 9, 1], [1.3, 10 / 9]], True),
+        ([[1.5, 1], [1.3, 1.1]], False),
+        ([[1.43, 1], [1.33, 1.11]], False),
+        ([[2, 1], [1, 1]], False),
+        ([[1.4, 1]], False),
+    ],
+    ids=str,
+)
+def test_averages_that_are_rounded_too_far_are_named(got, is_named):
+    rules = load().pooling
+    found = of_pooling(rules, got, rules.first, average=True)
+    assert (found is ROUNDED_TOO_FAR) is is_named
+    assert rules.first == FIRST
+
+
+def test_the_hint_on_rounding_holds_no_number_of_the_key():
+    rules = load().pooling
+    keys = {
+        round(value, 2) for one in (rules.first, rules.second) for row in rules.average(one)
+        for value in row
+    }  # fmt: skip
+    said = re.findall(r"\d+/\d+|\d+\.?\d*", f"{ROUNDED_TOO_FAR.hint} {ROUNDED_TOO_FAR.explanation}")
+    assert said == ["5/7"]
+    assert round(5 / 7, 2) not in keys

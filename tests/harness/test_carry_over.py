@@ -16,7 +16,8 @@ from autograder.rubric.gradescope import Metadata, Results
 from autograder.training import carry_over
 from autograder.training.carry_over import KEY_BYTES, CarryOver, fingerprint, make_key
 from autograder.training.job import Ending, TrainingJob, TrainingResult, Trial
-from autograder.training.layer_list import Layer, LayerList
+from autograder.training.layer import Layer
+from autograder.training.layer_list import LayerList
 from provided.training import Epoch, Training
 
 from .conftest import REFERENCE

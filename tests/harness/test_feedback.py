@@ -22,7 +22,8 @@ from autograder.rubric.feedback import Feedback, Rejected, aligned
 from autograder.rubric.plugin import RubricLine
 from autograder.staff.solutions import load_solutions
 from autograder.training.job import Ending, TrainingResult, Trial
-from autograder.training.layer_list import Layer, LayerList, ModelProblem
+from autograder.training.layer import Layer, ModelProblem
+from autograder.training.layer_list import LayerList
 from provided.training import Epoch, Training
 
 from .conftest import ROOT

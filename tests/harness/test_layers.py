@@ -13,7 +13,8 @@ from autograder.confined.describing import describe_layer, leaves
 from autograder.hw5.verdicts import networks as verdicts
 from autograder.rubric.feedback import Rejected
 from autograder.sandbox.replies import LayerReply
-from autograder.training.layer_list import MAX_PARAMETERS, LayerList, ModelProblem
+from autograder.training.layer import ModelProblem
+from autograder.training.layer_list import MAX_PARAMETERS, LayerList
 from provided.homework import CNN
 
 

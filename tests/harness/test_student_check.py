@@ -178,14 +178,59 @@ BROKEN = {
         "nn.Linear(198, 10)",
         "nn.Linear(199, 10)",
         "2c",
-        "don't pass through",
+        "Linear (layer 12) can't take its input of shape (4, 198)",
+    ),
+    "rows that are not flattened": (
+        "models.py",
+        "nn.Flatten(),\n        nn.Linear(784, 200)",
+        "nn.Linear(28, 200)",
+        "2b",
+        "come out with shape (4, 1, 28, 10): a Linear layer works on the last axis alone",
+    ),
+    "channels that are not flattened": (
+        "models.py",
+        "nn.Flatten(),\n        nn.Dropout(0.1)",
+        "nn.Dropout(0.1)",
+        "2c",
+        "(4, 22, 3, 3): a Linear layer works on the last axis alone, and the image isn't flattened",
+    ),
+    "a Flatten of your own": (
+        "models.py",
+        "nn.Flatten(),\n        nn.Linear(784",
+        'type("Flatten", (nn.Module,), {"forward": lambda self, x: x.flatten(1)})(),'
+        "\n        nn.Linear(784",
+        "2b",
+        "your own class Flatten not allowed here; allowed are torch.nn's Linear",
+    ),
+    "a forward of your own": (
+        "models.py",
+        "return nn.Sequential(\n        nn.Flatten",
+        'return type("Net", (nn.Sequential,), {"forward": lambda self, x: self[4](self[1](x))})('
+        "\n        nn.Flatten",
+        "2b",
+        "your nn.Sequential Net, which has a forward of its own, not allowed here",
+    ),
+    "nothing that learns": (
+        "models.py",
+        "        nn.Linear(784, 200),\n        nn.ReLU(),\n        nn.Dropout(0.3),\n"
+        "        nn.Linear(200, 10),\n",
+        "",
+        "2b",
+        "no Linear and no Conv2d layer",
+    ),
+    "a lazy layer without a size": (
+        "models.py",
+        "nn.Linear(784, 200),\n        nn.ReLU()",
+        "nn.Linear(28, 200), nn.LazyLinear(200), nn.ReLU()",
+        "2b",
+        "LazyLinear takes its size from what it gets first, and a batch of zeros (2, 1, 28, 28)",
     ),
     "softmax over the batch": (
         "models.py",
         "nn.Linear(200, 10)",
         "nn.Linear(200, 10), nn.Softmax(dim=0)",
         "2b",
-        "depends on the others in the batch",
+        "depends on the others in the batch: a Softmax runs over the batch",
     ),
     "batches of all images": (
         "models.py",
@@ -465,6 +510,19 @@ DIFFERENT = {
         "nn.Linear(784, 200),\n        nn.ReLU(),",
         "nn.Sequential(nn.Linear(784, 200), nn.ReLU()),",
         "2b",
+    ),
+    "a sequence of their own": (
+        "models.py",
+        "return nn.Sequential(\n        nn.Flatten",
+        'return type("Net", (nn.Sequential,), {})(\n        nn.Flatten',
+        "2b",
+    ),
+    "lazy layers": ("models.py", "nn.Linear(784, 200)", "nn.LazyLinear(200)", "2b"),
+    "lazy convolutions": (
+        "models.py",
+        "nn.Conv2d(1, 12, 4, stride=2, bias=False),  # 13 x 13\n        nn.BatchNorm2d(12)",
+        "nn.LazyConv2d(12, 4, stride=2, bias=False), nn.LazyBatchNorm2d()",
+        "2c",
     ),
     "a softmax at the end": (
         "models.py",

@@ -15,7 +15,8 @@ import torch
 from autograder.hw5 import mnist
 from autograder.sandbox.errors import IndigestibleReply
 from autograder.training.job import TrainingJob
-from autograder.training.layer_list import Layer, LayerList
+from autograder.training.layer import Layer
+from autograder.training.layer_list import LayerList
 from autograder.training.trainer import (
     DEAD_EPOCHS,
     TrainerFault,

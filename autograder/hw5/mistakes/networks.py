@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from autograder.rubric.mistake import Finding, Mistake
 from autograder.training.job import TrainingResult
+from autograder.training.layer import Layer, ModelProblem, Reason
 from autograder.training.layer_list import LayerList
 from provided.mnist import CLASSES, TRAINING_IMAGES
 from provided.training import EPOCHS, Training
@@ -45,6 +47,8 @@ UNUSUAL_RATES = {
 FEW_STEPS = 2_000  # of all epochs; ten epochs with batches of 32 are 15,000
 LARGE_SHARE = 0.7  # of numbers that a Dropout takes away
 
+SHAPES_HINT = "Pass a batch of zeros through the model, layer by layer, and print each shape."
+
 NOT_SEQUENTIAL = Mistake(
     id="not-sequential",
     line="2b.1",
@@ -61,6 +65,26 @@ FORBIDDEN_LAYER = Mistake(
     hint=(
         "Replace it with a layer from the list. It costs no other line, as long as the grader can "
         "train the model."
+    ),
+)
+OWN_CLASS = Mistake(
+    id="own-class",
+    line="2b.1",
+    explanation="a layer is of a class of your own, which the grader can't rebuild",
+    hint=(
+        "The grader trains a model that it rebuilds from torch.nn's own layers. Which of them do "
+        "what your class does?"
+    ),
+)
+OWN_FORWARD = Mistake(
+    id="own-forward",
+    line="2b.1",
+    explanation=(
+        "an nn.Sequential has a forward of its own, so its layers alone don't say what it computes"
+    ),
+    hint=(
+        "An nn.Sequential passes its input from layer to layer without a forward. Which layers "
+        "would do what yours does?"
     ),
 )
 NOTHING_LEARNS = Mistake(
@@ -125,7 +149,7 @@ NO_BATCH_NORM = Mistake(
 MISSING_FLATTEN = Mistake(
     id="missing-flatten",
     line="2c.4",
-    explanation="an image reaches a Linear layer without being flattened",
+    explanation="a Linear layer gets an image that is not flattened",
     hint=(
         "A Linear layer works only on the last axis, so it takes an image row by row. Which shape "
         "should it get instead?"
@@ -134,8 +158,23 @@ MISSING_FLATTEN = Mistake(
 SIZES_DONT_FIT = Mistake(
     id="sizes-dont-fit",
     line="2b.3",
-    explanation="a layer expects a different number of inputs than it gets",
-    hint=("Pass a batch of zeros through the model, layer by layer, and print each shape."),
+    explanation="a layer is made for a different number of inputs than it gets",
+    hint=SHAPES_HINT,
+)
+LAZY_WITHOUT_SIZE = Mistake(
+    id="lazy-layer-without-size",
+    line="2b.3",
+    explanation="a batch of zeros doesn't get as far as a lazy layer, which so has no size",
+    hint=SHAPES_HINT,
+)
+TOO_BIG_TO_TRAIN = Mistake(
+    id="too-big-to-train",
+    line="2b.3",
+    explanation="the model is bigger than any that the grader trains",
+    hint=(
+        "Which layer has the most weights, or puts out the most numbers? A model far smaller can "
+        "meet the goal."
+    ),
 )
 WRONG_OUTPUT_COUNT = Mistake(
     id="wrong-output-count",
@@ -151,6 +190,15 @@ SOFTMAX_BEFORE_LOSS = Mistake(
         "below 1.46, and the gradients are small"
     ),
     hint="What does nn.CrossEntropyLoss expect as its input? See torch's documentation.",
+)
+SOFTMAX_OVER_IMAGES = Mistake(
+    id="softmax-over-images",
+    line="2b.3",
+    explanation=(
+        "a Softmax runs over the images of a batch, so what comes out for one image depends on the "
+        "others"
+    ),
+    hint="Which axis of (B, 10) belongs to the digits? Sum the model's output over each of them.",
 )
 RELU_LAST = Mistake(
     id="relu-last",
@@ -230,6 +278,8 @@ WEIGHTS_MISSING = Mistake(
 ALL: tuple[Mistake, ...] = (
     NOT_SEQUENTIAL,
     FORBIDDEN_LAYER,
+    OWN_CLASS,
+    OWN_FORWARD,
     NOTHING_LEARNS,
     TOO_MANY_UNITS,
     UNITS_FOR_EACH_ROW,
@@ -239,8 +289,11 @@ ALL: tuple[Mistake, ...] = (
     NO_BATCH_NORM,
     MISSING_FLATTEN,
     SIZES_DONT_FIT,
+    LAZY_WITHOUT_SIZE,
+    TOO_BIG_TO_TRAIN,
     WRONG_OUTPUT_COUNT,
     SOFTMAX_BEFORE_LOSS,
+    SOFTMAX_OVER_IMAGES,
     RELU_LAST,
     NO_NONLINEARITY,
     RATE_TOO_LARGE,
@@ -255,19 +308,33 @@ ALL: tuple[Mistake, ...] = (
 )
 
 
-def why_untrainable(layers: LayerList) -> Mistake | None:
-    """Why a list of layers doesn't turn images into ten logits."""
-    known = [layer for layer in layers.layers if layer.known]
+BY_REASON = {
+    Reason.LAZY: LAZY_WITHOUT_SIZE,
+    Reason.TOO_BIG: TOO_BIG_TO_TRAIN,
+    Reason.SIZE: SIZES_DONT_FIT,
+    Reason.ROWS: MISSING_FLATTEN,
+}
+
+
+def why_untrainable(layers: LayerList, reason: Reason) -> Finding | None:
+    """Why a list of layers can't be trained, or doesn't turn images into ten logits."""
+    if reason is Reason.FOREIGN:
+        return outside_of_list([layer for layer in layers.foreign if not layer.is_lazy])
     linear = layers.of_kind("Linear")
-    if len(known) < len(layers.layers) or not linear:
-        return None
-    before = known[: known.index(linear[0])]
-    flat = any(layer.kind == "Flatten" for layer in before)
-    if not flat and (any(layer.kind == "Conv2d" for layer in before)):
-        return MISSING_FLATTEN
-    if linear[-1].arguments.get("out_features") != CLASSES:
-        return WRONG_OUTPUT_COUNT
-    return SIZES_DONT_FIT
+    if reason is Reason.OUTPUT and linear:
+        found = WRONG_OUTPUT_COUNT if linear[-1].arguments["out_features"] != CLASSES else None
+    else:
+        found = BY_REASON.get(reason)
+    return Finding((found,)) if found else None
+
+
+def outside_of_list(layers: Sequence[Layer]) -> Finding:
+    """Why layers aren't allowed: classes of a student's own, forwards of their own, the list."""
+    found = (
+        OWN_FORWARD if layer.own_forward else OWN_CLASS if layer.is_own else FORBIDDEN_LAYER
+        for layer in layers
+    )
+    return Finding(tuple(dict.fromkeys(found)))
 
 
 def why_inaccurate(layers: LayerList, settings: Training, result: TrainingResult) -> Finding | None:
@@ -282,6 +349,7 @@ def why_inaccurate(layers: LayerList, settings: Training, result: TrainingResult
         rate /= 1 - (settings.momentum or 0.0)
     steps = epochs * math.ceil(TRAINING_IMAGES / settings.batch_size)
     signs = (
+        (_softmax_over_images(layers), SOFTMAX_OVER_IMAGES),
         (bool(kinds) and kinds[-1] == "ReLU", RELU_LAST),
         (rate > high, RATE_TOO_LARGE),
         (rate < low, RATE_TOO_SMALL),
@@ -293,6 +361,13 @@ def why_inaccurate(layers: LayerList, settings: Training, result: TrainingResult
         (narrowest < CLASSES, TOO_SMALL),
     )
     return next((Finding((mistake,)) for holds, mistake in signs if holds), None)
+
+
+def _softmax_over_images(layers: LayerList) -> bool:
+    try:
+        return bool(layers.over_batch())
+    except ModelProblem:
+        return False
 
 
 def missing_kinds(kinds: list[str]) -> Finding | None:

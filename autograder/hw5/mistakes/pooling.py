@@ -11,6 +11,7 @@ from torch.nn import functional
 from autograder.hw5.answer_keys import Matrix, Pooling
 from autograder.rubric.mistake import Mistake
 
+EXACT = 1e-9  # what two ways to write the same decimal number differ by at most
 POOL_HINT = "Lay the window over the matrix again: neighbouring windows share a row or a column."
 BLANK_HINT = "Read the name of the blank again: does it ask for averages or for maxima?"
 
@@ -75,6 +76,13 @@ OTHER_MATRIX = Mistake(
     hint="Which of the two matrices does this blank ask for?",
 )
 
+ROUNDED_TOO_FAR = Mistake(
+    id="rounded-too-far",
+    line="1c.1",
+    explanation="the numbers are rounded or cut off too far",
+    hint="Give at least two decimals, rounded, or exact fractions such as 5/7.",
+)
+
 ALL: tuple[Mistake, ...] = (
     MAX_FOR_AVERAGE,
     AVERAGE_FOR_MAX,
@@ -86,6 +94,7 @@ ALL: tuple[Mistake, ...] = (
     POOLING_STRIDE_3,
     POOLING_WINDOW_2,
     OTHER_MATRIX,
+    ROUNDED_TOO_FAR,
 )
 
 
@@ -104,7 +113,21 @@ def of_pooling(pooling: Pooling, got: Matrix, matrix: Matrix, average: bool) -> 
             continue  # for this matrix the mistake makes no difference
         if value.shape == mine.shape and _near(value, mine, pooling):
             return mistake
-    return None
+    coarse = mine.shape == right.shape and _rounded_too_far(mine, right, pooling.tolerance)
+    return ROUNDED_TOO_FAR if coarse else None
+
+
+def _rounded_too_far(mine: Tensor, right: Tensor, tolerance: float) -> bool:
+    """Whether each wrong number is what rounding or cutting off makes of the right one.
+
+    To whole numbers or one decimal; cut off at two decimals, it can be wrong as well.
+    """
+    near = (mine - right).abs() <= tolerance
+    for decimals in (0, 1, 2):
+        scaled = right * 10**decimals
+        for made in ((scaled + 0.5).floor(), scaled.round(), scaled.trunc()):
+            near |= (mine - made / 10**decimals).abs() < EXACT
+    return bool(near.all())
 
 
 def _poolings(p: Pooling, matrix: Matrix, average: bool) -> Iterator[tuple[Mistake, Tensor]]:

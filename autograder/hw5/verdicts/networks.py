@@ -25,7 +25,8 @@ from autograder.rubric.feedback import (
 )
 from autograder.rubric.mistake import hinted, named
 from autograder.training.job import Ending, TrainingResult
-from autograder.training.layer_list import LayerList, ModelProblem
+from autograder.training.layer import Layer, ModelProblem, Reason
+from autograder.training.layer_list import LayerList
 from provided.mnist import CLASSES
 from provided.training import LEAST_DROPOUT
 
@@ -34,18 +35,26 @@ def check_layers(layers: LayerList, allowed: Collection[str]) -> None:
     """Only layers on the list, and at least one that learns."""
     outside = layers.outside(allowed)
     if outside:
+        names = joined(dict.fromkeys(map(_called, outside)))
         raise reject(
-            f"{joined(dict.fromkeys(str(layer) for layer in outside))} "
-            f"{'is' if len(outside) == 1 else 'are'} not on the list of allowed layers.",
-            expected=f"only {', '.join(allowed)}",
-            **hinted(known.FORBIDDEN_LAYER),
+            f"{names[0].upper()}{names[1:]} {'is' if len(outside) == 1 else 'are'} not on the list "
+            "of allowed layers.",
+            expected=f"only {', '.join(allowed)}, each from torch.nn",
+            **hinted(known.outside_of_list(outside)),
         )
     check_has_weights(layers)
 
 
+def _called(layer: Layer) -> str:
+    """A layer in a sentence, a student's own as such."""
+    if layer.own_forward:
+        return f"your nn.Sequential {layer}, which has a forward of its own,"
+    return f"your own class {layer}" if layer.is_own else str(layer)
+
+
 def check_has_weights(layers: LayerList) -> None:
-    """The model isn't an empty shell: something in it learns."""
-    if not layers.of_kind("Linear") and not layers.of_kind("Conv2d"):
+    """The model isn't an empty shell: something in it learns, or may learn unseen."""
+    if not layers.foreign and not layers.of_kind("Linear") and not layers.of_kind("Conv2d"):
         raise reject(
             "The model has no Linear and no Conv2d layer.",
             got=", ".join(str(layer) for layer in layers.layers) or "an empty nn.Sequential",
@@ -54,9 +63,33 @@ def check_has_weights(layers: LayerList) -> None:
         )
 
 
+def check_countable(layers: LayerList, what: str, unseen: Sequence[Layer]) -> None:
+    """What is to be counted doesn't stand in layers that the grader can't see into."""
+    lazy = [layer for layer in layers.foreign if layer.is_lazy]
+    if lazy:
+        raise reject(
+            f"The {what} can't be counted: {lazy[0]} takes its size from what it gets first, and a "
+            "batch of zeros didn't get there.",
+            got=layers.lazy_problem,
+            **hinted(known.LAZY_WITHOUT_SIZE),
+        )
+    if unseen:
+        raise reject(
+            f"The grader can't count the {what} of your model: {unseen[0]} is "
+            f"{unseen[0].described}.",
+            got=f"{counted(sum(layer.parameters for layer in unseen), 'parameter')} in "
+            f"{joined(map(str, unseen))}, by your code's own count",
+            expected="layers of torch.nn that the grader can rebuild",
+            **hinted(known.outside_of_list(unseen)),
+            notes=("Course staff are told, and can give the points.",),
+        )
+
+
 def check_hidden_units(layers: LayerList, most: int) -> Feedback:
     """All hidden layers together stay within the limit."""
     check_has_weights(layers)
+    unseen = [one for one in layers.foreign if one.parameters and (one.is_own or one.own_forward)]
+    check_countable(layers, "hidden units", unseen)
     try:
         shapes = layers.hidden_shapes()
     except ModelProblem as problem:
@@ -73,7 +106,9 @@ def check_hidden_units(layers: LayerList, most: int) -> Feedback:
             expected=f"at most {most} in all hidden layers together",
             **hinted(known.UNITS_FOR_EACH_ROW if rows else known.TOO_MANY_UNITS),
         )
-    return Feedback(f"Correct: {sum_of} hidden units (limit: {most}).")
+    foreign = joined(map(str, layers.foreign)) if layers.foreign else ""
+    besides = f" This is without {foreign}, which the grader can't see into." if foreign else ""
+    return Feedback(f"Correct: {sum_of} hidden units (limit: {most}).{besides}")
 
 
 def _product(shape: tuple[int, ...]) -> str:
@@ -82,7 +117,8 @@ def _product(shape: tuple[int, ...]) -> str:
 
 def check_required_layers(layers: LayerList, required: Sequence[str]) -> None:
     """At least one layer of each required kind, and a Dropout that drops something."""
-    missing = [kind for kind in required if not layers.of_kind(kind)]
+    present = {layer.becomes for layer in layers.layers if layer.known or layer.is_lazy}
+    missing = [kind for kind in required if kind not in present]
     try:
         shares = layers.dropout_shares()
     except ModelProblem as problem:
@@ -94,24 +130,30 @@ def check_required_layers(layers: LayerList, required: Sequence[str]) -> None:
             **hinted(known.IDLE_DROPOUT),
         )
     if missing:
+        unseen = [str(layer) for layer in layers.foreign if not layer.is_lazy]
+        outside = f"Outside {joined(unseen)}, the" if unseen else "The"
         raise reject(
-            f"The network has no {' and no '.join(missing)}.",
+            f"{outside} network has no {' and no '.join(missing)}.",
             expected=f"at least one {' and one '.join(required)}",
-            got=", ".join(layer.kind for layer in layers.layers) or "no layers",
+            got=", ".join(layer.name for layer in layers.layers) or "no layers",
             **hinted(known.missing_kinds(missing)),
         )
 
 
 def check_parameters(layers: LayerList, rules: Cnn) -> Feedback:
-    """Fewer parameters than the limit; by how many and where, if not."""
+    """Fewer parameters than the limit; by how many and where, if not.
+
+    What a student's own class says of itself can cost the points, and can't earn them.
+    """
     check_has_weights(layers)
     try:
         counts = [(layer, count) for layer, count in layers.parameter_counts() if count]
     except ModelProblem as problem:
         raise reject(f"The parameters can't be counted. {problem}") from None
     total, limit = sum(count for _, count in counts), rules.max_parameters
-    largest, most = max(counts, key=lambda pair: pair[1])
     if total >= limit:
+        largest, most = max(counts, key=lambda pair: pair[1])
+        unseen = [str(layer) for layer, _ in counts if not layer.known]
         raise reject(
             f"{counted(total - limit + 1, 'parameter')} too many.",
             got=f"{total:,}, of which {most:,} are in {largest}",
@@ -121,8 +163,10 @@ def check_parameters(layers: LayerList, rules: Cnn) -> Feedback:
                 *((str(layer), f"{count:,}") for layer, count in counts),
                 ("all", f"{total:,}"),
             ),
+            notes=(f"The count of {joined(unseen)} is your code's own.",) if unseen else (),
             **hinted(known.TOO_MANY_PARAMETERS),
         )
+    check_countable(layers, "parameters", layers.foreign)
     small = total < rules.small_parameters
     praise = f" That is even under {rules.small_parameters:,}: well done!" if small else ""
     return Feedback(f"Correct: {total:,} parameters (limit: under {limit:,}).{praise}")
@@ -205,8 +249,14 @@ def points_of(accuracy: float, partial: Sequence[Bar]) -> float:
 def _untrainable(model: Untrainable) -> Rejected:
     if model.settings_problem:
         return reject(model.settings_problem)
-    mistake = named(known.why_untrainable(model.layers))
-    return reject(f"The model can't be trained. {model.layers_problem}", **mistake)
+    finding = known.why_untrainable(model.layers, model.reason)
+    said = model.reason in (Reason.FOREIGN, Reason.LAZY, Reason.TOO_BIG)
+    mistake = hinted(finding) if said else named(finding)
+    return reject(
+        f"The model can't be trained. {model.layers_problem}",
+        got=model.layers.lazy_problem if model.reason is Reason.LAZY else "",
+        **(mistake or Named(next_step=known.SHAPES_HINT)),
+    )
 
 
 def _history_table(result: TrainingResult) -> Table:
