@@ -48,9 +48,11 @@ from provided.homework import (
     ANSWERS_FILE,
     ARTIFACTS_FOLDER,
     CNN,
+    CODE_FILES,
     FULLY_CONNECTED,
     HEAD,
     LAYER,
+    PARTS,
     SUBMITTED,
     TRANSFORMER,
     values,
@@ -63,6 +65,7 @@ from provided.layers import (
     need_logits,
     sized,
 )
+from provided.packages import notes_on_imports
 from provided.slots import layer_name, place_of, still_to_write
 from provided.source_rules import CONTAINERS, HEAD_LAYERS, forbidden_in_head, forbidden_in_layer
 
@@ -80,6 +83,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = tuple(options.parts)
     parts = [part for part in CHECKS if not asked or part.startswith(asked)]
     problems = sum(run(part, CHECKS[part]) for part in parts)
+    files = {file for part in parts for file in PARTS[part].files if file in CODE_FILES}
+    for note in [note for file in sorted(files) for note in notes_on_imports(HERE / file)]:
+        say("", "note", note)
     if options.zip or not asked:
         problems += show_files()
     if options.zip:

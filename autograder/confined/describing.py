@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .absent import importing
+
 # What a layer is made from: the attributes that are passed to its constructor again.
 LAYER_ARGUMENTS: dict[str, tuple[str, ...]] = {
     "Linear": ("in_features", "out_features", "bias"),
@@ -73,7 +75,8 @@ class Refusal(Exception):
 def import_student(name: str) -> Any:
     """A module of the submission, imported once. Raises Refusal where there is no such file."""
     try:
-        return importlib.import_module(name)
+        with importing():
+            return importlib.import_module(name)
     except ModuleNotFoundError as missing:
         if missing.name == name:
             raise Refusal(f"{name}.py was not submitted", f"{name}.py") from None

@@ -21,6 +21,7 @@ from typing import Any
 
 from . import answerer as answerers
 from . import observing, wire
+from .absent import AbsentFinder
 from .confine import Limits, confine
 from .describing import Refusal
 
@@ -53,6 +54,7 @@ def serve(
     tempfile.tempdir = None  # torch has looked for one while it was imported
     observing.watch(replies)
     sys.meta_path.insert(0, SubmissionFinder(folder, request["modules"]))
+    sys.meta_path.append(AbsentFinder(folder, request["absent"]))
     _send(replies, wire.Message({"ready": walls}))
     student = answerer(
         files=dict(zip(request["files"], files, strict=True)),

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from autograder.confined.confine import Limits, throwaway_user
 from autograder.confined.preflight import STOPPED_BY, reading
+from provided.packages import ABSENT
 
 from .budget import Budget
 from .confinement import WRITE_RESULTS, Confinement, make_scratch, remove
@@ -97,6 +98,7 @@ class Sandbox:
             "do": "start",
             "submission": str(self._submission),
             "modules": self._modules,
+            "absent": sorted(ABSENT),
             "scratch": str(scratch),
             "limits": asdict(self._limits),
             "user": user,
