@@ -135,9 +135,10 @@ def _grade(source: Path, results: Path, console: Console, options: dict[str, Any
 
     before = time.time()
     try:
+        from autograder.grade import Options
         from autograder.grade import grade as grade_submission
 
-        outcome, well = grade_submission(source, results, console=console, **options)
+        outcome, well = grade_submission(source, results, Options(**options), console=console)
     except IntakeError as problem:
         typer.echo(clean(str(problem)), err=True)
         return 2

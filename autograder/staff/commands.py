@@ -16,21 +16,32 @@ from autograder.hw5.mnist import DataError
 from autograder.staff import (
     calibration,
     calibration_report,
+    readiness,
     stale,
     texts,
     validation,
     validation_report,
 )
-from autograder.staff.packaging import make_packages
+from autograder.staff.packaging import make_packages, verified_data
 from autograder.staff.solutions import ROOT, Solution, SolutionError, load_solutions
 
 
 def package(
     into: Annotated[Path, typer.Option(help="The folder for the two zips.")] = Path("dist"),
 ) -> None:
-    """Make dist/autograder.zip for Gradescope and dist/student_template.zip for students."""
+    """Make dist/autograder.zip for Gradescope and dist/student_template.zip for students.
+
+    Exits with 1, and writes nothing, where the grader can't grade: wrong settings, suites that
+    can't be read, points that don't add up, a reference that loses points.
+    """
 
     try:
+        verified_data()
+        refused = list(readiness.reasons())
+        for reason in refused:
+            typer.echo(f"Not packaged: {reason}", err=True)
+        if refused:
+            raise typer.Exit(1)
         for file, size in make_packages(into):
             print(f"{file}  {size / 1e6:.2f} MB")
     except DataError as problem:

@@ -157,9 +157,16 @@ class Grader:
 
     trainings:  a folder for shared trainings; None leaves out every line that needs a training
     assignment: other rules than those of assignment.yaml
+    suites:     the folder of the tests that grade
     """
 
-    def __init__(self, trainings: Path | None, assignment: Assignment | None = None) -> None:
+    def __init__(
+        self,
+        trainings: Path | None,
+        assignment: Assignment | None = None,
+        suites: Path = SUITES,
+    ) -> None:
+        self.suites = suites
         rules = assignment or assignments.load()
         self.assignment = rules.model_copy(update={"pictures": False})
         self.limits = Limits(**self.assignment.worker.model_dump())
@@ -213,7 +220,7 @@ class Grader:
             VERDICTS,
             asks=self._asks(solution),
         )
-        run_suites(plugin, SUITES)
+        run_suites(plugin, self.suites)
         lines = {number: _outcome(line) for number, line in plugin.lines.items()}
         flagged = {flag["line"]: f"{flag['what']}\n{flag['trace']}" for flag in plugin.flags}
         return Outcome(solution, lines, {**flagged, **plugin.faults}, examination.seed)

@@ -30,7 +30,7 @@ def run(tmp_path, monkeypatch) -> Callable[..., tuple[int, str, dict[str, Any]]]
     """Grades with a grader that does something to the results' file and then breaks."""
 
     def graded(work: Callable[[Path], object]) -> tuple[int, str, dict[str, Any]]:
-        def broken(source: Path, results: Path, **options: Any) -> None:
+        def broken(source: Path, results: Path, options: Any, **given: Any) -> None:
             work(results)
             raise RuntimeError("the dog ate it")
 
@@ -100,7 +100,7 @@ def test_a_full_disk_keeps_the_last_results_and_says_so(full_from, tmp_path, mon
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         write(results, file)
 
-    def graded(source: Path, results: Path, **options: Any) -> None:
+    def graded(source: Path, results: Path, options: Any, **given: Any) -> None:
         GRADED.write(results)
         GRADED.write(results)
         raise RuntimeError("the dog ate it")
