@@ -32,6 +32,7 @@ CUT_SHORT = (
     "count; course staff can see what happened."
 )
 
+WEAKENING = "Options that weaken safety"  # a panel of their own in --help
 MAX_TRACE = 20_000  # characters of a trace in the terminal
 
 STAFF = "autograder.staff"  # a room that the package for the platform comes without
@@ -68,11 +69,18 @@ def grade(
         Path | None, typer.Option(help="A submission_metadata.json with earlier results.")
     ] = None,
     without: Annotated[
-        str, typer.Option(help="Walls of the sandbox to leave out: user, landlock, seccomp.")
+        str,
+        typer.Option(
+            help="Walls of the sandbox to leave out: user, landlock, seccomp.",
+            rich_help_panel=WEAKENING,
+        ),
     ] = "",
     unsafe_local: Annotated[
         bool,
-        typer.Option(help="Grade code you trust even where nothing guards the grader's files."),
+        typer.Option(
+            help="Grade code you trust even where nothing guards the grader's files.",
+            rich_help_panel=WEAKENING,
+        ),
     ] = False,
     unhurried: Annotated[
         bool,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -10,12 +11,21 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from autograder.cli import usage_error
+from autograder.cli import MAX_TRACE, WEAKENING, usage_error
+from autograder.homework import SUITES
 from autograder.hw5 import assignment
 from autograder.hw5.mnist import DataError
+from autograder.hw5.settings_file import did_you_mean
+from autograder.intake.submission import IntakeError
+from autograder.rubric.outline import numbers
+from autograder.sandbox.errors import GraderFault
+from autograder.sandbox.text import clean
+from autograder.sandbox.unpacking import Unpackable
 from autograder.staff import (
     calibration,
     calibration_report,
+    explanation,
+    explanation_report,
     readiness,
     stale,
     texts,
@@ -24,6 +34,7 @@ from autograder.staff import (
 )
 from autograder.staff.packaging import make_packages, verified_data
 from autograder.staff.solutions import ROOT, Solution, SolutionError, load_solutions
+from autograder.training.job import Trial
 
 
 def package(
@@ -103,6 +114,54 @@ def calibrate(
     print(f"{into / 'calibration.md'}")
 
 
+def explain(
+    submission: Annotated[Path, typer.Argument(help="A folder, zip or notebook.")],
+    line: Annotated[str, typer.Option(help="The rubric line to explain.")] = "2b.3",
+    seeds: Annotated[
+        int, typer.Option(min=1, help="How many seeds a network is trained with (2b.3, 2c.4).")
+    ] = 30,
+    first_seed: Annotated[int, typer.Option(min=0, help="The first of them.")] = 0,
+    unsafe_local: Annotated[
+        bool,
+        typer.Option(
+            help="Run code you trust even where nothing guards the grader's files.",
+            rich_help_panel=WEAKENING,
+        ),
+    ] = False,
+) -> None:
+    """Show all that stands behind a rubric line, to answer a complaint.
+
+    For 2b.3 and 2c.4 the network is trained with many seeds; it takes seconds to minutes each.
+    Exits with 2 for wrong usage, 3 after a fault of the grader.
+    """
+
+    known = numbers(SUITES)
+    if line not in known:
+        raise usage_error(f"There is no line {line}{did_you_mean(line, known)}")
+    if not submission.exists():
+        raise usage_error(f"There is no submission at {submission}")
+    start = time.monotonic()
+
+    def say(trial: Trial, done: int) -> None:
+        left = (time.monotonic() - start) / done * (seeds - done)
+        typer.echo(
+            f"{done} of {seeds}, about {left:.0f} s left: {explanation_report.told(trial)}",
+            err=True,
+        )
+
+    try:
+        with explanation.opened(submission, unsafe_local=unsafe_local) as session:
+            found = session.explain(line, range(first_seed, first_seed + seeds), say)
+    except (IntakeError, Unpackable) as problem:
+        raise usage_error(f"The submission can't be opened: {problem}") from None
+    except GraderFault as problem:
+        typer.echo(f"Grader fault: {problem}", err=True)
+        raise typer.Exit(3) from None
+    for text in explanation_report.report(found):
+        typer.echo(clean(text, MAX_TRACE))
+    raise typer.Exit(3 if found.faults else 0)
+
+
 def _solutions(names: list[str]) -> list[Solution]:
     """The solutions that a command names; all of them for none."""
     try:
@@ -130,7 +189,7 @@ def check(
     raise typer.Exit(1 if sentences else 0)
 
 
-COMMANDS = (package, validate, calibrate, check)
+COMMANDS = (package, validate, calibrate, check, explain)
 
 
 def register(app: typer.Typer) -> None:
