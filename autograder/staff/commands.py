@@ -42,8 +42,9 @@ def package(
 ) -> None:
     """Make dist/autograder.zip for Gradescope and dist/student_template.zip for students.
 
-    Exits with 1, and writes nothing, where the grader can't grade: wrong settings, suites that
-    can't be read, points that don't add up, a reference that loses points.
+    Writes nothing where the grader can't grade: settings, suites, points, reference.
+
+    Exit status: 0 written; 1 refused; 2 wrong usage, or no data set.
     """
 
     try:
@@ -131,8 +132,9 @@ def explain(
 ) -> None:
     """Show all that stands behind a rubric line, to answer a complaint.
 
-    For 2b.3 and 2c.4 the network is trained with many seeds; it takes seconds to minutes each.
-    Exits with 2 for wrong usage, 3 after a fault of the grader.
+    For 2b.3 and 2c.4 the network is trained with many seeds.
+
+    Exit status: 0 explained; 2 wrong usage; 3 a grader error.
     """
 
     known = numbers(SUITES)
