@@ -33,6 +33,7 @@ from autograder.staff import (
     validation_report,
 )
 from autograder.staff.packaging import make_packages, verified_data
+from autograder.staff.proof import gaps
 from autograder.staff.solutions import ROOT, Solution, SolutionError, load_solutions
 from autograder.training.job import Trial
 
@@ -70,7 +71,12 @@ def validate(
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML to this file.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write Markdown to this file.")] = None,
 ) -> None:
-    """Grade all of solutions/ and compare with what is expected; exits with 1 if it differs."""
+    """Grade all of solutions/ and compare with what is expected.
+
+    Of all solutions, each rubric line must be asked, and lost by a mistake.
+
+    Exit status: 0 as expected; 1 something differs; 2 wrong usage.
+    """
 
     console = Console(width=None if sys.stdout.isatty() else 140)
     chosen = _solutions([name for name in only.split(",") if name])
@@ -83,11 +89,17 @@ def validate(
             console.print(f"✗ {outcome.solution.name}  {difference}", markup=False, soft_wrap=True)
     outcomes.sort(key=lambda one: (one.solution.kind, one.solution.name))
     console.print(validation_report.outcomes_table(outcomes))
+    unproven = None if only else list(gaps(outcomes))
+    if unproven is not None:
+        console.print(validation_report.proof_table(outcomes))
+    for gap in unproven or ():
+        console.print(f"✗ {gap}", markup=False, soft_wrap=True)
     if junit is not None:
-        validation_report.write_junit(outcomes, junit)
+        validation_report.write_junit(outcomes, junit, unproven or ())
     if markdown is not None:
-        validation_report.write_markdown(outcomes, markdown)
-    raise typer.Exit(1 if any(outcome.differences() for outcome in outcomes) else 0)
+        validation_report.write_markdown(outcomes, markdown, unproven)
+    wrong = unproven or any(outcome.differences() for outcome in outcomes)
+    raise typer.Exit(1 if wrong else 0)
 
 
 def calibrate(
