@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
+import shlex
 import sys
 import time
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,8 +20,11 @@ import typer
 from rich.console import Console
 
 from autograder.confined.confine import OPTIONAL_WALLS
-from autograder.homework import GRADED_PARTS
+from autograder.homework import GRADED_PARTS, SUITES
+from autograder.intake.export import exported_submissions
+from autograder.rubric.feedback import counted
 from autograder.rubric.gradescope import Metadata, Results, ResultsInUse, only_writer
+from autograder.rubric.outline import numbers
 from autograder.sandbox import platform_files
 from autograder.sandbox.text import clean
 
@@ -32,20 +38,45 @@ CUT_SHORT = (
     "count; course staff can see what happened."
 )
 
+WEAKENING = "Options that weaken safety"  # a panel of their own in --help
 MAX_TRACE = 20_000  # characters of a trace in the terminal
 
+WRONG_USAGE = 2  # exit status
+DEFAULT_NAME = "results.json"
+LINE = re.compile(r"\d[a-z]\.\d+$")
 STAFF = "autograder.staff"  # a room that the package for the platform comes without
 
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Autograder for a homework on convolutions, MNIST and a Vision Transformer.",
 )
 
 
+def _print_versions(asked: bool) -> None:
+    if asked:
+        from autograder.hw5.versions import versions
+
+        found = versions()
+        typer.echo(
+            f"autograder {found['grader']} (code {found['sources']}), torch {found['torch']}, "
+            f"Python {found['python']}"
+        )
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool,
+    typer.Option(
+        "--version", callback=_print_versions, is_eager=True, help="Print versions, and end."
+    ),
+]
+
+
 @app.callback()
-def _callback() -> None:
+def _callback(version: Version = False) -> None:
     """Keep `grade` a command of its own, also while there are few."""
 
 
@@ -55,9 +86,20 @@ def grade(
         Path | None, typer.Argument(help="A folder, zip or notebook; leave it out on Gradescope.")
     ] = None,
     results: Annotated[
-        Path | None, typer.Option(help="The file to write; by default results/results.json.")
+        str | None,
+        typer.Option(
+            metavar="FILE|DIR",
+            help="The file to write, or its folder; by default results/results.json.",
+        ),
     ] = None,
-    only: Annotated[str, typer.Option(help="Grade only these parts, such as 3a,3b.")] = "",
+    only: Annotated[
+        str,
+        typer.Option(help="Grade only these questions (3), parts (3a) or lines (3a.4): 1,2b,3a.4."),
+    ] = "",
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="Print the results as JSON; all else goes to stderr."),
+    ] = False,
     seed: Annotated[
         int | None, typer.Option(help="Repeat a run: the seed from its extra_data.")
     ] = None,
@@ -68,11 +110,18 @@ def grade(
         Path | None, typer.Option(help="A submission_metadata.json with earlier results.")
     ] = None,
     without: Annotated[
-        str, typer.Option(help="Walls of the sandbox to leave out: user, landlock, seccomp.")
+        str,
+        typer.Option(
+            help="Walls of the sandbox to leave out: user, landlock, seccomp.",
+            rich_help_panel=WEAKENING,
+        ),
     ] = "",
     unsafe_local: Annotated[
         bool,
-        typer.Option(help="Grade code you trust even where nothing guards the grader's files."),
+        typer.Option(
+            help="Grade code you trust even where nothing guards the grader's files.",
+            rich_help_panel=WEAKENING,
+        ),
     ] = False,
     unhurried: Annotated[
         bool,
@@ -81,18 +130,23 @@ def grade(
     homework: Annotated[
         Path | None, typer.Option(help="Another homework.yaml, to try out goals and limits.")
     ] = None,
+    version: Version = False,
 ) -> None:
-    """Grade one submission and write results.json."""
-    console = Console(soft_wrap=False)
-    parts = frozenset(part.strip() for part in only.split(",") if part.strip())
+    """Grade one submission and write results.json.
+
+    Exit status: 0 graded, whatever the score; 2 wrong usage; 3 a grader error.
+    """
+    console = Console(soft_wrap=False, stderr=as_json)
     if submission is None and not ON_GRADESCOPE.is_dir():
         raise usage_error("Name the submission to grade: ./run_autograder FOLDER_OR_ZIP")
-    if not parts <= set(GRADED_PARTS):
-        raise usage_error(f"--only takes parts: {', '.join(GRADED_PARTS)}; got {only}")
+    chosen = _chosen(only)
     source = submission or ON_GRADESCOPE
     if not source.exists():
         raise usage_error(f"There is no submission at {source}")
+    if submission is not None and (exported := exported_submissions(source)):
+        raise usage_error(_one_at_a_time(source, exported))
     default = GRADESCOPE_RESULTS if submission is None else Path("results/results.json")
+    file = default if results is None else results_file(results)
     walls = frozenset(wall for wall in without.split(",") if wall)
     if not walls <= set(OPTIONAL_WALLS):
         raise usage_error(f"--without takes {', '.join(OPTIONAL_WALLS)}; got {without}")
@@ -100,7 +154,7 @@ def grade(
         platform_files.close_beside(ROOT, ON_GRADESCOPE.parent)
         metadata = metadata or GRADESCOPE_METADATA
     options: dict[str, Any] = {
-        "only": parts,
+        "only": chosen,
         "seed": seed,
         "without": walls,
         "metadata": None if metadata is None else Metadata.read(metadata),
@@ -113,11 +167,46 @@ def grade(
     if homework is not None:
         options["homework_file"] = homework
     try:
-        with only_writer(results or default):
-            status = _grade(source, results or default, console, options)
+        with only_writer(file):
+            status = _grade(source, file, console, options)
+            if as_json and status != WRONG_USAGE and file.is_file():
+                typer.echo(file.read_text(encoding="utf-8"))
     except ResultsInUse as problem:
         raise usage_error(str(problem)) from None
     raise typer.Exit(status)
+
+
+def results_file(named: str) -> Path:
+    """The file that --results names: in a folder, results.json."""
+    path = Path(named)
+    return path / DEFAULT_NAME if named.endswith("/") or path.is_dir() else path
+
+
+def _chosen(only: str) -> frozenset[str]:
+    """The parts and lines that --only names, for a question all of its parts."""
+    chosen: set[str] = set()
+    for name in filter(None, (one.strip() for one in only.split(","))):
+        of_question = {part for part in GRADED_PARTS if part[:-1] == name}
+        if name in GRADED_PARTS or (LINE.match(name) and name in numbers(SUITES)):
+            chosen.add(name)
+        elif of_question:
+            chosen |= of_question
+        else:
+            raise usage_error(
+                f"--only takes questions (3), parts ({', '.join(GRADED_PARTS)}) and lines (3a.4) "
+                f"that there are; got {name}"
+            )
+    return frozenset(chosen)
+
+
+def _one_at_a_time(source: Path, exported: Sequence[Path]) -> str:
+    """What to do with an export of many submissions."""
+    place = shlex.quote(str(exported[0].parent))
+    return (
+        f"{source} is an export of {counted(len(exported), 'submission')}, and one is graded at a "
+        f'time:\n  for one in {place}/submission_*/; do ./run_autograder "$one" --results '
+        '"results/$(basename "$one")/"; done'
+    )
 
 
 def _closed(metadata: Path | None) -> dict[str, Path]:
@@ -135,12 +224,13 @@ def _grade(source: Path, results: Path, console: Console, options: dict[str, Any
 
     before = time.time()
     try:
+        from autograder.grade import Options
         from autograder.grade import grade as grade_submission
 
-        outcome, well = grade_submission(source, results, console=console, **options)
+        outcome, well = grade_submission(source, results, Options(**options), console=console)
     except IntakeError as problem:
         typer.echo(clean(str(problem)), err=True)
-        return 2
+        return WRONG_USAGE
     except AssignmentError as problem:
         typer.echo(str(problem), err=True)
         _save(_could_not_grade(str(problem)), results)
@@ -197,7 +287,7 @@ def _could_not_grade(fault: str) -> Results:
 def usage_error(message: str) -> typer.Exit:
     """Wrong usage, told in one line: exit status 2."""
     typer.echo(message, err=True)
-    return typer.Exit(2)
+    return typer.Exit(WRONG_USAGE)
 
 
 def main() -> None:

@@ -13,14 +13,16 @@ import contextlib
 import signal
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
 
 from autograder.confined.confine import Limits, close_to_others
-from autograder.homework import STUDENT_MODULES, SUITES, VALUES_FILE, VERDICTS
+from autograder.homework import PARTS, STUDENT_MODULES, SUITES, VALUES_FILE, VERDICTS
 from autograder.hw5 import assignment as assignments
+from autograder.hw5.assignment import Assignment
 from autograder.hw5.examination import Examination
 from autograder.hw5.figures import figures, leaderboard, notes
 from autograder.hw5.jobs import plan, start_trainings
@@ -40,33 +42,45 @@ from autograder.training.carry_over import CarryOver
 from autograder.training.machine import cores
 
 
+@dataclass(frozen=True)
+class Options:
+    """How a submission is graded; the command line has an option for each.
+
+    only:    the parts and lines to grade, empty for all
+    secrets: files that no submission may read, beside those that none may read in any run
+    without: optional walls of the sandbox to leave out
+    """
+
+    only: frozenset[str] = frozenset()
+    assignment_file: Path = assignments.FILE
+    homework_file: Path = VALUES_FILE
+    metadata: Metadata | None = None
+    secrets: Mapping[str, Path] = field(default_factory=dict)
+    seed: int | None = None
+    without: frozenset[str] = frozenset()
+    unsafe_local: bool = False
+    unhurried: bool = False
+
+    def assignment(self) -> Assignment:
+        """The settings, for this machine and this hurry. Raises AssignmentError."""
+        settings = assignments.load(self.assignment_file, self.homework_file)
+        return settings.unhurried() if self.unhurried else settings.on(cores())
+
+
 def grade(
-    source: Path,
-    results_file: Path,
-    *,
-    console: Console,
-    only: frozenset[str] = frozenset(),
-    assignment_file: Path = assignments.FILE,
-    homework_file: Path = VALUES_FILE,
-    metadata: Metadata | None = None,
-    secrets: Mapping[str, Path] | None = None,
-    seed: int | None = None,
-    without: frozenset[str] = frozenset(),
-    unsafe_local: bool = False,
-    unhurried: bool = False,
+    source: Path, results_file: Path, options: Options, *, console: Console
 ) -> tuple[Results, bool]:
     """Grade a submission, a folder, zip or notebook; returns the results and whether all went well.
 
     results.json stands before anything of the submission is opened, shows every outcome as it
-    comes, and says `complete` at the end. `secrets` are files that no submission may read, beside
-    those that none may read in any run. Raises IntakeError for a submission that isn't
+    comes, and says `complete` at the end. Raises IntakeError for a submission that isn't
     there, AssignmentError for wrong settings.
     """
     started = time.monotonic()
     close_to_others()
-    assignment = assignments.load(assignment_file, homework_file)
-    assignment = assignment.unhurried() if unhurried else assignment.on(cores())
-    lines = outline(SUITES, assignment, only)
+    assignment, metadata = options.assignment(), options.metadata
+    declared = {name: part.points for name, part in PARTS.items() if part.points}
+    lines = outline(SUITES, assignment, options.only, declared)
     unopened(lines, UNDER_WAY, metadata=metadata, complete=False).write(results_file)
     with tempfile.TemporaryDirectory(prefix="autograder-") as folder:
         try:
@@ -75,7 +89,9 @@ def grade(
             results, well = not_unpacked(lines, problem, metadata), True
         else:
             limits = Limits(**assignment.worker.model_dump())
-            sandbox = Sandbox(submission.folder, STUDENT_MODULES, limits, TRAINING_FILES, without)
+            sandbox = Sandbox(
+                submission.folder, STUDENT_MODULES, limits, TRAINING_FILES, options.without
+            )
             earlier = CarryOver.from_metadata(metadata.previous_submissions if metadata else [])
             with Progress(console) as progress, contextlib.closing(sandbox):
                 examination = Examination(
@@ -83,21 +99,13 @@ def grade(
                     assignment,
                     sandbox,
                     say=progress.say,
-                    seed=seed,
+                    seed=options.seed,
                     carry_over=earlier,
                     ends_at=started + assignment.seconds.total,
                 )
                 with contextlib.suppress(OSError, SystemExit):  # nobody may be reading
-                    console.print(plan(assignment, only), style="dim")
-                results, lines, well = judge(
-                    examination,
-                    results_file,
-                    only,
-                    metadata,
-                    {**SECRETS, **(secrets or {})},
-                    unsafe_local,
-                    started,
-                )
+                    console.print(plan(assignment, options.only), style="dim")
+                results, lines, well = judge(examination, results_file, lines, options, started)
     results.write(results_file)
     console.print(results_table(results, lines))
     return results, well
@@ -106,15 +114,14 @@ def grade(
 def judge(
     examination: Examination,
     results_file: Path,
-    only: frozenset[str],
-    metadata: Metadata | None,
-    secrets: Mapping[str, Path],
-    unsafe_local: bool,
+    expected: Sequence[RubricLine],
+    options: Options,
     started: float,
 ) -> tuple[Results, list[RubricLine], bool]:
     """Run the suites on a submission, saving each outcome.
 
-    started: when the grading began, by the monotonic clock
+    expected: the lines that the suites' text has
+    started:  when the grading began, by the monotonic clock
 
     Returns the results, the lines, and whether all went well.
     """
@@ -125,21 +132,27 @@ def judge(
             lines,
             sandbox=examination.sandbox,
             seconds=time.monotonic() - started,
-            metadata=metadata,
+            metadata=options.metadata,
             leaderboard=leaderboard(examination),
             figures=figures(examination),
             faults=plugin.faults,
             flags=plugin.flags,
             complete=complete,
-            notes=() if only else notes(examination),
+            notes=() if options.only else notes(examination),
         )
 
     plugin = GradingPlugin(
-        examination, only, lambda lines: results_of(lines).write(results_file), of_error, VERDICTS
+        examination,
+        options.only,
+        lambda lines: results_of(lines).write(results_file),
+        of_error,
+        VERDICTS,
+        expected,
     )
     examination.start()
-    examination.sandbox.preflight(secrets, results_file, unsafe=unsafe_local)
-    with start_trainings(examination, only):
+    secrets = {**SECRETS, **options.secrets}
+    examination.sandbox.preflight(secrets, results_file, unsafe=options.unsafe_local)
+    with start_trainings(examination, options.only):
         run_limited(
             lambda: run_suites(plugin, SUITES),
             plugin,

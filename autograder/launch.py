@@ -21,7 +21,8 @@ from autograder import HOMEWORK
 from autograder.confined import surroundings
 
 # Commands that grade; the others don't need what takes long to start.
-GRADING_COMMANDS = ("grade",)
+GRADING_COMMANDS = ("grade", "explain")
+TELLING = {"--help", "-h", "--version"}  # options that grade nothing
 STOPPED = 3  # exit status: results.json is valid, and says that the run isn't complete
 
 
@@ -40,7 +41,7 @@ def main() -> None:
         serve_trainings(socket.socket(fileno=int(sys.argv[2])))
         return
     control: dict[str, tuple[int, socket.socket]] = {}
-    if grades and "--help" not in sys.argv:
+    if grades and not TELLING & set(sys.argv):
         zygote.warm_up()
         control["worker"] = fork_zygote(serve_workers)
         control["trainer"] = fork_zygote(serve_trainings)

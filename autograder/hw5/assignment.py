@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from autograder.homework import VALUES_FILE
@@ -21,7 +20,19 @@ from autograder.hw5.answer_keys import (
     Positive,
     Section,
 )
+from autograder.hw5.settings_checks import complaints
+from autograder.hw5.settings_file import (
+    Place,
+    SettingsFile,
+    UnreadableSettings,
+    did_you_mean,
+    dotted,
+    read_settings_file,
+)
 from autograder.rubric.feedback import joined
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 FILE = Path(__file__).with_name("assignment.yaml")
 
@@ -255,44 +266,65 @@ def _limited(part: Part, seconds: float) -> Part:
 
 
 def load(file: Path = FILE, homework: Path = VALUES_FILE) -> Assignment:
-    """The assignment in two YAML files. Raises AssignmentError naming each wrong value."""
-    given, own = _read(homework), _read(file)
-    both = sorted(_paths(given) & _paths(own))
+    """The assignment in two YAML files.
+
+    Raises AssignmentError that names every wrong value with its file and line.
+    """
+    try:
+        given, own = read_settings_file(homework), read_settings_file(file)
+    except UnreadableSettings as problem:
+        raise AssignmentError(str(problem)) from problem
+    both = sorted(dotted(place) for place in given.values() & own.values())
     if both:
         raise AssignmentError(
             f"{', '.join(both)} in {file}: this value stands in {homework}, and belongs there alone"
         )
     try:
-        return Assignment.model_validate(_merged(given, own))
+        assignment = Assignment.model_validate(_merged(given.content, own.content))
     except ValidationError as problem:
-        known = _paths(given)
-        lines = []
-        for error in problem.errors():
-            place = ".".join(str(part) for part in error["loc"])
-            where = homework if any(f"{place}.".startswith(f"{one}.") for one in known) else file
-            lines.append(f"  {place} in {where.name}: {error['msg']}")
-        raise AssignmentError("\n".join(["The settings are wrong at:", *lines])) from problem
+        wrong = [_told(error, given, own) for error in problem.errors()]
+        raise AssignmentError("\n".join(["The settings are wrong:", *wrong])) from problem
+    wrong = [_said(place, why, given, own) for place, why in complaints(assignment)]
+    if wrong:
+        raise AssignmentError("\n".join(["The settings are wrong:", *wrong]))
+    return assignment
 
 
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as problem:
-        raise AssignmentError(f"{file}: {problem}") from problem
-    if not isinstance(content, dict):
-        raise AssignmentError(f"{file}: it holds no settings")
-    return content
+def _told(error: ErrorDetails, given: SettingsFile, own: SettingsFile) -> str:
+    """What pydantic found, as a line that says where and how to mend it."""
+    place = tuple(error["loc"])
+    if error["type"] == "extra_forbidden":
+        names = _names_in(place[:-1])
+        return _said(place, f"unknown{did_you_mean(str(place[-1]), names)}", given, own)
+    if error["type"] == "missing":
+        files = [file for file in (given, own) if file.has(place[:-1])] or [given, own]
+        where = " or ".join(file.where(place) for file in files)
+        return f"  {where}: {dotted(place)}: missing"
+    if error["type"] in ("model_type", "dict_type"):
+        return _said(place, "this is a section: its values stand below it, indented", given, own)
+    why = error["msg"].removeprefix("Value error, ")
+    got = error["input"]
+    shown = f" (got {got!r})" if isinstance(got, (str, int, float, bool)) else ""
+    return _said(place, f"{why}{shown}", given, own)
 
 
-def _paths(content: Mapping[str, Any], prefix: str = "") -> set[str]:
-    """The dotted name of every value."""
-    return {
-        path
-        for name, value in content.items()
-        for path in (
-            _paths(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}"}
+def _said(place: Place, why: str, given: SettingsFile, own: SettingsFile) -> str:
+    """A line about a value: the file that has it, else the file with most of what is around it."""
+    around = place
+    while around and not given.has(around) and not own.has(around):
+        around = around[:-1]
+    file = given if given.has(around) and not own.has(around) else own
+    return f"  {file.where(place)}: {dotted(place)}: {why}"
+
+
+def _names_in(place: Place) -> list[str]:
+    """The names that a section may have."""
+    section: Any = Assignment
+    for part in place:
+        section = (
+            get_args(section)[0] if isinstance(part, int) else section.model_fields[part].annotation
         )
-    }
+    return list(section.model_fields)
 
 
 def _merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:

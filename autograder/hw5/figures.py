@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from autograder.hw5.described import Model
 from autograder.hw5.examination import Examination, Untrainable
+from autograder.hw5.network_figures import network_figures
 from autograder.hw5.probes import source_modules, source_rules
 from autograder.hw5.probes.vit import Judgement
+from autograder.hw5.versions import versions
 from autograder.rubric.evidence import Kept
 from autograder.rubric.feedback import counted, joined
 from autograder.rubric.gradescope import LeaderboardEntry
@@ -21,6 +23,11 @@ def figures(examination: Examination) -> dict[str, Any]:
     return {
         "for_a_person": {"1d": examination.answers.words, **_doubtful(examination)},
         "seed": examination.seed,
+        "versions": _versions(),
+        "networks": {
+            "fc": _of_network(examination.fully_connected),
+            "cnn": _of_network(examination.cnn),
+        },
         "trainings": {
             "fc": _of_training(examination.fully_connected_training),
             "cnn": _of_training(examination.cnn_training),
@@ -61,15 +68,33 @@ def leaderboard(examination: Examination) -> list[LeaderboardEntry]:
     return entries
 
 
+@cache  # results are saved after every line
+def _versions() -> dict[str, str]:
+    found = versions()
+    return {name: found[name] for name in ("grader", "sources")}
+
+
+def _of_network(network: Kept[Model]) -> dict[str, Any] | None:
+    model = network.peek()
+    return None if model is None else network_figures(model)
+
+
 def _of_training(training: Kept[TrainingResult | Untrainable]) -> dict[str, Any] | None:
     result = training.peek()
     if result is None or isinstance(result, Untrainable):
         return None
     return {
         "ended": result.ended.value,
+        "shortened": result.shortened,
+        "carried_over": result.carried_over,
         "process": result.process,
         "trials": [
-            {"seed": trial.seed, "test_accuracy": trial.test_accuracy} for trial in result.trials
+            {
+                "seed": trial.seed,
+                "epochs": len(trial.test_accuracy),
+                "test_accuracy": trial.test_accuracy,
+            }
+            for trial in result.trials
         ],
     }
 

@@ -14,9 +14,12 @@ from autograder.training.machine import cores
 
 
 class Job(NamedTuple):
-    """A part's work in the background: its name, where its result is kept, the most seconds."""
+    """A part's work in the background: the lines that need it, its name, where its result is kept,
+    the most seconds.
+    """
 
     part: str
+    lines: tuple[str, ...]
     name: str
     kept: Callable[[Examination], Kept[Any]]
     seconds: Callable[[Assignment], float]
@@ -25,24 +28,28 @@ class Job(NamedTuple):
 JOBS = (  # the longest first
     Job(
         part="2c",
+        lines=("2c.4",),
         name="CNN",
         kept=lambda e: e.cnn_training,
         seconds=lambda a: a.cnn.training.cpu_seconds,
     ),
     Job(
         part="3c",
+        lines=("3c.1",),
         name="Vision Transformer",
         kept=lambda e: e.transformer_training,
         seconds=lambda a: a.seconds.brief_training,
     ),
     Job(
         part="2b",
+        lines=("2b.3",),
         name="fully connected network",
         kept=lambda e: e.fully_connected_training,
         seconds=lambda a: a.fully_connected.training.cpu_seconds,
     ),
     Job(
         part="3c",
+        lines=("3c.2", "3c.4"),
         name="submitted weights",
         kept=lambda e: e.transformer_weights,
         seconds=lambda a: a.seconds.predictions,
@@ -51,8 +58,8 @@ JOBS = (  # the longest first
 
 
 def needed(only: frozenset[str]) -> Iterator[Job]:
-    """The jobs that the parts to be graded need; all of them where none are named."""
-    return (job for job in JOBS if not only or job.part in only)
+    """The jobs that the parts and lines to be graded need; all of them where none are named."""
+    return (job for job in JOBS if not only or only & {job.part, *job.lines})
 
 
 @contextlib.contextmanager

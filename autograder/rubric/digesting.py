@@ -15,6 +15,7 @@ from collections.abc import Iterator
 import pytest
 
 from autograder.rubric.feedback import Rejected
+from autograder.rubric.traces import trace_of
 from autograder.sandbox.errors import GraderFault, IndigestibleReply, OutOfTime, WorkerError
 
 SAID_ALREADY = (WorkerError, Rejected, GraderFault, OutOfTime, OSError, pytest.exit.Exception)
@@ -33,7 +34,7 @@ def digesting(doing: str) -> Iterator[None]:
 
 def indigestible(problem: BaseException, doing: str) -> IndigestibleReply:
     """The error that stands for one that was raised over what a submission sent."""
-    error = IndigestibleReply("".join(traceback.format_exception(problem)))
+    error = IndigestibleReply(trace_of(problem))
     error.doing = doing
     return error
 

@@ -11,6 +11,7 @@ line of its docstring is the title that a student reads. What can happen to a li
       else                        looks at nothing but what the submission sent
     it raises anything else       a fault of the grader: 0 for now, the student told so, the
                                   traceback in extra_data and on stdout
+    its suite can't be collected  the same; the line is known from the suite's text
     the run's time is up before   0, "not reached", and a flag for staff
       it can be judged
     the run ends before it        0, "not reached", and why
@@ -21,7 +22,7 @@ from __future__ import annotations
 import re
 import string
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypedDict
@@ -33,6 +34,7 @@ from autograder.rubric.digesting import SAID_ALREADY, indigestible, raised_in
 from autograder.rubric.feedback import Feedback, Rejected, of_worker_error
 from autograder.rubric.gradescope import TestResult
 from autograder.rubric.page import fragment, says_more
+from autograder.rubric.traces import trace_of
 from autograder.sandbox.errors import IndigestibleReply, OutOfTime, WorkerError
 
 NOT_REACHED = Feedback(
@@ -49,6 +51,7 @@ GRADER_FAULT = Feedback(
     "This line could not be graded because of a grader error, not your code. "
     "Course staff can see what happened and will correct your points."
 )
+NOT_COLLECTED = "the suites' text has this line, and pytest collected no test for it"
 RAN_OUT = "not reached: the time for the whole grading was up"
 MAX_TRACE = 10_000  # characters of a trace, its end: where it failed
 PART = re.compile(r"^(\d[a-z])\.\d+$")
@@ -114,10 +117,11 @@ class GradingPlugin:
     """Collects the rubric lines of one run, and records each outcome as it comes.
 
     evidence: all that is known of the submission, the suites' fixture `exam`
-    only:     the parts to grade, empty for all
+    only:     the parts and lines to grade, empty for all
     save:     called with the lines after collection and after every change
     explain:  a student's view of a worker's error, the likely mistake included
     verdicts: the packages of modules that judge what a submission sent
+    expected: the lines that the suites' text has; one that can't be collected stays, as a fault
     flags:    for staff: lines on which something failed over what the submission sent
     """
 
@@ -126,37 +130,70 @@ class GradingPlugin:
     save: Callable[[list[RubricLine]], None]
     explain: Callable[[WorkerError], Feedback] = of_worker_error
     verdicts: tuple[str, ...] = ()
+    expected: Sequence[RubricLine] = ()
     lines: dict[str, RubricLine] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
     flags: list[Flag] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.lines = {line.number: line for line in self.expected}
+
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Find each test's line; quick ones run first, and the file shows all from the start."""
+        lines: dict[str, RubricLine] = {}
         kept = []
         for item in items:
-            line = self._line_of(item)
-            if line.number in self.lines:
-                raise pytest.UsageError(f"rubric line {line.number} appears twice")
-            if not self.only or line.part in self.only:
-                self.lines[line.number] = line
+            try:
+                line = self._line_of(item)
+                if line.number in lines:
+                    raise pytest.UsageError(f"rubric line {line.number} appears twice")
+            except pytest.UsageError as problem:
+                self.faults[item.nodeid] = str(problem)
+                continue
+            if wanted(line.number, self.only):
+                lines[line.number] = line
                 kept.append(item)
         kept.sort(key=lambda item: (_waits(item), number_of(item)))
         items[:] = kept
-        self.lines = dict(sorted(self.lines.items()))
+        self.lines = dict(sorted({**self._uncollected(lines), **lines}.items()))
         self._save()
+
+    def _uncollected(self, lines: Mapping[str, RubricLine]) -> dict[str, RubricLine]:
+        """The expected lines that are not among the collected ones: faults of the grader."""
+        missing = {one.number: one for one in self.expected if one.number not in lines}
+        for number, line in missing.items():
+            line.feedback, line.reached = GRADER_FAULT, True
+            if not self.faults:
+                self.faults[number] = NOT_COLLECTED
+        return missing
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A suite that can't be collected is a fault of the grader."""
         if report.failed:
-            self.faults[report.nodeid or "collection"] = str(report.longrepr)
+            self.faults.setdefault(report.nodeid or "collection", str(report.longrepr))
+
+    def pytest_exception_interact(
+        self,
+        node: pytest.Item | pytest.Collector,
+        call: pytest.CallInfo[Any],
+        report: pytest.CollectReport | pytest.TestReport,
+    ) -> None:
+        """Keep why a suite couldn't be collected: what importing it raised."""
+        cause = call.excinfo.value.__cause__ if call.excinfo is not None else None
+        if isinstance(report, pytest.CollectReport) and cause is not None:
+            self.faults[report.nodeid or "collection"] = trace_of(cause)
+
+    def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> bool:
+        """Keep why pytest itself gave up, and let it print nothing."""
+        self.faults["pytest"] = trace_of(excinfo.value)
+        return True
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> object:
         """Record what a test, or its set-up, came to."""
         line = self.lines[number_of(item)]
         if call.excinfo is not None and call.when == "teardown":
-            trace = traceback.format_exception(call.excinfo.value)
-            self.faults[f"{line.number}, afterwards"] = "".join(trace)
+            self.faults[f"{line.number}, afterwards"] = trace_of(call.excinfo.value)
         elif call.excinfo is not None:
             self._failed(line, call.excinfo.value)
         elif call.when == "call":
@@ -194,7 +231,7 @@ class GradingPlugin:
             line.feedback = self._explained(line, indigestible(problem, "judging this line"))
         else:
             line.feedback = GRADER_FAULT
-            self.faults[line.number] = "".join(traceback.format_exception(problem))
+            self.faults[line.number] = trace_of(problem)
 
     def _explained(self, line: RubricLine, error: WorkerError) -> Feedback:
         if isinstance(error, IndigestibleReply):
@@ -245,7 +282,8 @@ def rubric_line(item: pytest.Item, assignment: object) -> RubricLine:
     function = getattr(item, "function", None)
     number, weight = getattr(function, "__number__", None), getattr(function, "__weight__", None)
     title = (getattr(function, "__doc__", None) or "").strip().splitlines()
-    if not isinstance(number, str) or not PART.match(number) or weight is None or not title:
+    numbered = isinstance(number, str) and PART.match(number)
+    if not numbered or not isinstance(weight, (int, float)) or not title:
         raise pytest.UsageError(
             f"{item.nodeid} needs @number('3a.1'), @weight(points) and a docstring"
         )
@@ -255,7 +293,7 @@ def rubric_line(item: pytest.Item, assignment: object) -> RubricLine:
         raise pytest.UsageError(
             f"{item.nodeid}: its title quotes a value that doesn't exist: {problem}"
         ) from None
-    return RubricLine(number, named, float(weight))
+    return RubricLine(str(number), named, float(weight))
 
 
 def titled(docstring: str, assignment: object) -> str:
@@ -266,8 +304,13 @@ def titled(docstring: str, assignment: object) -> str:
 
 
 def number_of(item: pytest.Item) -> str:
-    """The number of a collected test's line."""
-    return str(getattr(item, "function").__number__)  # noqa: B009  mypy knows no function of it
+    """The number of a collected test's line; empty where it has none."""
+    return str(getattr(getattr(item, "function", None), "__number__", ""))
+
+
+def wanted(number: str, only: Collection[str]) -> bool:
+    """Whether a line is to be graded: all are where no parts and no lines are named."""
+    return not only or number in only or number.partition(".")[0] in only
 
 
 def _waits(item: pytest.Item) -> bool:
@@ -296,3 +339,6 @@ def run_suites(plugin: GradingPlugin, folder: Path) -> None:
     status = pytest.main(arguments, plugins=[plugin])
     if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         plugin.faults.setdefault("pytest", f"pytest ended with {status!r}")
+        for line in plugin.lines.values():
+            if line.feedback is NOT_REACHED:
+                line.feedback = GRADER_FAULT

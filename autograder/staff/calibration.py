@@ -112,20 +112,28 @@ def _one_run(
         )
         return [run.accuracy], []
     model: Kept[Model] = examination.cnn if kind == "cnn" else examination.fully_connected
-    described = model.get()
-    if described.settings is None:
-        raise ValueError(described.settings_problem)
-    job = TrainingJob.of(
-        described.layers,
-        described.settings,
+    job = seed_job(model.get(), rules_of(assignment, kind), seed)
+    trial = trainers.train(job, RUN_SECONDS, lambda event: None).best
+    return trial.test_accuracy, [round(one.validation_loss, 5) for one in trial.epochs]
+
+
+def seed_job(model: Model, rules: TrainingRules, seed: int, **limits: Any) -> TrainingJob:
+    """A training with one seed that goes on to the last epoch, whatever it reaches.
+
+    limits: what the job may take, as a verdict's job has it; without them it may take any time
+    """
+    if model.settings is None:
+        raise ValueError(model.settings_problem)
+    return TrainingJob.of(
+        model.layers,
+        model.settings,
         data=str(mnist.DATA),
         accuracy=UNREACHABLE,
         retry_margin=0.0,
         seeds=[seed],
-        training_images=rules_of(assignment, kind).training_images,
+        training_images=rules.training_images,
+        **limits,
     )
-    trial = trainers.train(job, RUN_SECONDS, lambda event: None).best
-    return trial.test_accuracy, [round(one.validation_loss, 5) for one in trial.epochs]
 
 
 def read_record(record: Path) -> list[CalibrationRun]:

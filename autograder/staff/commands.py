@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -10,27 +11,50 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from autograder.cli import usage_error
+from autograder.cli import MAX_TRACE, WEAKENING, usage_error
+from autograder.homework import SUITES
 from autograder.hw5 import assignment
 from autograder.hw5.mnist import DataError
+from autograder.hw5.settings_file import did_you_mean
+from autograder.intake.submission import IntakeError
+from autograder.rubric.outline import numbers
+from autograder.sandbox.errors import GraderFault
+from autograder.sandbox.text import clean
+from autograder.sandbox.unpacking import Unpackable
 from autograder.staff import (
     calibration,
     calibration_report,
+    explanation,
+    explanation_report,
+    readiness,
     stale,
     texts,
     validation,
     validation_report,
 )
-from autograder.staff.packaging import make_packages
+from autograder.staff.packaging import make_packages, verified_data
+from autograder.staff.proof import gaps
 from autograder.staff.solutions import ROOT, Solution, SolutionError, load_solutions
+from autograder.training.job import Trial
 
 
 def package(
     into: Annotated[Path, typer.Option(help="The folder for the two zips.")] = Path("dist"),
 ) -> None:
-    """Make dist/autograder.zip for Gradescope and dist/student_template.zip for students."""
+    """Make dist/autograder.zip for Gradescope and dist/student_template.zip for students.
+
+    Writes nothing where the grader can't grade: settings, suites, points, reference.
+
+    Exit status: 0 written; 1 refused; 2 wrong usage, or no data set.
+    """
 
     try:
+        verified_data()
+        refused = list(readiness.reasons())
+        for reason in refused:
+            typer.echo(f"Not packaged: {reason}", err=True)
+        if refused:
+            raise typer.Exit(1)
         for file, size in make_packages(into):
             print(f"{file}  {size / 1e6:.2f} MB")
     except DataError as problem:
@@ -47,7 +71,12 @@ def validate(
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML to this file.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write Markdown to this file.")] = None,
 ) -> None:
-    """Grade all of solutions/ and compare with what is expected; exits with 1 if it differs."""
+    """Grade all of solutions/ and compare with what is expected.
+
+    Of all solutions, each rubric line must be asked, and lost by a mistake.
+
+    Exit status: 0 as expected; 1 something differs; 2 wrong usage.
+    """
 
     console = Console(width=None if sys.stdout.isatty() else 140)
     chosen = _solutions([name for name in only.split(",") if name])
@@ -60,11 +89,17 @@ def validate(
             console.print(f"✗ {outcome.solution.name}  {difference}", markup=False, soft_wrap=True)
     outcomes.sort(key=lambda one: (one.solution.kind, one.solution.name))
     console.print(validation_report.outcomes_table(outcomes))
+    unproven = None if only else list(gaps(outcomes))
+    if unproven is not None:
+        console.print(validation_report.proof_table(outcomes))
+    for gap in unproven or ():
+        console.print(f"✗ {gap}", markup=False, soft_wrap=True)
     if junit is not None:
-        validation_report.write_junit(outcomes, junit)
+        validation_report.write_junit(outcomes, junit, unproven or ())
     if markdown is not None:
-        validation_report.write_markdown(outcomes, markdown)
-    raise typer.Exit(1 if any(outcome.differences() for outcome in outcomes) else 0)
+        validation_report.write_markdown(outcomes, markdown, unproven)
+    wrong = unproven or any(outcome.differences() for outcome in outcomes)
+    raise typer.Exit(1 if wrong else 0)
 
 
 def calibrate(
@@ -90,6 +125,55 @@ def calibrate(
     page = calibration_report.page(calibration.read_record(record), settings)
     (into / "calibration.md").write_text(page, encoding="utf-8")
     print(f"{into / 'calibration.md'}")
+
+
+def explain(
+    submission: Annotated[Path, typer.Argument(help="A folder, zip or notebook.")],
+    line: Annotated[str, typer.Option(help="The rubric line to explain.")] = "2b.3",
+    seeds: Annotated[
+        int, typer.Option(min=1, help="How many seeds a network is trained with (2b.3, 2c.4).")
+    ] = 30,
+    first_seed: Annotated[int, typer.Option(min=0, help="The first of them.")] = 0,
+    unsafe_local: Annotated[
+        bool,
+        typer.Option(
+            help="Run code you trust even where nothing guards the grader's files.",
+            rich_help_panel=WEAKENING,
+        ),
+    ] = False,
+) -> None:
+    """Show all that stands behind a rubric line, to answer a complaint.
+
+    For 2b.3 and 2c.4 the network is trained with many seeds.
+
+    Exit status: 0 explained; 2 wrong usage; 3 a grader error.
+    """
+
+    known = numbers(SUITES)
+    if line not in known:
+        raise usage_error(f"There is no line {line}{did_you_mean(line, known)}")
+    if not submission.exists():
+        raise usage_error(f"There is no submission at {submission}")
+    start = time.monotonic()
+
+    def say(trial: Trial, done: int) -> None:
+        left = (time.monotonic() - start) / done * (seeds - done)
+        typer.echo(
+            f"{done} of {seeds}, about {left:.0f} s left: {explanation_report.told(trial)}",
+            err=True,
+        )
+
+    try:
+        with explanation.opened(submission, unsafe_local=unsafe_local) as session:
+            found = session.explain(line, range(first_seed, first_seed + seeds), say)
+    except (IntakeError, Unpackable) as problem:
+        raise usage_error(f"The submission can't be opened: {problem}") from None
+    except GraderFault as problem:
+        typer.echo(f"Grader fault: {problem}", err=True)
+        raise typer.Exit(3) from None
+    for text in explanation_report.report(found):
+        typer.echo(clean(text, MAX_TRACE))
+    raise typer.Exit(3 if found.faults else 0)
 
 
 def _solutions(names: list[str]) -> list[Solution]:
@@ -119,7 +203,7 @@ def check(
     raise typer.Exit(1 if sentences else 0)
 
 
-COMMANDS = (package, validate, calibrate, check)
+COMMANDS = (package, validate, calibrate, check, explain)
 
 
 def register(app: typer.Typer) -> None:

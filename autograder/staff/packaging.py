@@ -36,9 +36,7 @@ def make_packages(into: Path) -> Iterator[tuple[Path, int]]:
 
     Raises DataError where the verified data set isn't there to go into the first.
     """
-    raw = mnist.raw_folder()
-    if not all(mnist.is_right(raw / name) for name in CHECKSUMS):
-        raise mnist.DataError(mnist.how_to_mend(mnist.DATA))
+    raw = verified_data()
     make_key()
     into.mkdir(parents=True, exist_ok=True)
     grader = {path.relative_to(ROOT): path for path in _files(FOR_GRADESCOPE)}
@@ -50,6 +48,14 @@ def make_packages(into: Path) -> Iterator[tuple[Path, int]]:
         file = into / name
         write_zip(file, files)
         yield file, file.stat().st_size
+
+
+def verified_data() -> Path:
+    """The folder of the data set. Raises DataError where it isn't complete."""
+    raw = mnist.raw_folder()
+    if not all(mnist.is_right(raw / name) for name in CHECKSUMS):
+        raise mnist.DataError(mnist.how_to_mend(mnist.DATA))
+    return raw
 
 
 def write_zip(file: Path, files: dict[Path, Path]) -> None:

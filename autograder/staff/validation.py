@@ -59,12 +59,16 @@ class LineOutcome:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a solution came to: the lines that were asked, and faults of the grader."""
+    """What a solution came to: the lines that were asked, and faults of the grader.
+
+    collected: every line that the suites have; without trainings, those that need none
+    """
 
     solution: Solution
     lines: dict[str, LineOutcome]
     faults: dict[str, str] = field(default_factory=dict)
     seed: int = 0
+    collected: frozenset[str] = frozenset()
 
     @property
     def lost(self) -> list[str]:
@@ -157,9 +161,16 @@ class Grader:
 
     trainings:  a folder for shared trainings; None leaves out every line that needs a training
     assignment: other rules than those of assignment.yaml
+    suites:     the folder of the tests that grade
     """
 
-    def __init__(self, trainings: Path | None, assignment: Assignment | None = None) -> None:
+    def __init__(
+        self,
+        trainings: Path | None,
+        assignment: Assignment | None = None,
+        suites: Path = SUITES,
+    ) -> None:
+        self.suites = suites
         rules = assignment or assignments.load()
         self.assignment = rules.model_copy(update={"pictures": False})
         self.limits = Limits(**self.assignment.worker.model_dump())
@@ -212,11 +223,13 @@ class Grader:
             of_error,
             VERDICTS,
             asks=self._asks(solution),
+            training=self._with_training,
         )
-        run_suites(plugin, SUITES)
+        run_suites(plugin, self.suites)
         lines = {number: _outcome(line) for number, line in plugin.lines.items()}
         flagged = {flag["line"]: f"{flag['what']}\n{flag['trace']}" for flag in plugin.flags}
-        return Outcome(solution, lines, {**flagged, **plugin.faults}, examination.seed)
+        faults = {**flagged, **plugin.faults}
+        return Outcome(solution, lines, faults, examination.seed, frozenset(plugin.collected))
 
     def _asks(self, solution: Solution) -> Callable[[pytest.Item], bool]:
         def asks(item: pytest.Item) -> bool:
@@ -243,13 +256,19 @@ class Grader:
 class SolutionPlugin(GradingPlugin):
     """The grading plugin, for some of the lines.
 
-    asks: whether a test is run
+    asks:      whether a test is run
+    training:  whether lines that need a training are graded at all
+    collected: the lines of all tests that there are, then
     """
 
     asks: Callable[[pytest.Item], bool] = lambda item: True
+    training: bool = True
+    collected: set[str] = field(default_factory=set)
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Leave out what isn't asked, then go on as always."""
+        asked = [one for one in items if self.training or not one.get_closest_marker("slow")]
+        self.collected = {number for number in map(number_of, asked) if number}
         items[:] = [item for item in items if self.asks(item)]
         super().pytest_collection_modifyitems(items)
 

@@ -9,8 +9,11 @@ from xml.etree import ElementTree
 from rich.table import Table
 from rich.text import Text
 
+from autograder.staff.proof import proofs
 from autograder.staff.solutions import Kind
 from autograder.staff.validation import Outcome
+
+FEW = 4  # mistakes that a row names
 
 
 def outcomes_table(outcomes: Sequence[Outcome]) -> Table:
@@ -28,6 +31,22 @@ def outcomes_table(outcomes: Sequence[Outcome]) -> Table:
     return table
 
 
+def proof_table(outcomes: Sequence[Outcome]) -> Table:
+    """Which mistakes prove each line, a row for each."""
+    table = Table(title="What proves that each line can be lost", title_style="bold")
+    for column in ("line", "mistakes that lose it"):
+        table.add_column(column, overflow="fold")
+    for number, mistakes in proofs(outcomes).items():
+        table.add_row(number, Text(few(mistakes), style="" if mistakes else "red"))
+    return table
+
+
+def few(names: Sequence[str]) -> str:
+    """The first names, and how many more there are; "none" without any."""
+    more = len(names) - FEW
+    return (", ".join(names[:FEW]) or "none") + (f" and {more} more" if more > 0 else "")
+
+
 def summary(outcomes: Sequence[Outcome]) -> str:
     """One sentence: how many solutions of each kind came out as expected."""
     parts = []
@@ -38,17 +57,19 @@ def summary(outcomes: Sequence[Outcome]) -> str:
     return "As expected: " + ", ".join(parts)
 
 
-def write_junit(outcomes: Sequence[Outcome], file: Path) -> None:
-    """JUnit XML, a test case for each solution."""
-    failures = sum(bool(outcome.differences()) for outcome in outcomes)
+def write_junit(outcomes: Sequence[Outcome], file: Path, unproven: Sequence[str] = ()) -> None:
+    """JUnit XML, a test case for each solution, and one for each line that nothing proves."""
+    cases = [
+        (outcome.solution.kind.value, outcome.solution.name, outcome.differences())
+        for outcome in outcomes
+    ]
+    cases += [("lines", text.partition(":")[0], [text]) for text in unproven]
+    failures = sum(bool(differences) for _, _, differences in cases)
     suite = ElementTree.Element(
-        "testsuite", name="validate", tests=str(len(outcomes)), failures=str(failures)
+        "testsuite", name="validate", tests=str(len(cases)), failures=str(failures)
     )
-    for outcome in outcomes:
-        case = ElementTree.SubElement(
-            suite, "testcase", classname=outcome.solution.kind.value, name=outcome.solution.name
-        )
-        differences = outcome.differences()
+    for kind, name, differences in cases:
+        case = ElementTree.SubElement(suite, "testcase", classname=kind, name=name)
         if differences:
             failure = ElementTree.SubElement(case, "failure", message=differences[0][:200])
             failure.text = "\n".join(differences)
@@ -56,8 +77,13 @@ def write_junit(outcomes: Sequence[Outcome], file: Path) -> None:
     ElementTree.ElementTree(suite).write(file, encoding="utf-8", xml_declaration=True)
 
 
-def write_markdown(outcomes: Sequence[Outcome], file: Path) -> None:
-    """The table as Markdown, differences below it."""
+def write_markdown(
+    outcomes: Sequence[Outcome], file: Path, unproven: Sequence[str] | None = None
+) -> None:
+    """The table as Markdown, differences below it.
+
+    unproven: lines that nothing proves; None where only some solutions were graded
+    """
     lines = [
         "# Validation",
         "",
@@ -74,6 +100,11 @@ def write_markdown(outcomes: Sequence[Outcome], file: Path) -> None:
         if outcome.differences():
             lines += ["", f"## {outcome.solution.name}", ""]
             lines += [f"- {difference}" for difference in outcome.differences()]
+    if unproven is not None:
+        lines += ["", "## What proves that each line can be lost", ""]
+        lines += ["| line | mistakes that lose it |", "|---|---|"]
+        lines += [f"| {line} | {few(mistakes)} |" for line, mistakes in proofs(outcomes).items()]
+        lines += ["", *(f"- {text}" for text in unproven)] if unproven else []
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
 

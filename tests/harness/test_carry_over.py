@@ -153,7 +153,7 @@ def test_another_torch_or_data_set_or_grader_makes_a_verdict_stale(monkeypatch):
         patch.setattr(carry_over, "CHECKSUMS", {"train-images-idx3-ubyte": "0"})
         assert fingerprint(job()) != before
     with monkeypatch.context() as patch:
-        patch.setattr(carry_over, "_sources", lambda: "other")
+        patch.setattr(carry_over, "digest_of_sources", lambda: "other")
         assert fingerprint(job()) != before
     assert fingerprint(job()) == before
 
@@ -165,7 +165,7 @@ def test_any_changed_line_of_the_graders_code_is_another_grader(place, tmp_path,
         (tmp_path / file).write_text("before = 1\n")
     monkeypatch.setattr(carry_over.autograder, "__file__", str(tmp_path / "grader" / "__init__.py"))
     monkeypatch.setattr(carry_over.provided, "__file__", str(tmp_path / "given" / "__init__.py"))
-    sources = carry_over._sources.__wrapped__
+    sources = carry_over.digest_of_sources.__wrapped__
     before = sources()
     assert sources() == before
     (tmp_path / place).write_text("before = 2\n")

@@ -6,13 +6,18 @@ import hashlib
 import os
 import re
 import stat
+import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
+from autograder.homework import SUITES
+from autograder.hw5 import assignment as assignments
 from autograder.hw5 import mnist
-from autograder.staff import packaging
+from autograder.staff import commands, packaging, readiness
 from provided.mnist import CHECKSUMS
 
 from .conftest import ROOT
@@ -127,3 +132,72 @@ def test_without_the_verified_data_nothing_is_packed(tmp_path, monkeypatch):
     with pytest.raises(mnist.DataError, match="sha256"):
         list(packaging.make_packages(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def suites(tmp_path, monkeypatch) -> Path:
+    """Two of the suites that grade, to be changed."""
+    folder = tmp_path / "suites"
+    folder.mkdir()
+    for name in ("test_1a_convolution_1d", "test_1b_convolution_2d"):
+        (folder / f"{name}.py").write_text((SUITES / f"{name}.py").read_text())
+        monkeypatch.delitem(sys.modules, name, raising=False)  # a suite that was imported before
+    return folder
+
+
+def test_a_suite_that_cant_be_collected_refuses_the_package(suites):
+    file = suites / "test_1b_convolution_2d.py"
+    file.write_text(file.read_text() + "\nimport no_such_module\n")
+    found = list(readiness.wrong_reference(assignments.load(), suites))
+    assert len(found) == 1
+    assert "No module named 'no_such_module'" in found[0]
+
+
+def test_a_reference_that_loses_a_line_refuses_the_package(suites):
+    file = suites / "test_1a_convolution_1d.py"
+    text = file.read_text().replace('@number("1a.1")', '@number("1a.3")')
+    body = text.index("def test_")
+    end = text.index("\n\n\n", body)
+    file.write_text(f"{text[:end]}\n    raise reject('No.'){text[end:]}")
+    found = list(readiness.wrong_reference(assignments.load(), suites))
+    assert any("1a.3: 0 points, expected 1" in one for one in found), found
+
+
+def test_points_that_dont_add_up_refuse_the_package(suites):
+    file = suites / "test_1a_convolution_1d.py"
+    file.write_text(file.read_text().replace("@weight(1)", "@weight(2)", 1))
+    found = list(readiness.wrong_points(assignments.load(), suites))
+    assert any(one.startswith("1a: the lines in suites give 3 points") for one in found)
+    assert not any(one.startswith("1b: ") for one in found)
+    assert any(one.startswith("3a: the lines in suites give 0 points") for one in found)
+
+
+def test_points_that_are_spread_over_other_lines_are_accepted(tmp_path):
+    folder = tmp_path / "suites"
+    folder.mkdir()
+    whole = "".join(file.read_text() for file in sorted(SUITES.glob("*.py")))
+    (folder / "test_all.py").write_text(whole.replace("@weight(2)", "@weight(2.0)"))
+    assert list(readiness.wrong_points(assignments.load(), folder)) == []
+
+
+def test_wrong_settings_refuse_the_package_with_their_line(tmp_path):
+    file = tmp_path / "assignment.yaml"
+    file.write_text(assignments.FILE.read_text().replace("pictures:", "picture:"))
+    (reason,) = readiness.reasons(file)
+    assert "did you mean pictures?" in reason
+
+
+def test_the_grader_as_it_stands_is_packaged():
+    assert list(readiness.reasons()) == []
+
+
+@pytest.mark.parametrize("reasons", [[], ["3a: no points", "3b: no lines"]], ids=["fit", "unfit"])
+def test_the_command_writes_packages_or_says_why_not(reasons, package, tmp_path, monkeypatch):
+    monkeypatch.setattr(readiness, "reasons", lambda: iter(reasons))
+    app = typer.Typer()
+    commands.register(app)
+    into = tmp_path / "made"
+    ended = CliRunner().invoke(app, ["package", "--into", str(into)])
+    assert ended.exit_code == (1 if reasons else 0), ended.output
+    assert ended.stderr.splitlines() == [f"Not packaged: {reason}" for reason in reasons]
+    assert into.exists() is not bool(reasons)

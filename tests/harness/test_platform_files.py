@@ -42,14 +42,16 @@ def platform(tmp_path, monkeypatch) -> Path:
 @pytest.fixture
 def asked(monkeypatch) -> list[dict[str, Any]]:
     """What the command line asks of a run that isn't made."""
-    options: list[dict[str, Any]] = []
+    asked: list[dict[str, Any]] = []
 
-    def noted(source: Path, results: Path, **given: Any) -> tuple[Results, bool]:
-        options.append({"source": source, **given})
+    def noted(
+        source: Path, results: Path, options: grade.Options, **given: Any
+    ) -> tuple[Results, bool]:
+        asked.append({"source": source, **vars(options), **given})
         return Results(tests=[], extra_data={"faults": {}, "flags": []}), True
 
     monkeypatch.setattr(grade, "grade", noted)
-    return options
+    return asked
 
 
 def graded(*arguments: object) -> None:

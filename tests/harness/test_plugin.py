@@ -287,6 +287,53 @@ def test_a_text_that_is_far_too_long_is_cut(tmp_path):
     assert recorder.plugin.faults == {}
 
 
+UNCOLLECTED = {
+    "a syntax error": ("def broken(:\n", "SyntaxError"),
+    "an import that fails": ("import no_such_module\n", "No module named 'no_such_module'"),
+    "an error at import": ("1 / 0\n", "ZeroDivisionError"),
+}
+
+
+@pytest.mark.parametrize("case", UNCOLLECTED)
+def test_lines_of_a_suite_that_cant_be_collected_stay_as_a_fault_of_the_grader(tmp_path, case):
+    wrong, said = UNCOLLECTED[case]
+    expected = [RubricLine("1a.1", "Graded", 1), RubricLine("3a.1", "Lost", 3)]
+    recorder = Recorder()
+    recorder.plugin = GradingPlugin(
+        SimpleNamespace(assignment=None), frozenset(), recorder.save, expected=expected
+    )
+    run(tmp_path / "s", recorder=recorder, good=LINE.format(number="1a.1"), broken=wrong)
+    results = {number: line.result() for number, line in recorder.lines.items()}
+    assert (results["1a.1"].score, results["3a.1"].score) == (1, 0)
+    assert results["3a.1"].max_score == 3
+    assert "because of a grader error, not your code" in results["3a.1"].output
+    assert set(recorder.saved[0]) == {"1a.1", "3a.1"}  # from the first time on
+    (trace,) = recorder.plugin.faults.values()
+    assert said in trace
+    assert "_pytest" not in trace
+
+
+@pytest.mark.parametrize("suite", INCOMPLETE.values(), ids=INCOMPLETE.keys())
+def test_an_incomplete_test_costs_no_line_of_the_others(tmp_path, suite):
+    recorder = run(tmp_path / "s", good=LINE.format(number="1a.1"), incomplete=suite)
+    assert recorder.lines["1a.1"].result().score == 1
+
+
+def test_a_trace_starts_in_the_test_and_not_in_what_runs_it(recorded):
+    first = recorded.plugin.faults["2b.1"].splitlines()[1]
+    assert "test_all.py" in first
+    assert recorded.plugin.faults["2b.2"].count("File ") <= 1  # where no frame is a test's
+
+
+def test_where_pytest_itself_fails_all_lines_stay_and_its_trace_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(GradingPlugin, "_line_of", lambda *_: {}["no line"])
+    recorder = Recorder()
+    recorder.plugin.lines = {"1a.1": RubricLine("1a.1", "A line", 1)}
+    run(tmp_path / "s", recorder=recorder, good=LINE.format(number="1a.1"))
+    assert "KeyError" in recorder.plugin.faults["pytest"]
+    assert "grader error, not your code" in recorder.lines["1a.1"].result().output
+
+
 class Unlucky(Recorder):
     """Can't save at some times, counted from 0."""
 

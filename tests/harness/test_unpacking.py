@@ -46,11 +46,37 @@ def test_the_outline_of_the_homework_has_all_of_its_points():
     assert not any("{" in line.title or line.reached or line.earned for line in lines)
 
 
-@pytest.mark.parametrize("suite", [*INCOMPLETE.values(), "def broken(:\n"])
-def test_the_outline_leaves_out_what_is_incomplete(tmp_path, suite):
+@pytest.mark.parametrize("case", [*INCOMPLETE, "no test"])
+def test_the_outline_leaves_out_what_has_no_number_or_points(tmp_path, case):
     (tmp_path / "test_a.py").write_text(LINE.format(number="1a.1"))
-    (tmp_path / "test_b.py").write_text(suite)
-    assert [line.number for line in outline(tmp_path, None)] == ["1a.1"]
+    (tmp_path / "test_b.py").write_text(INCOMPLETE.get(case, "def broken(:\n"))
+    titles = {line.number: line.title for line in outline(tmp_path, None)}
+    assert titles.pop("1a.1") == "A line"
+    assert titles == ({"1a.2": "Question 1a"} if case == "no docstring" else {})
+
+
+TWO = "\n\n".join(
+    LINE.format(number=number).replace("(1)", f"({points})")
+    for number, points in (("3a.1", 1), ("3a.2", 7))
+)
+UNREAD = {  # of a suite that Python can't read, and what stands for it
+    "a mistake in a body": (f"{TWO}    return (\n", {"3a.1": 1, "3a.2": 7}),
+    "a mistake in a decorator": (TWO.replace("@weight(1)", "@weight(1"), {"3a.1": 1, "3a.2": 7}),
+    "a mistake in a number": (TWO.replace('"3a.2")', '"3a.2)'), {"3a.1": 1, "3a.2": 7}),
+    "none of a test": ("\0", {"3a.1": 8}),
+    "no file": (None, {"3a.1": 8}),
+    "nothing wrong": (TWO, {"3a.1": 1, "3a.2": 7}),
+}
+
+
+@pytest.mark.parametrize("case", UNREAD)
+def test_a_suite_that_cant_be_read_keeps_its_lines_and_its_parts_points(tmp_path, case):
+    text, points = UNREAD[case]
+    if text is not None:
+        (tmp_path / "test_3a_head.py").write_text(text)
+    lines = outline(tmp_path, None, declared={"3a": 8})
+    assert {line.number: line.points for line in lines} == points
+    assert all(line.title in ("A line", "Question 3a") for line in lines)
 
 
 @pytest.mark.parametrize("folder", [REFERENCE, TEMPLATE], ids=["reference", "template"])

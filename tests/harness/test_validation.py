@@ -10,7 +10,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from autograder.staff import commands, solutions
+from autograder.staff import commands, solutions, validation
+from autograder.staff.proof import gaps, proofs
 from autograder.staff.solutions import (
     ALL_PARTS,
     SOLUTIONS,
@@ -21,6 +22,7 @@ from autograder.staff.solutions import (
     load_solutions,
 )
 from autograder.staff.validation import Grader, LineOutcome, Outcome, SharedTrainings
+from autograder.staff.validation_report import few
 from autograder.training.job import Ending, TrainingJob, TrainingResult, Trial
 from provided.training import Epoch
 
@@ -206,6 +208,76 @@ def test_an_unknown_solution_is_wrong_usage():
     ended = run("--only", "no-such-thing")
     assert ended.exit_code == 2
     assert "There is no solution no-such-thing" in ended.output
+
+
+LINES = frozenset({"1a.1", "1a.2"})
+
+
+def outcome(kind: Kind, name: str, collected: frozenset[str] = LINES, **points: float) -> Outcome:
+    """What a solution came to: 1a_1=0 for a line that it loses, 1 for one that it doesn't."""
+    lines = {
+        number.replace("_", "."): LineOutcome(earned, 1, "", "")
+        for number, earned in points.items()
+    }
+    return Outcome(Solution(kind, name, NO_SCALE), lines, collected=collected)
+
+
+REFERENCE = outcome(Kind.REFERENCE, "reference", **{"1a_1": 1, "1a_2": 1})
+BOTH_LOST = outcome(Kind.MISTAKES, "both", **{"1a_1": 0, "1a_2": 0.5})
+ONE_LOST = outcome(Kind.MISTAKES, "one", **{"1a_1": 0, "1a_2": 1})
+EMPTY = outcome(Kind.TEMPLATE, "template", **{"1a_1": 0, "1a_2": 0})
+
+
+def test_each_line_is_proven_by_the_mistakes_that_lose_points_on_it():
+    assert proofs([REFERENCE, ONE_LOST, BOTH_LOST]) == {"1a.1": ["both", "one"], "1a.2": ["both"]}
+    assert list(gaps([REFERENCE, ONE_LOST, BOTH_LOST])) == []
+
+
+@pytest.mark.parametrize(
+    "others",
+    [[], [EMPTY], [replace(BOTH_LOST, faults={"1a.2": "Traceback …"})]],
+    ids=["nobody", "the template", "a fault of the grader"],
+)
+def test_a_line_that_no_mistake_loses_is_reported(others):
+    found = list(gaps([REFERENCE, ONE_LOST, *others]))
+    assert found == ["1a.2: no mistake in solutions/mistakes loses this line"]
+
+
+def test_a_line_that_no_solution_is_asked_is_reported():
+    more = replace(REFERENCE, collected=LINES | {"4a.1"})
+    (found,) = gaps([more, ONE_LOST, BOTH_LOST])
+    assert found.startswith("4a.1: no solution is asked this line")
+
+
+def test_a_graded_solution_knows_all_lines_that_need_no_training(no_scale):
+    assert {"1a.1", "3a.4", "3c.3"} <= no_scale.collected
+    assert not {"2b.3", "3c.1"} & no_scale.collected
+    assert no_scale.lines.keys() < no_scale.collected
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [([], "none"), (list("abcd"), "a, b, c, d"), (list("abcdef"), "a, b, c, d and 2 more")],
+)
+def test_a_row_names_a_few_mistakes(names, said):
+    assert few(names) == said
+
+
+@pytest.mark.parametrize("lost", [["1a.1", "1a.2"], ["1a.1"]], ids=["each line", "one line"])
+def test_validate_fails_on_a_line_that_nothing_proves(lost, tmp_path, monkeypatch):
+    points = {number.replace(".", "_"): float(number not in lost) for number in LINES}
+    wrong = outcome(Kind.MISTAKES, "wrong", **points)
+    solution = replace(wrong.solution, expected=Expected(fails=lost), changed=("answers.yaml",))
+    outcomes = [REFERENCE, replace(wrong, solution=solution)]
+    monkeypatch.setattr(validation, "validate", lambda chosen, training: iter(outcomes))
+    junit, markdown = tmp_path / "junit.xml", tmp_path / "validation.md"
+    ended = run("--junit", str(junit), "--markdown", str(markdown))
+    proven = len(lost) == len(LINES)
+    assert ended.exit_code == (0 if proven else 1), ended.output
+    assert ("no mistake in solutions/mistakes loses" in ended.output) is not proven
+    assert ElementTree.parse(junit).getroot().get("failures") == ("0" if proven else "1")
+    assert f"| 1a.2 | {'wrong' if proven else 'none'} |" in markdown.read_text()
+    assert run("--only", "no-scale").exit_code == 0  # of some solutions nothing follows
 
 
 def job(seed: int) -> TrainingJob:
