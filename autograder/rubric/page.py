@@ -43,7 +43,7 @@ def table(feedback: Feedback) -> str:
     """A feedback's table in columns; nothing where there is none. It scrolls where it must."""
     rows = [html.escape(row, quote=False) for row in aligned(feedback.table)]
     style = "overflow-x: auto"
-    return f'<pre style="{style}">{_joined(rows)}</pre>' if rows else ""
+    return f'<pre style="{style}">{_joined(rows)}<br></pre>' if rows else ""
 
 
 def escaped(text: str) -> str:
