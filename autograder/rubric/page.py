@@ -26,7 +26,8 @@ def fragment(feedback: Feedback) -> str:
     )
     notes = "".join(paragraph(note) for note in feedback.notes)
     images = "".join(image(picture) for picture in feedback.pictures)
-    return f"{escaped(feedback.headline)}<br>{labelled}{table(feedback)}{notes}{images}"
+    gap = "<br>" if feedback.table and not labelled else ""
+    return f"{escaped(feedback.headline)}<br>{labelled}{gap}{table(feedback)}{notes}{images}"
 
 
 def says_more(feedback: Feedback) -> bool:
