@@ -42,7 +42,7 @@ def notes(examination: Examination) -> list[str]:
     answers, points = examination.answers, int(PARTS["1d"].by_hand)
     asked = (
         f"1d is graded by hand ({counted(points, 'point')}): what you see in your pooled results, "
-        "and why pooling is useful in a network that looks at pictures."
+        "and why pooling is useful for pictures."
     )
     if not answers.words:
         return [f"{asked} You have not answered it yet: write a few sentences under q1d."]

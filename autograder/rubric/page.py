@@ -26,7 +26,8 @@ def fragment(feedback: Feedback) -> str:
     )
     notes = "".join(paragraph(note) for note in feedback.notes)
     images = "".join(image(picture) for picture in feedback.pictures)
-    return f"{escaped(feedback.headline)}<br>{labelled}{table(feedback)}{notes}{images}"
+    gap = "<br>" if feedback.table and not labelled else ""
+    return f"{escaped(feedback.headline)}<br>{labelled}{gap}{table(feedback)}{notes}{images}"
 
 
 def says_more(feedback: Feedback) -> bool:
@@ -43,7 +44,7 @@ def table(feedback: Feedback) -> str:
     """A feedback's table in columns; nothing where there is none. It scrolls where it must."""
     rows = [html.escape(row, quote=False) for row in aligned(feedback.table)]
     style = "overflow-x: auto"
-    return f'<pre style="{style}">{_joined(rows)}</pre>' if rows else ""
+    return f'<pre style="{style}">{_joined(rows)}<br></pre>' if rows else ""
 
 
 def escaped(text: str) -> str:

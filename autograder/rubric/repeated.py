@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import groupby
 
 from autograder.rubric.feedback import Feedback, counted, joined
 from autograder.rubric.plugin import GRADER_FAULT, RubricLine
@@ -12,37 +13,51 @@ SHORT = 100  # characters that take no longer to read than a sentence which refe
 
 
 def told_once(lines: Sequence[RubricLine]) -> list[RubricLine]:
-    """The lines in order, with a cause or a known mistake in full where it comes first.
+    """The lines in order; a cause, a known mistake, a long note in full where it comes first.
 
-    A line keeps what is its own: its headline, what it got, its notes.
+    A line keeps what is its own: its headline, what it got, its other notes and pictures.
     """
     told: dict[object, RubricLine] = {}
     return [replace(line, feedback=_referring(line, told)) for line in lines]
 
 
 def _referring(line: RubricLine, told: dict[object, RubricLine]) -> Feedback:
-    said = line.feedback
+    said = replace(line.feedback, notes=_notes(line, told))
     if not _is_lost(line) or len(said.text()) < SHORT:
         return said
     first = told.setdefault(said.cause or said.text(), line)
     if first is not line:
         return replace(
             said,
-            headline=f"{said.headline} This has the same cause as {first.number}: see there.",
+            headline=f"{said.headline} Same cause as {first.number}: see there.",
             got="",
             expected="",
             likely="",
             next_step="",
             table=(),
             pictures=(),
-            notes=tuple(note for note in said.notes if note not in first.feedback.notes),
         )
-    if not said.diagnosis:
-        return said
-    first = told.setdefault((said.diagnosis, said.likely, said.next_step), line)
+    mistake = (said.diagnosis, said.likely, said.next_step)
+    first = told.setdefault(mistake, line) if said.diagnosis else line
     if first is line:
         return said
-    return replace(said, likely="", next_step=f"It is the same mistake as on {first.number}.")
+    shown = {picture.png for picture in first.feedback.pictures}
+    own_pictures = tuple(one for one in said.pictures if one.png not in shown)
+    if said.likely:
+        likely = f"the same as on {first.number}"
+        return replace(said, likely=likely, next_step="", pictures=own_pictures)
+    return replace(said, next_step=f"As on {first.number}.", pictures=own_pictures)
+
+
+def _notes(line: RubricLine, told: dict[object, RubricLine]) -> tuple[str, ...]:
+    """A line's notes, long ones only where they come first."""
+    firsts = {note: told.setdefault(("note", note), line) for note in line.feedback.notes}
+    return tuple(
+        note
+        if len(note) < SHORT or first is line
+        else f"The note on {first.number} is true here as well."
+        for note, first in firsts.items()
+    )
 
 
 def _is_lost(line: RubricLine) -> bool:
@@ -75,13 +90,18 @@ def _points(lines: Sequence[RubricLine]) -> str:
 
 
 def _places(some: Sequence[RubricLine], lines: Sequence[RubricLine]) -> str:
-    """The lines by number; a part whose lines are all among them by its name."""
+    """The lines by number, neighbours in one; a part with all its lines by its name."""
     if len(some) == len(lines) > 1:
         return f"all {counted(len(lines), 'line')}"
     numbers = {line.number for line in some}
-    places: list[str] = []
-    for line in some:
-        whole = [one.number for one in lines if one.part == line.part]
-        all_of_it = len(whole) > 1 and numbers.issuperset(whole)
-        places.append(f"all of {line.part}" if all_of_it else line.number)
-    return joined(dict.fromkeys(places))
+    places = []
+    for part, of_part in groupby(lines, key=lambda line: line.part):
+        whole = [line.number for line in of_part]
+        if len(whole) > 1 and numbers.issuperset(whole):
+            places.append(part)
+            continue
+        for is_in, run in groupby(whole, key=numbers.__contains__):
+            first, *more = run
+            if is_in:
+                places += [f"{first} to {more[-1]}"] if len(more) > 1 else [first, *more]
+    return joined(places)

@@ -56,7 +56,7 @@ def summarise(
         execution_time=round(seconds, 2),
         output="\n".join(
             [
-                what_was_lost(lines) if complete else UNDER_WAY,
+                *((what_was_lost(lines), "") if complete else (UNDER_WAY,)),
                 WELCOME,
                 *notes,
                 *(

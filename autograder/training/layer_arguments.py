@@ -9,7 +9,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Size = Annotated[int, Field(ge=1, le=100_000, strict=True)]
+MAX_SIZE = 100_000  # inputs, outputs, channels
+
+Size = Annotated[int, Field(ge=1, le=MAX_SIZE, strict=True)]
 Window = Annotated[int, Field(ge=1, le=64)]
 WindowPair = Window | tuple[Window, Window]
 Padding = Annotated[int, Field(ge=0, le=64)]

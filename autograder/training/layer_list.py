@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from autograder.sandbox.replies import LayerReply
 from autograder.sandbox.text import name, one_line
 from autograder.training.layer import Layer, ModelProblem, Reason
-from autograder.training.layer_arguments import ARGUMENTS, KEEP_SHAPE
+from autograder.training.layer_arguments import ARGUMENTS, KEEP_SHAPE, MAX_SIZE
 from provided.mnist import CLASSES, IMAGE_SIZE
 
 MAX_PARAMETERS = 5_000_000
@@ -312,9 +312,12 @@ def _check(layer: Layer) -> None:
     except ValidationError as problem:
         error = problem.errors()[0]
         place = str(error["loc"][0]) if error["loc"] else "its arguments"
-        value = one_line(str(layer.arguments.get(place)), MAX_NAMED)
+        value = layer.arguments.get(place)
+        too_big = isinstance(value, int) and value > MAX_SIZE
         raise ModelProblem(
-            f"{layer} has {name(place)} = {value}, which can't be rebuilt here."
+            f"{layer} has {name(place)} = {one_line(str(value), MAX_NAMED)}, which can't be "
+            "rebuilt here.",
+            Reason.TOO_BIG if too_big else Reason.OTHER,
         ) from None
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import atexit
+import html
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -91,6 +93,20 @@ def a_few_and_all(cases: Iterable[Any], few: int) -> list[Any]:
     return [spread(cases, few), pytest.param(cases, marks=pytest.mark.full)]
 
 
+REFERS = re.compile(r"(?:Same cause as|the same as on|As on|The note on) (\d[a-z]\.\d+)")
+
+
+def read_on(results: dict[str, Any], number: str) -> str:
+    """What a student reads on a line, and on those that it refers to."""
+    texts = {test["number"]: shown(test["output"]) for test in results["tests"]}
+    return "\n".join((texts[number], *(texts[other] for other in REFERS.findall(texts[number]))))
+
+
+def shown(output: str) -> str:
+    """A line's output as the page shows it, a line of text for each break."""
+    return html.unescape(re.sub(r"<[^>]*>", "", output.replace("<br>", "\n"))).strip()
+
+
 @dataclass(frozen=True)
 class Run:
     """One run of the grader: results.json, the exit status, what was printed."""
@@ -117,8 +133,8 @@ class Run:
         return {t["number"] for t in self.results["tests"] if t["score"] < t["max_score"]}
 
     def text(self, number: str) -> str:
-        """What the student reads on a line."""
-        return next(t["output"] for t in self.results["tests"] if t["number"] == number)
+        """What the student reads on a line, and on those that it refers to."""
+        return read_on(self.results, number)
 
     @property
     def faults(self) -> dict[str, str]:

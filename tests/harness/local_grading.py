@@ -41,7 +41,7 @@ from autograder.hw5.mistakes.raised import of_error
 from autograder.hw5.mnist import TRAINING_FILES
 from autograder.intake.submission import take
 from autograder.rubric.feedback import Rejected
-from autograder.rubric.plugin import RubricLine
+from autograder.rubric.plugin import NOT_REACHED, RubricLine
 from autograder.sandbox.budget import Budget
 from autograder.sandbox.errors import InvalidReply, Refused, StudentCodeRaised, WorkerError
 from autograder.staff.solutions import Kind, Solution, load_solutions
@@ -211,7 +211,14 @@ def judge(solution: Solution, exam: Examination, only: set[str] | None = None) -
 
 
 def judge_line(number: str, test: Callable[..., None], exam: Examination) -> LineOutcome:
-    """One rubric line, as the plugin judges it."""
+    """What one rubric line comes to, as the plugin judges it."""
+    line = judged_line(number, test, exam)
+    text = " ".join(line.feedback.lines())
+    return LineOutcome(line.earned, line.points, line.feedback.diagnosis, text)
+
+
+def judged_line(number: str, test: Callable[..., None], exam: Examination) -> RubricLine:
+    """One rubric line with its feedback, as the plugin judges it."""
     line = RubricLine(number, (test.__doc__ or "").strip(), float(test.__weight__))
     fixtures = {
         "exam": exam,
@@ -222,12 +229,13 @@ def judge_line(number: str, test: Callable[..., None], exam: Examination) -> Lin
     try:
         test(**{name: fixtures[name] for name in inspect.signature(test).parameters})
         line.earned = line.points
+        if line.feedback is NOT_REACHED:
+            line.say("Correct.")
     except Rejected as rejected:
         line.earned, line.feedback = rejected.points, rejected.feedback
     except WorkerError as problem:
         line.feedback = of_error(problem)
-    text = " ".join(line.feedback.lines())
-    return LineOutcome(line.earned, line.points, line.feedback.diagnosis, text)
+    return line
 
 
 _tests: dict[str, Callable[..., None]] = {}

@@ -24,6 +24,7 @@ from .conftest import (
     QUICK,
     ROOT,
     left_to_the_full_set,
+    read_on,
     run_grader,
     settings_in,
     spread,
@@ -195,7 +196,7 @@ def check_what_holds(attack: Attack, results: dict, said: str, folder: Path) -> 
     assert attack.lost <= lost, texts
     assert lost <= attack.lost | attack.may | no_artifacts, {n: texts[n] for n in lost}
     for number, text in attack.says:
-        assert text in texts[number]
+        assert text in read_on(results, number)
     assert attack.person <= results["extra_data"].get("for_a_person", {}).keys()
     assert ESCAPED not in said
     assert not any(secret in said for secret in CANARY.values())
@@ -270,7 +271,7 @@ def test_every_probe_tries_what_works_where_nothing_confines_it(open_folder):
         seconds=40,
     )
     assert status == 0, said
-    text = next(t["output"] for t in results["tests"] if t["number"] == "3a.4")
+    text = read_on(results, "3a.4")
     assert "[" in text, text
     worked = json.loads(text[text.index("[") : text.index("]") + 1])
     names = list(probes)

@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from autograder.confined.describing import describe_layer, leaves
+from autograder.confined.describing import describe_layer, leaves, sized
+from autograder.hw5 import assignment as assignments
 from autograder.hw5.verdicts import networks as verdicts
 from autograder.rubric.feedback import Rejected
 from autograder.sandbox.replies import LayerReply
-from autograder.training.layer import ModelProblem
+from autograder.training.layer import ModelProblem, Reason
 from autograder.training.layer_list import MAX_PARAMETERS, LayerList
 from provided.homework import CNN
 
@@ -39,6 +40,8 @@ def claimed(*layers: tuple) -> LayerList:
                 known=(rest[0] if rest else {}).get("known", True),
                 arguments=arguments,
                 same_as=(rest[0] if rest else {}).get("same_as"),
+                parameters=(rest[0] if rest else {}).get("parameters", 0),
+                own_forward=(rest[0] if rest else {}).get("own_forward", False),
             )
             for place, (kind, arguments, *rest) in enumerate(layers)
         ]
@@ -220,7 +223,23 @@ REFUSED = {
     "no layers": ((), "no layers"),
     "an unknown layer": (
         (("models.Mine", {}, {"known": False}),),
-        r"Mine .layer 0. is not a layer that the grader can rebuild",
+        r"Mine .layer 0. is a class of your own: the grader can't rebuild it",
+    ),
+    "a class that is called like one of torch's": (
+        (("models.Linear", {}, {"known": False}),),
+        r"Linear .layer 0. is a class of your own named Linear, not torch\.nn's",
+    ),
+    "a torch layer that nobody knows": (
+        (("torch.nn.modules.rnn.LSTM", {}, {"known": False}),),
+        r"LSTM .layer 0. is not a layer that the grader can rebuild\.",
+    ),
+    "a sequence with a forward of its own": (
+        (("models.Net", {}, {"known": False, "own_forward": True}),),
+        r"Net .layer 0. is an nn\.Sequential with a forward of its own: the grader",
+    ),
+    "a lazy layer": (
+        (("torch.nn.modules.linear.LazyLinear", {}, {"known": False}),),
+        r"LazyLinear .layer 0. takes its size from what it gets first",
     ),
     "a torch layer that isn't rebuilt": ((("LSTM", {}), linear(784, 10)), "LSTM"),
     "a kind that is no layer": ((("Module", {}), linear(784, 10)), "Module"),
@@ -381,3 +400,216 @@ def test_a_dropout_counts_where_it_drops_something(p, drops):
         with pytest.raises(Rejected) as caught:
             verdicts.check_required_layers(layers, required)
         assert caught.value.feedback.diagnosis == "idle-dropout"
+
+
+REASONS = {
+    "a size": (nn.Sequential(nn.Flatten(), nn.Linear(700, 10)), Reason.SIZE),
+    "channels": (nn.Sequential(nn.Conv2d(3, 4, 3)), Reason.SIZE),
+    "features": (nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(5)), Reason.SIZE),
+    "rows": (nn.Sequential(nn.Linear(28, 10)), Reason.ROWS),
+    "rows, flattened at the end": (nn.Sequential(nn.Linear(28, 10), nn.Flatten()), Reason.ROWS),
+    "channels, not flattened": (
+        nn.Sequential(nn.Conv2d(1, 4, 3), nn.Linear(4 * 26 * 26, 10)),
+        Reason.ROWS,
+    ),
+    "flat images of another size": (
+        nn.Sequential(nn.Linear(784, 50), nn.ReLU(), nn.Linear(40, 10)),
+        Reason.SIZE,
+    ),
+    "rows that are flattened too late": (
+        nn.Sequential(nn.Linear(28, 50), nn.Flatten(), nn.Linear(50, 10)),
+        Reason.SIZE,
+    ),
+    "nine outputs": (flat(nn.ReLU(), nn.Linear(10, 9)), Reason.OUTPUT),
+    "parameters": (flat(nn.Linear(10, 500_000), nn.Linear(500_000, 10)), Reason.TOO_BIG),
+    "work": (
+        nn.Sequential(nn.Conv2d(1, 900, 5), nn.Conv2d(900, 60, 3), nn.Flatten(),
+                      nn.Linear(60 * 22 * 22, 10)),
+        Reason.TOO_BIG,
+    ),
+    "a window": (nn.Sequential(nn.Conv2d(1, 4, 29)), Reason.OTHER),
+    "an axis": (flat(nn.Softmax(dim=3)), Reason.OTHER),
+    "an own class": (flat(type("Linear", (nn.Module,), {})()), Reason.FOREIGN),
+    "a torch layer": (flat(nn.PReLU()), Reason.FOREIGN),
+    "a lazy layer": (flat(nn.LazyLinear(10)), Reason.LAZY),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("model", "reason"), REASONS.values(), ids=REASONS.keys())
+def test_a_problem_knows_its_reason(model, reason):
+    with pytest.raises(ModelProblem) as caught:
+        described(model).build()
+    assert caught.value.reason is reason
+
+
+def test_images_that_get_further_are_those_that_a_problem_is_told_of():
+    with pytest.raises(ModelProblem, match=r"layer 2.*\(B, 50\): it expects 40 inputs and gets 50"):
+        described(nn.Sequential(nn.Linear(784, 50), nn.ReLU(), nn.Linear(40, 10))).build()
+
+
+class Net(nn.Sequential):
+    pass
+
+
+class WithForward(nn.Sequential):
+    def forward(self, x):
+        return super().forward(x).relu()
+
+
+class Called(nn.Sequential):
+    def __call__(self, x):
+        return super().__call__(x).relu()
+
+
+def patched() -> nn.Sequential:
+    model = nn.Sequential(nn.Flatten())
+    model.forward = lambda x: x
+    return model
+
+
+def test_a_sequence_without_a_forward_is_its_layers():
+    model = Net(nn.Flatten(), Net(nn.Linear(784, 30), nn.ReLU()), nn.Linear(30, 10))
+    layers = described(model)
+    assert [layer.kind for layer in layers.layers] == ["Flatten", "Linear", "ReLU", "Linear"]
+    assert [layer.path for layer in layers.layers] == ["0", "1.0", "1.1", "2"]
+    layers.build()
+
+
+@pytest.mark.parametrize(
+    "model",
+    [WithForward(nn.Flatten()), Called(nn.Flatten()), patched()],
+    ids=["in its class", "by a call of its own", "in the object"],
+)
+@pytest.mark.parametrize("inside", [False, True], ids=["the model", "inside"])
+def test_a_sequence_with_a_forward_is_no_list_of_layers(model, inside):
+    layers = described(nn.Sequential(model, nn.Linear(784, 10)) if inside else model)
+    assert layers.layers[0].own_forward
+    assert layers.foreign == [layers.layers[0]]
+
+
+def sized_like(build, *shape):
+    """A model whose lazy layers got their sizes from one batch."""
+    model = build().eval()
+    model(torch.zeros(2, *shape))
+    return described(model)
+
+
+LAZY = {
+    "linear": (lambda: nn.Sequential(nn.Flatten(), nn.LazyLinear(10)), (1, 28, 28)),
+    "flat images": (lambda: nn.Sequential(nn.LazyLinear(20), nn.LazyLinear(10)), (784,)),
+    "convolution": (
+        lambda: nn.Sequential(
+            nn.LazyConv2d(4, 3), nn.LazyBatchNorm2d(), nn.ReLU(), nn.Flatten(), nn.LazyLinear(10)
+        ),
+        (1, 28, 28),
+    ),
+    "behind a class of their own": (
+        lambda: nn.Sequential(Net(nn.Flatten()), nn.LazyLinear(20), nn.LazyLinear(10)),
+        (1, 28, 28),
+    ),
+}
+BOTH = ((1, 28, 28), (784,))
+
+
+@pytest.mark.parametrize(("build", "shape"), LAZY.values(), ids=LAZY.keys())
+def test_a_lazy_layer_becomes_an_ordinary_one(build, shape):
+    model, problem = sized(build, BOTH, 10)
+    assert problem == ""
+    assert described(model) == sized_like(build, *shape)
+    described(model).build()
+
+
+def test_a_lazy_layer_that_no_batch_reaches_says_what_stopped_the_batch():
+    model, problem = sized(
+        lambda: nn.Sequential(nn.Flatten(), nn.Linear(7, 7), nn.LazyLinear(10)), BOTH, 10
+    )
+    assert problem.startswith("RuntimeError: mat1 and mat2")
+    layers = LayerList(described(model).layers, problem)
+    for check in (
+        lambda: verdicts.check_hidden_units(layers, 200),
+        lambda: verdicts.check_countable(layers, "parameters", []),
+    ):
+        with pytest.raises(Rejected, match=r"LazyLinear \(layer 2\) takes its") as caught:
+            check()
+        assert caught.value.feedback.got == problem
+        assert caught.value.feedback.diagnosis == "lazy-layer-without-size"
+    verdicts.check_layers(layers, ("Flatten", "Linear"))  # it would become an allowed one
+    with pytest.raises(Rejected, match=r"and LazyLinear \(layer 2\) are not on the"):
+        verdicts.check_layers(layers, ("Flatten",))
+
+
+def test_a_model_without_lazy_layers_is_never_run():
+    class Loud(nn.Module):
+        def forward(self, x):
+            raise AssertionError
+
+    model = nn.Sequential(Loud())
+    assert sized(lambda: model, BOTH, 10) == (model, "")
+
+
+CNN_RULES = assignments.load().cnn
+OWN = {"known": False, "parameters": 700}
+OWN_BUT_HUGE = {"known": False, "parameters": 49_000}
+
+
+def test_what_a_class_says_of_itself_costs_points_and_never_earns_them():
+    few = claimed(linear(784, 10), ("models.Block", {}, OWN))
+    with pytest.raises(Rejected, match=r"parameters .* Block \(layer 1\) is a") as caught:
+        verdicts.check_parameters(few, CNN_RULES)
+    assert (
+        "700 parameters in Block (layer 1), by your code's own count" in caught.value.feedback.got
+    )
+    assert caught.value.points == 0
+    many = claimed(linear(784, 10), ("models.Block", {}, OWN_BUT_HUGE))
+    with pytest.raises(Rejected, match="6,851 parameters too many") as caught:
+        verdicts.check_parameters(many, CNN_RULES)
+    assert caught.value.feedback.notes == ("The count of Block (layer 1) is your code's own.",)
+
+
+def test_what_a_layer_of_torchs_says_of_itself_counts_for_nothing():
+    lying = claimed(
+        ("Linear", {"in_features": 784, "out_features": 100, "bias": True}, {"parameters": 1}),
+        linear(100, 10),
+    )
+    with pytest.raises(Rejected, match="29,511 parameters too many"):
+        verdicts.check_parameters(lying, CNN_RULES)
+
+
+def test_units_that_may_stand_in_a_class_of_ones_own_are_not_counted():
+    for kind, rest, counted in (
+        ("models.Block", OWN, False),
+        ("models.Flatten", {"known": False}, True),
+        ("torch.nn.modules.activation.PReLU", {"known": False, "parameters": 1}, True),
+        ("models.Net", {**OWN, "own_forward": True}, False),
+    ):
+        layers = claimed((kind, {}, rest), linear(784, 100), linear(100, 10))
+        if counted:
+            said = verdicts.check_hidden_units(layers, 200).headline
+            assert "Correct: 100 hidden units" in said
+            assert "which the grader can't see into" in said
+        else:
+            with pytest.raises(Rejected, match="can't count the hidden units"):
+                verdicts.check_hidden_units(layers, 200)
+
+
+def test_what_is_missing_is_missing_outside_of_what_nobody_sees():
+    layers = claimed(("models.Block", {}, OWN), linear(784, 10))
+    with pytest.raises(Rejected, match=r"^Outside Block \(layer 0\), the network has no Dropout"):
+        verdicts.check_required_layers(layers, ["Dropout", "Linear"])
+
+
+@pytest.mark.parametrize(
+    ("modules", "over_batch"),
+    [
+        ([nn.Flatten(), nn.Linear(784, 10), nn.Softmax(dim=0)], ["2"]),
+        ([nn.Flatten(), nn.Linear(784, 10), nn.Softmax(dim=-2)], ["2"]),
+        ([nn.Flatten(), nn.Linear(784, 10), nn.LogSoftmax(dim=0)], ["2"]),
+        ([nn.Softmax(dim=0), nn.Flatten(), nn.Linear(784, 10)], ["0"]),
+        ([nn.Flatten(), nn.Linear(784, 10), nn.Softmax(dim=1)], []),
+        ([nn.Flatten(), nn.Linear(784, 10), nn.Softmax()], []),
+        ([nn.Softmax(dim=-2), nn.Flatten(), nn.Linear(784, 10)], []),
+    ],
+    ids=str,
+)
+def test_a_softmax_over_the_images_of_a_batch_is_found(modules, over_batch):
+    assert [one.path for one in described(nn.Sequential(*modules)).over_batch()] == over_batch

@@ -11,6 +11,8 @@ import pytest
 
 from autograder.rubric.plugin import GradingPlugin, RubricLine, run_suites
 
+from .conftest import shown
+
 HEAD = """
 import pytest
 from gradescope_utils.autograder_utils.decorators import number, weight
@@ -205,7 +207,7 @@ def test_titles_are_the_first_line_of_the_docstring(recorded):
 
 def test_a_rejection_is_told_with_its_points(recorded):
     result = recorded.lines["1b.1"].result()
-    assert (result.status, result.output) == ("failed", "Nearly.\nGot: 2\nExpected: 3")
+    assert (result.status, shown(result.output)) == ("failed", "Nearly.\nGot: 2\nExpected: 3")
     assert recorded.lines["3a.1"].result().score == 1
 
 
