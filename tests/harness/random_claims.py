@@ -27,6 +27,7 @@ from autograder.hw5.probes.head import probe_head
 from autograder.hw5.probes.layer import probe_layer
 from autograder.hw5.probes.vit import Doubts, Judgement, TransformerRun
 from autograder.hw5.verdicts import head, layer, loss_history, networks, vit
+from autograder.hw5.verdicts.layer_dropout import check_layer_dropout
 from autograder.rubric.answers import read_answers
 from autograder.rubric.digesting import SAID_ALREADY, digesting
 from autograder.rubric.feedback import Feedback, Rejected, of_worker_error
@@ -243,7 +244,7 @@ def a_head(claims: Claims) -> None:
         lambda: head.check_head_shape(probe),
         lambda: head.check_head_order(probe),
         lambda: head.check_head_parts(probe.parts),
-        lambda: head.check_head_biases(probe.parts),
+        lambda: head.check_head_biases(probe),
         lambda: head.check_head_returns_weights(probe) or head.check_head_rows(probe, False),
         lambda: head.check_head_values(probe, False),
         lambda: head.check_head_gradients(probe),
@@ -268,7 +269,7 @@ def a_layer(claims: Claims) -> None:
         lambda: layer.check_residuals(probe),
         lambda: layer.check_layer_values(probe, False),
         lambda: layer.check_layer_gradients(probe),
-        lambda: layer.check_layer_dropout(probe),
+        lambda: check_layer_dropout(probe),
     )
 
 
