@@ -191,13 +191,13 @@ def _places(parts: ModuleReply, roles: LayerRoles) -> dict[str, Place]:
 
 
 def _equal_units(values: Mapping[str, Tensor], roles: LayerRoles) -> Values:
-    """Norms that pass 1 and -1 by turns on, hidden units that all are 1, and a silent rest."""
+    """Hidden units that are all equal and positive, and a silent rest.
+
+    Scale and shift of a norm are the same numbers, so it doesn't matter which is which.
+    """
     known = silent(values, roles, Place.AFTER_ATTENTION, Place.AFTER_MLP)
-    for scale, shift in roles.norms:
-        if scale is not None:
-            known[scale] = torch.ones_like(values[scale])
-        if shift is not None:
-            known[shift] = _signs(len(values[shift]), values[shift].dtype)
+    for name in (name for norm in roles.norms for name in norm if name is not None):
+        known[name] = _signs(len(values[name]), values[name].dtype)
     first = values[roles.first]  # (M, I)
     known[roles.first] = (_signs(first.shape[1], first.dtype) / first.shape[1]).expand_as(first)
     known[roles.first] = known[roles.first].contiguous()
