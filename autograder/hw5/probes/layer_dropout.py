@@ -123,12 +123,16 @@ def silent(values: Mapping[str, Tensor], roles: LayerRoles, *branches: Place) ->
 
 
 def paired(values: Mapping[str, Tensor], roles: LayerRoles) -> Values:
-    """Only the MLP speaks: equal hidden units, of which each cancels another exactly."""
+    """Only the MLP speaks: equal hidden units, of which each cancels another exactly.
+
+    What they add differs from number to number, or a norm behind the sum would take it away.
+    """
     known = _equal_units(values, roles)
-    second = torch.zeros_like(values[roles.second])  # (I, M)
-    second[:, 0 : second.shape[1] // 2 * 2 : 2] = 1.0
-    second[:, 1::2] = -1.0
-    return {**known, roles.second: second}
+    size, units = values[roles.second].shape  # (I, M)
+    pairs = _signs(units, values[roles.second].dtype)
+    pairs[units // 2 * 2 :] = 0.0
+    added = torch.linspace(0.5, 1.5, size, dtype=pairs.dtype)
+    return {**known, roles.second: added[:, None] * pairs}
 
 
 def grouped(values: Mapping[str, Tensor], roles: LayerRoles) -> Values:
@@ -159,13 +163,14 @@ def places_of(
 ) -> tuple[tuple[Dropped, ...], tuple[str, ...]]:
     """The dropouts of a trace with their places, and the modules that it says never ran."""
     of_role = {as_name(name): place for name, place in _places(parts, roles).items()}
+    heads = tuple(as_name(prefix) for prefix, _ in roles.heads)
     last, dropped = Place.ELSEWHERE, []
     for event in trace.events:
         if event.what == "dropout":
-            dropped.append(Dropped(last, event.name, event.p))
+            if event.p != 0 or not f"{event.name}.".startswith(heads):  # heads may go without
+                dropped.append(Dropped(last, event.name, event.p))
         else:
             last = of_role.get(event.name, last)
-    heads = tuple(as_name(prefix) for prefix, _ in roles.heads)
     ran = set(trace.modules)
     uncalled = [
         part.path
