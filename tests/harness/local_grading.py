@@ -41,7 +41,7 @@ from autograder.hw5.mistakes.raised import of_error
 from autograder.hw5.mnist import TRAINING_FILES
 from autograder.intake.submission import take
 from autograder.rubric.feedback import Rejected
-from autograder.rubric.plugin import RubricLine
+from autograder.rubric.plugin import NOT_REACHED, RubricLine
 from autograder.sandbox.budget import Budget
 from autograder.sandbox.errors import InvalidReply, Refused, StudentCodeRaised, WorkerError
 from autograder.staff.solutions import Kind, Solution, load_solutions
@@ -233,6 +233,8 @@ def judge_line(number: str, test: Callable[..., None], exam: Examination) -> Lin
     try:
         test(**{name: fixtures[name] for name in inspect.signature(test).parameters})
         line.earned = line.points
+        if line.feedback is NOT_REACHED:
+            line.say("Correct.")
     except Rejected as rejected:
         line.earned, line.feedback = rejected.points, rejected.feedback
     except WorkerError as problem:
