@@ -149,10 +149,13 @@ def test_a_learned_scale_costs_the_line_of_the_rules_and_is_no_bias(shape):
 
 
 def test_a_learned_factor_in_a_layer_costs_the_line_of_its_structure():
-    made = around_norm("self.alpha = nn.Parameter(torch.ones(1))")
-    outcome, _ = graded(
-        layer(made, ("self.mlp(self.mlp_norm(x))", "self.alpha * self.mlp(self.mlp_norm(x))"))
+    branch = "self.mlp(self.mlp_norm(x))"
+    files = layer(
+        ("from torch", "import torch\nfrom torch"),
+        around_norm("self.alpha = nn.Parameter(torch.ones(1))"),
+        (branch, f"self.alpha * {branch}"),
     )
+    outcome, _ = graded(files)
     assert outcome.lost == ["3b.4"]
     assert outcome.lines["3b.4"].diagnosis == "trained-factor"
 
@@ -167,9 +170,6 @@ WRONG = {
         head(made_too("self.shift = nn.Parameter(torch.zeros(inner_dim))"),
              ("self.query(x),", "self.query(x) + self.shift,")),
         {"3a.2": "projection-bias", "3a.4": "", "3a.5": "", "3a.6": ""},
-    ),
-    "a frozen projection": (
-        head(made_too("self.query.requires_grad_(False)")), {"3a.5": "detached-query"},
     ),
     "a detached query": (
         head(("self.query(x),", "self.query(x).detach(),")), {"3a.5": "detached-query"},
@@ -191,6 +191,12 @@ def test_what_does_something_is_judged_as_before(files, lost):
     outcome, _ = graded(files)
     found = {number: outcome.lines[number].diagnosis for number in outcome.lost}
     assert found == lost, {number: outcome.lines[number].text for number in outcome.lost}
+
+
+def test_a_frozen_projection_does_something_and_gets_no_gradient():
+    outcome, probe = graded(head(made_too("self.query.requires_grad_(False)")))
+    assert outcome.lost == ["3a.5"]
+    assert probe.idle == frozenset()
 
 
 @pytest.mark.parametrize("name", ["unused-third-norm", "unused-parts-in-head",
