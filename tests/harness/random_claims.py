@@ -33,7 +33,13 @@ from autograder.rubric.digesting import SAID_ALREADY, digesting
 from autograder.rubric.feedback import Feedback, Rejected, of_worker_error
 from autograder.rubric.plugin import RubricLine
 from autograder.sandbox.errors import GraderFault, IndigestibleReply, WorkerError
-from autograder.sandbox.replies import ErrorReply, ModelReply, ModuleReply, OutputsReply
+from autograder.sandbox.replies import (
+    ErrorReply,
+    ModelReply,
+    ModuleReply,
+    OutputsReply,
+    TraceReply,
+)
 from autograder.sandbox.worker import Worker
 from autograder.training.layer_list import ARGUMENTS, LayerList, ModelProblem
 from provided.training import EPOCHS
@@ -125,6 +131,18 @@ class Claims:
         part = {"path": self.text(), "kind": self.text(), "from_torch": True, "p": self.value()}
         return {"handle": 0, "parameters": self.parameters(likely), "modules": [part]}
 
+    def event(self) -> dict[str, Any]:
+        """A step of a pass that may have happened, and whose names may be known."""
+        return {
+            "what": self.random.choice(("parameter", "dropout")),
+            "name": self.random.choice(("out.weight", "second.weight", "norm1.bias", self.text())),
+            "p": self.random.choice((None, 0.0, 0.5, 1.0, float(self.size()))),
+        }
+
+    def trace(self) -> dict[str, Any]:
+        events = [self.event() for _ in range(self.random.choice((0, 3, 30, 1000)))]
+        return {"events": events, "modules": [self.text() for _ in range(3)]}
+
     def error(self) -> dict[str, Any]:
         return {
             "type": self.random.choice(("ValueError", "RuntimeError", "SyntaxError", self.text())),
@@ -149,6 +167,8 @@ class Claiming(Worker):
         sent: dict[str, torch.Tensor] = {}
         if schema is ModuleReply:
             content = self.claims.module(_likely(self.arguments))
+        elif schema is TraceReply:
+            content = self.claims.trace()
         elif schema is OutputsReply:
             x = tensors["x"]
             token = self.arguments.get("inner_dim", self.arguments.get("dim", 3))

@@ -239,7 +239,7 @@ def scaling(w: Written, d: str) -> tuple[str, str, list[str]]:
         return f"(q / {this})", "k", ["scores = {}"]
     return "q", "k", w.chance.choice(
         ([f"scores = {{}} / {this}"], [f"scores = {{}} * (1 / {this})"],
-         [f"scores = {{}} * {this} ** -1"], ["scores = {}", f"scores = scores.div({this})"],
+         [f"scores = {{}} * ({this}) ** -1"], ["scores = {}", f"scores = scores.div({this})"],
          ["scores = {}", f"scores /= {this}"], [f"scores = torch.div({{}}, {this})"])
     )  # fmt: skip
 
