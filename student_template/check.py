@@ -26,6 +26,7 @@ from provided.conditions import (
     ToDo,
     answered,
     attribute,
+    names_in_short,
     need_dropout,
     need_gradients,
     need_history,
@@ -36,12 +37,14 @@ from provided.conditions import (
     need_silent_in_eval,
     need_sizes,
     need_token_order,
+    need_used,
     need_weights,
     need_whole,
     need_word,
     read_answers,
     student_module,
     two_results,
+    unused_parameters,
 )
 from provided.experiments import in_short, layer_in_short
 from provided.homework import (
@@ -234,24 +237,43 @@ def check_head() -> Iterator[str]:
     if found:
         raise Problem(f"{HEAD.file}, {'; '.join(found[:3])}: not allowed in this question.")
     head = build(12, 5, 0.0).eval()
-    need_head_parts(head)
-    yield f"only {', '.join(HEAD_LAYERS)}, no biases"
+    need_head_layers(head)
     x = torch.randn(3, 7, 12, requires_grad=True)
-    out, attention = two_results(head(x), HEAD.name)
+    results = head(x)
+    unused = unused_parameters(head, lambda tokens: output_of(head(tokens)), x)
+    need_no_biases(head, unused)
+    held = sum(value.numel() for name, value in head.named_parameters() if name not in unused)
+    if unused and held < 3 * 12 * 5:  # query, key and value
+        raise Problem(f"no result depends on {names_in_short(unused)}: is it forgotten?")
+    yield f"only {', '.join(HEAD_LAYERS)}, no biases"
+    out, attention = two_results(results, HEAD.name)
     need_shape(out, (3, 7, 5), "the output for x (3, 7, 12) and inner_dim 5")
     need_shape(attention, (3, 7, 7), "the tensor of attention weights for x (3, 7, 12)")
     yield "shapes (B, T, inner_dim) and (B, T, T)"
     need_probabilities(attention, "the attention weights")
     need_token_order(lambda tokens: head(tokens)[0], x)
-    need_gradients(head, out, x)
+    need_gradients(head, out, x, unused)
     yield "rows sum to one; token order doesn't matter; sequences don't mix; gradients flow"
+    yield from remark_on(unused)
     dropping = build(12, 5, 0.5)
     need_silent_in_eval(dropping, lambda tokens: dropping(tokens)[0], x)
     yield "nothing is dropped in evaluation"
 
 
-def need_head_parts(head: nn.Module) -> None:
-    """The head is made of the layers on the list, without biases."""
+def output_of(results: object) -> torch.Tensor:
+    """The first of a forward's results, or the one that there is."""
+    first = results[0] if isinstance(results, (tuple, list)) and results else results
+    return first if isinstance(first, torch.Tensor) else torch.empty(0)
+
+
+def remark_on(unused: Sequence[str]) -> Iterator[str]:
+    """A remark on parameters that do nothing."""
+    if unused:
+        yield f"no result depends on {names_in_short(unused)}: fine if it is left over"
+
+
+def need_head_layers(head: nn.Module) -> None:
+    """The head is made of the layers on the list."""
     foreign = {
         type(part).__name__
         for part in list(head.modules())[1:]
@@ -259,9 +281,21 @@ def need_head_parts(head: nn.Module) -> None:
     } - {*HEAD_LAYERS, *CONTAINERS}
     if foreign:
         raise Problem(f"the head contains {', '.join(sorted(foreign))}: not allowed here.")
-    biases = [name for name, value in head.named_parameters() if value.dim() < 2]
+
+
+def need_no_biases(head: nn.Module, unused: Sequence[str]) -> None:
+    """No projection has a bias, and nothing else is learned but the projections."""
+    vectors = [
+        (name, value)
+        for name, value in head.named_parameters()
+        if value.dim() < 2 and name not in unused
+    ]
+    biases = [name for name, value in vectors if value.numel() != 1]
     if biases:
         raise Problem(f"no biases are allowed in the head: {', '.join(biases)}.")
+    numbers = [name for name, value in vectors if value.requires_grad]
+    if numbers:
+        raise Problem(f"a single number that is learned doesn't belong here: {', '.join(numbers)}.")
 
 
 def check_layer() -> Iterator[str]:
@@ -272,12 +306,16 @@ def check_layer() -> Iterator[str]:
     if found:
         raise Problem(f"{LAYER.file}, {'; '.join(found[:3])}: not allowed in this question.")
     layer = build(12, 3, 5, 20, 0.0).eval()  # dim, heads, dim_head, mlp_dim, dropout
-    for name, part in layer.named_modules():
-        if isinstance(part, nn.Linear) and part.weight.shape == (12, 15) and part.bias is not None:
-            raise Problem(f"W_O, the Linear from heads * dim_head to dim, has a bias: {name}.")
-    yield "no ready-made attention, W_O without bias"
     x = torch.randn(2, 7, 12, requires_grad=True)
-    out, attention = two_results(layer(x), LAYER.name)
+    results = layer(x)
+    unused = unused_parameters(layer, lambda tokens: output_of(layer(tokens)), x)
+    for name, part in layer.named_modules():
+        is_output = isinstance(part, nn.Linear) and part.weight.shape == (12, 15)
+        if is_output and part.bias is not None and f"{name}.bias" not in unused:
+            raise Problem(f"W_O, the Linear from heads * dim_head to dim, has a bias: {name}.")
+    need_used(layer, unused, {(12, 15): 180, (12, 20): 480, (12,): 48})  # W_O, MLP, two norms
+    yield "no ready-made attention, W_O without bias"
+    out, attention = two_results(results, LAYER.name)
     need_shape(out, (2, 7, 12), "the output for x (2, 7, 12)")
     heads_first = tuple(attention.shape) == (3, 2, 7, 7)
     need_shape(
@@ -288,8 +326,9 @@ def check_layer() -> Iterator[str]:
     yield "shapes (B, T, dim) and (B, heads, T, T)"
     need_probabilities(attention, "the attention maps")
     need_token_order(lambda tokens: layer(tokens)[0], x)
-    need_gradients(layer, out, x)
+    need_gradients(layer, out, x, unused)
     yield "rows sum to one; token order doesn't matter; sequences don't mix; gradients flow"
+    yield from remark_on(unused)
     dropping = build(12, 3, 5, 20, 0.5)
     need_silent_in_eval(dropping, lambda tokens: dropping(tokens)[0], x)
     need_dropout(dropping, lambda tokens: dropping(tokens)[0], x)

@@ -25,6 +25,7 @@ from .describing import (
 )
 from .describing_training import begins_as_usual, describe_settings
 from .preflight import attempts
+from .tracing import traced
 from .wire import DTYPES, Message
 
 
@@ -36,7 +37,7 @@ class Answerer:
     progress:  called with what is to be told while a question takes long
     """
 
-    QUESTIONS: ClassVar[tuple[str, ...]] = ("preflight", "describe_model", "run")
+    QUESTIONS: ClassVar[tuple[str, ...]] = ("preflight", "describe_model", "run", "trace")
 
     def __init__(self, files: dict[str, int], progress: Callable[[dict[str, Any]], None]) -> None:
         self.files = files
@@ -126,6 +127,17 @@ class Answerer:
         if gradients:
             reply |= pulled_back(module, x, outputs, with_prefix(tensors, "upstream:"))
         return Message({"outputs": len(outputs)}, reply)
+
+    @torch.no_grad()
+    def trace(self, tensors: dict[str, Tensor], handle: int, dtype: str, seed: int) -> Message:
+        """What runs in which order in one forward pass in training mode; sent as for `run`."""
+        module = self.modules[handle].to(getattr(torch, dtype)).train()
+        set_parameters(module, with_prefix(tensors, "parameter:"))
+        torch.manual_seed(seed)
+        x = tensors["x"].to(getattr(torch, dtype))
+        with traced(module) as trace:
+            module(x)
+        return Message({"events": trace.events, "modules": list(trace.modules)})
 
 
 def set_parameters(module: nn.Module, values: dict[str, Tensor]) -> None:

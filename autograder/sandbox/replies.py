@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -115,6 +115,25 @@ class OutputsReply(_Strict):
     """Reply to `run`: how many tensors forward returned."""
 
     outputs: Annotated[int, Field(ge=1, le=4)]
+
+
+class EventReply(_Strict):
+    """A step of a forward pass: a parameter that was used, or numbers that were dropped.
+
+    name: the parameter, or the path of the module that dropped
+    p:    the share that it dropped, where it can be told
+    """
+
+    what: Literal["parameter", "dropout"]
+    name: Name
+    p: Annotated[float, Field(ge=0, le=1)] | None
+
+
+class TraceReply(_Strict):
+    """Reply to `trace`: the steps in order, and the paths of the modules that ran."""
+
+    events: Annotated[list[EventReply], Field(max_length=1000)]
+    modules: Annotated[list[Name], Field(max_length=1000)]
 
 
 class PreflightReply(_Strict):

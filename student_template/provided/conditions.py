@@ -6,7 +6,7 @@ import csv
 import importlib
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,6 +23,7 @@ from provided.training import EPOCHS, Training
 
 IN_WORDS = "q1d"  # the question that is answered in words
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)( */ *\d+(\.\d+)?)?")
+NAMES_SHOWN = 4  # of parameters in one sentence
 IMAGES = 4  # in a batch to try a model with
 TOLERANCE = 1e-4  # of float32 sums of a few dozen numbers
 HISTORY_COLUMNS = ("epoch", "train_loss", "validation_loss")
@@ -198,16 +199,65 @@ def need_dropout(module: nn.Module, forward: Callable[[Tensor], Tensor], x: Tens
         raise Problem("with dropout=0.5, two passes in training mode give the same result.")
 
 
-def need_gradients(module: nn.Module, out: Tensor, x: Tensor | None = None) -> None:
-    """Every parameter, and the input, gets a gradient."""
+def need_gradients(
+    module: nn.Module,
+    out: Tensor,
+    x: Tensor | None = None,
+    unused: Sequence[str] = (),
+) -> None:
+    """Every parameter that does something, and the input, gets a gradient.
+
+    A single number without one, such as a scale that is kept as a parameter, is a constant.
+    """
     if not out.requires_grad:
         raise Problem("no gradient flows at all: something cuts off the output.")
     out.square().sum().backward()
-    without = [name for name, p in module.named_parameters() if p.grad is None or not p.grad.any()]
+    without = [
+        name
+        for name, p in module.named_parameters()
+        if (p.grad is None or not p.grad.any()) and p.numel() != 1 and name not in unused
+    ]
     if x is not None and (x.grad is None or not x.grad.any()):
         without.append("the input")
     if without:
         raise Problem(f"no gradient reaches {', '.join(without[:4])}.")
+
+
+def unused_parameters(
+    module: nn.Module, forward: Callable[[Tensor], Tensor], x: Tensor
+) -> list[str]:
+    """Names of parameters that do nothing: with other values, the result is the same."""
+    unused = []
+    with torch.no_grad():
+        before = forward(x)
+        for name, value in module.named_parameters():
+            kept = value.clone()
+            value.add_(torch.randn_like(value))
+            if torch.equal(forward(x), before):
+                unused.append(name)
+            value.copy_(kept)
+    return unused
+
+
+def need_used(
+    module: nn.Module, unused: Sequence[str], needed: Mapping[tuple[int, ...], int]
+) -> None:
+    """Nothing that is needed was made and then forgotten.
+
+    needed: numbers that parameters of a shape, either way round, must hold together
+    """
+    for shape, numbers in needed.items():
+        alike = {n: p for n, p in module.named_parameters() if sorted(p.shape) == sorted(shape)}
+        forgotten = [name for name in alike if name in unused]
+        used = sum(value.numel() for name, value in alike.items() if name not in unused)
+        if forgotten and used < numbers:
+            raise Problem(f"no result depends on {names_in_short(forgotten)}: is it forgotten?")
+
+
+def names_in_short(names: Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
+    more = len(names) - NAMES_SHOWN
+    return ", ".join(names[:NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def need_history(file: Path, model: str) -> str:

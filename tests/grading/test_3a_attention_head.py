@@ -4,6 +4,7 @@ import torch
 from gradescope_utils.autograder_utils.decorators import number, weight
 
 from autograder.hw5.verdicts import head as verdicts
+from autograder.hw5.verdicts.numbers import idle_note
 from autograder.rubric.feedback import Feedback
 
 
@@ -20,13 +21,14 @@ def test_shapes(exam, line):
 
 @number("3a.2")
 @weight(1)
-def test_rules(exam, submission):
+def test_rules(exam, submission, line):
     """Attention head: no biases, only {head.listed} from torch.nn."""
     verdicts.check_head_source(submission.code)
-    verdicts.check_head_calls(exam.head.get())
-    parts = exam.head.get().parts
-    verdicts.check_head_parts(parts)
-    verdicts.check_head_biases(parts)
+    probe = exam.head.get()
+    verdicts.check_head_calls(probe)
+    verdicts.check_head_parts(probe.parts)
+    verdicts.check_head_biases(probe)
+    line.say(Feedback("Correct.").noting(idle_note(probe.idle)))
 
 
 @number("3a.3")

@@ -3,6 +3,8 @@
 from gradescope_utils.autograder_utils.decorators import number, weight
 
 from autograder.hw5.verdicts import layer as verdicts
+from autograder.hw5.verdicts.layer_dropout import check_layer_dropout
+from autograder.hw5.verdicts.numbers import idle_note
 from autograder.rubric.feedback import Feedback
 
 
@@ -35,15 +37,17 @@ def test_gradients(exam, line):
 
 @number("3b.4")
 @weight(1)
-def test_structure(exam, submission):
+def test_structure(exam, submission, line):
     """Encoder layer: W_O without bias, MLP of Linear, ReLU, Linear."""
     verdicts.check_layer_source(submission.code)
-    verdicts.check_layer_structure(exam.layer.get())
+    probe = exam.layer.get()
+    verdicts.check_layer_structure(probe)
+    line.say(Feedback("Correct.").noting(idle_note(probe.idle)))
 
 
 @number("3b.5")
 @weight(1)
 def test_dropout(exam, line):
     """Encoder layer: dropout after the attention, inside the MLP and after it."""
-    verdicts.check_layer_dropout(exam.layer.get())
+    check_layer_dropout(exam.layer.get())
     line.say(Feedback("Correct.").noting(exam.head_note()))

@@ -15,7 +15,7 @@ import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -199,6 +199,17 @@ def examine(solution: Solution) -> Iterator[Examination]:
             seed=1,
             trainers=LocalTrainers(solution),  # type: ignore[arg-type]
         )
+
+
+@contextlib.contextmanager
+def examine_files(files: Mapping[str, str]) -> Iterator[tuple[Solution, Examination]]:
+    """The examination of some files' text, the reference's in place of the others."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in files.items():
+            Path(folder, name).write_text(text, encoding="utf-8")
+        solution = Solution(Kind.ALTERNATIVES, "text", Path(folder), tuple(files))
+        with examine(solution) as examination:
+            yield solution, examination
 
 
 def judge(solution: Solution, exam: Examination, only: set[str] | None = None) -> Outcome:

@@ -29,12 +29,19 @@ from autograder.hw5.probes.head import probe_head
 from autograder.hw5.probes.layer import probe_layer
 from autograder.hw5.probes.vit import Doubts, Judgement, TransformerRun
 from autograder.hw5.verdicts import head, layer, loss_history, networks, vit
+from autograder.hw5.verdicts.layer_dropout import check_layer_dropout
 from autograder.rubric.answers import read_answers
 from autograder.rubric.digesting import SAID_ALREADY, digesting
 from autograder.rubric.feedback import Feedback, Rejected, of_worker_error
 from autograder.rubric.plugin import RubricLine
 from autograder.sandbox.errors import GraderFault, IndigestibleReply, WorkerError
-from autograder.sandbox.replies import ErrorReply, ModelReply, ModuleReply, OutputsReply
+from autograder.sandbox.replies import (
+    ErrorReply,
+    ModelReply,
+    ModuleReply,
+    OutputsReply,
+    TraceReply,
+)
 from autograder.sandbox.worker import Worker
 from autograder.training.layer import ModelProblem
 from autograder.training.layer_list import ARGUMENTS, LayerList
@@ -134,6 +141,18 @@ class Claims:
         part = {"path": self.text(), "kind": self.text(), "from_torch": True, "p": self.value()}
         return {"handle": 0, "parameters": self.parameters(likely), "modules": [part]}
 
+    def event(self) -> dict[str, Any]:
+        """A step of a pass that may have happened, and whose names may be known."""
+        return {
+            "what": self.random.choice(("parameter", "dropout")),
+            "name": self.random.choice(("out.weight", "second.weight", "norm1.bias", self.text())),
+            "p": self.random.choice((None, 0.0, 0.5, 1.0, float(self.size()))),
+        }
+
+    def trace(self) -> dict[str, Any]:
+        events = [self.event() for _ in range(self.random.choice((0, 3, 30, 1000)))]
+        return {"events": events, "modules": [self.text() for _ in range(3)]}
+
     def error(self) -> dict[str, Any]:
         return {
             "type": self.random.choice(("ValueError", "RuntimeError", "SyntaxError", self.text())),
@@ -158,6 +177,8 @@ class Claiming(Worker):
         sent: dict[str, torch.Tensor] = {}
         if schema is ModuleReply:
             content = self.claims.module(_likely(self.arguments))
+        elif schema is TraceReply:
+            content = self.claims.trace()
         elif schema is OutputsReply:
             x = tensors["x"]
             token = self.arguments.get("inner_dim", self.arguments.get("dim", 3))
@@ -254,7 +275,7 @@ def a_head(claims: Claims) -> None:
         lambda: head.check_head_shape(probe),
         lambda: head.check_head_order(probe),
         lambda: head.check_head_parts(probe.parts),
-        lambda: head.check_head_biases(probe.parts),
+        lambda: head.check_head_biases(probe),
         lambda: head.check_head_returns_weights(probe) or head.check_head_rows(probe, False),
         lambda: head.check_head_values(probe, False),
         lambda: head.check_head_gradients(probe),
@@ -279,7 +300,7 @@ def a_layer(claims: Claims) -> None:
         lambda: layer.check_residuals(probe),
         lambda: layer.check_layer_values(probe, False),
         lambda: layer.check_layer_gradients(probe),
-        lambda: layer.check_layer_dropout(probe),
+        lambda: check_layer_dropout(probe),
     )
 
 

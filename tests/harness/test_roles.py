@@ -228,6 +228,11 @@ def test_the_right_reading_of_a_layers_norms_is_among_the_candidates(norms, want
         assert biases == (None, "mlp.0.bias", "mlp.2.bias")
 
 
+def test_norms_without_scale_and_shift_have_a_reading():
+    (reading,) = layer_candidates(layer_shapes({}), **SIZES)
+    assert reading.norms == ((None, None), (None, None))
+
+
 def test_a_reading_gives_each_head_its_own_parameters():
     shapes = layer_shapes(NORMS["two LayerNorms"][0])
     values = draw(shapes)
@@ -253,7 +258,7 @@ NO_LAYER = {
         "MLP's first Linear",
     ),
     "one norm": (layer_shapes(vectors("ln.weight", "ln.bias")), "should have two LayerNorm"),
-    "no norm": (layer_shapes({}), "are left for them: none"),
+    "one number per token": (layer_shapes(vectors("scale")), "are left for them: scale"),
     "three norms": (
         layer_shapes(vectors("a.weight", "a.bias", "b.weight", "b.bias", "c.weight", "c.bias")),
         "doesn't need",

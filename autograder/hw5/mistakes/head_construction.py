@@ -16,6 +16,16 @@ PROJECTION_BIAS = Mistake(
         "your biases included."
     ),
 )
+TRAINED_SCALE = Mistake(
+    id="trained-scale",
+    line="3a.2",
+    explanation="a single number that training changes, such as a learned scale, is among the "
+    "parameters",
+    hint=(
+        "The scale follows from inner_dim and never changes: which of your parameters is a single "
+        "number? It costs no other line."
+    ),
+)
 FOREIGN_LAYER = Mistake(
     id="foreign-layer",
     line="3a.2",
@@ -63,6 +73,7 @@ FIXED_SIZE = Mistake(
 
 ALL: tuple[Mistake, ...] = (
     PROJECTION_BIAS,
+    TRAINED_SCALE,
     FOREIGN_LAYER,
     BUILT_IN_ATTENTION,
     WEIGHTS_NOT_RETURNED,

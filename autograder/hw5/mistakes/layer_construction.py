@@ -30,6 +30,13 @@ WRONG_HIDDEN_SIZE = Mistake(
         "20?"
     ),
 )
+TRAINED_FACTOR = Mistake(
+    id="trained-factor",
+    line="3b.4",
+    explanation="a single number that training changes, such as a learned factor, is among the "
+    "parameters",
+    hint="Which of your parameters is a single number? The question's layer has none of its own.",
+)
 LAYER_RESULTS_SWAPPED = Mistake(
     id="layer-results-swapped",
     line="3b.1",
@@ -63,6 +70,24 @@ DROPOUT_ON_RESIDUAL = Mistake(
         "the sum."
     ),
 )
+DROPOUT_NOT_CALLED = Mistake(
+    id="dropout-not-called",
+    line="3b.5",
+    explanation="a Dropout is made in the constructor, but forward never calls it",
+    hint="Go through the modules that your constructor makes: where does forward call each?",
+)
+DROPOUT_IGNORED = Mistake(
+    id="dropout-ignored",
+    line="3b.5",
+    explanation="the constructor's dropout is ignored",
+    hint="Which number do your Dropout layers get when the layer is made with dropout=0.5?",
+)
+DROPOUT_BEFORE = Mistake(
+    id="dropout-before-sub-layer",
+    line="3b.5",
+    explanation="dropout is applied to what goes into a sub-layer instead of what comes out",
+    hint="The question names three places. Which of your steps comes right before each Dropout?",
+)
 LAYER_DROPOUT_ALIVE = Mistake(
     id="layer-dropout-alive-in-eval",
     line="3b.5",
@@ -89,11 +114,15 @@ ALL: tuple[Mistake, ...] = (
     OUTPUT_BIAS,
     BUILT_IN_LAYER,
     WRONG_HIDDEN_SIZE,
+    TRAINED_FACTOR,
     LAYER_RESULTS_SWAPPED,
     NO_ATTENTION_DROPOUT,
     NO_HIDDEN_DROPOUT,
     NO_LAST_DROPOUT,
     DROPOUT_ON_RESIDUAL,
+    DROPOUT_NOT_CALLED,
+    DROPOUT_IGNORED,
+    DROPOUT_BEFORE,
     LAYER_DROPOUT_ALIVE,
     RESULTS_NOT_UNPACKED,
     MAPS_NOT_RETURNED,

@@ -52,7 +52,7 @@ def read_layer(probe: LayerProbe) -> LayerReading | None:
                 for variants in tries:
                     reading = LayerReading(replace(roles, eps=eps), variants)
                     if _agrees(reading, probe.base):
-                        return reading
+                        return _with_closest_eps(reading, probe.base)
     return None
 
 
@@ -63,6 +63,17 @@ def find_in_gradients(reading: LayerReading, case: LayerCase) -> Finding | None:
             if same(case.gradients, reading.gradients(case, *variants)):
                 return Finding(variants)
     return None
+
+
+def _with_closest_eps(reading: LayerReading, case: LayerCase) -> LayerReading:
+    """The same reading with what the norms add: several may agree in the output, and then only
+    the right one does in the gradients, which differ more."""
+
+    def distance(eps: float) -> float:
+        steps = replace(reading, roles=replace(reading.roles, eps=eps)).steps(case)
+        return float((case.out - steps["out"]).abs().max())
+
+    return replace(reading, roles=replace(reading.roles, eps=min(EPSILONS, key=distance)))
 
 
 def _agrees(reading: LayerReading, case: LayerCase) -> bool:

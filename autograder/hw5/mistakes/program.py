@@ -147,7 +147,7 @@ def with_own_heads(layer: LayerProbe | None, head: HeadProbe | None) -> list[Pro
     code may be right at the Vision Transformer's sizes and wrong at those of question 3a.
     """
     layer_reading, reading = _layer_reading(layer), None if head is None else read_head(head)
-    if layer_reading is None or head is None or reading is None:
+    if layer_reading is None or head is None or reading is None or head.trained:
         return []
     settled = _settled(reading, head)
     readings = [settled] if not settled.variants else [settled, HeadReading(reading.roles, ())]
@@ -156,7 +156,7 @@ def with_own_heads(layer: LayerProbe | None, head: HeadProbe | None) -> list[Pro
 
 
 def _layer_reading(probe: LayerProbe | None) -> LayerReading | None:
-    reading = None if probe is None else read_layer(probe)
+    reading = None if probe is None or probe.trained else read_layer(probe)
     if (
         probe is None
         or reading is None

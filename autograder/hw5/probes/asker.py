@@ -8,8 +8,9 @@ belongs to and a mix-up of axes can't hide.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from math import prod
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
@@ -18,11 +19,12 @@ from torch import Tensor
 from autograder.hw5.probes.source_rules import BUILT_IN_ATTENTION
 from autograder.sandbox import claims
 from autograder.sandbox.errors import WorkerError
-from autograder.sandbox.replies import ModuleReply, OutputsReply
+from autograder.sandbox.replies import ModuleReply, OutputsReply, TraceReply
 from autograder.sandbox.worker import Worker
 from provided.homework import Slot
 
 Shapes = dict[str, tuple[int, ...]]
+MOST_TRIED = 40  # parameters without a gradient that are changed one by one
 
 
 class Heads(str, enum.Enum):
@@ -81,8 +83,28 @@ def attempt(ask: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def shapes_of(parts: ModuleReply) -> Shapes:
-    """Names and shapes of a constructed module's parameters."""
-    return {parameter.name: tuple(parameter.shape) for parameter in parts.parameters}
+    """Names and shapes of a constructed module's parameters that are more than a number.
+
+    A single number, such as a scale kept as a parameter, has the value that its constructor
+    gives it: the grader draws none for it, and it plays none of the roles that are looked for.
+    """
+    return {one.name: tuple(one.shape) for one in parts.parameters if prod(one.shape) != 1}
+
+
+def trained_numbers(parts: ModuleReply, gradients: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """Single numbers among the parameters that training would change, as a learned scale."""
+    names = [one.name for one in parts.parameters if prod(one.shape) == 1]
+    return tuple(name for name in names if name in gradients and bool(gradients[name].any()))
+
+
+def kept_shapes(shapes: Shapes, idle: Collection[str]) -> Iterator[Shapes]:
+    """The parameters to find roles among: all of them, then without those that do nothing.
+
+    All come first: a projection that is made and then forgotten is a mistake with a name.
+    """
+    yield shapes
+    if not shapes.keys().isdisjoint(idle):
+        yield {name: shape for name, shape in shapes.items() if name not in idle}
 
 
 class Asker:
@@ -179,6 +201,22 @@ class Asker:
         }
         return outputs, gradients
 
+    def trace(self, parts: ModuleReply, values: Mapping[str, Tensor], x: Tensor) -> TraceReply:
+        """What the worker says about the order in which things run in training mode."""
+        reply: TraceReply
+        reply, _ = self._worker.ask(
+            "trace",
+            TraceReply,
+            seconds=self._seconds,
+            doing=f"following one pass of {self._name}",
+            tensors={"x": x, **{f"parameter:{name}": value for name, value in values.items()}},
+            on_progress=self._listen,
+            handle=parts.handle,
+            dtype=str(x.dtype)[6:],
+            seed=self.seed(),
+        )
+        return reply
+
     def pass_through(
         self,
         parts: ModuleReply,
@@ -199,6 +237,32 @@ class Asker:
         _, found = self.run(parts, case.values, case.x, pulled, dtype, training, seed)
         return replace(case, upstream=upstream, gradients=found)
 
+    def idle(self, parts: ModuleReply, case: Case[Any]) -> frozenset[str]:
+        """Parameters that do nothing: no gradient reaches them, and no result depends on them.
+
+        A parameter that is cut off from the gradient still changes results, so both are asked.
+        """
+        names = [
+            name
+            for name in case.values
+            if name in case.gradients and not bool(case.gradients[name].any())
+        ]
+        if not names:
+            return frozenset()
+        seed = self.seed()
+
+        def results(*changed: str) -> list[Tensor]:
+            others = self.draw({name: tuple(case.values[name].shape) for name in changed}, dtype)
+            values = {**case.values, **others}
+            return self.run(parts, values, case.x, {}, dtype, training=False, seed=seed)[0]
+
+        dtype = case.x.dtype
+        before = results()
+        if _same_numbers(before, results(*names)):
+            return frozenset(names)
+        one_by_one = names[:MOST_TRIED]
+        return frozenset(name for name in one_by_one if _same_numbers(before, results(name)))
+
     def _listen(self, told: dict[str, Any]) -> None:
         """Keep what the worker tells while it answers; a name that isn't known says nothing."""
         name = told.get("called")
@@ -216,6 +280,10 @@ class Asker:
     def normal(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         """Random numbers from the standard normal distribution."""
         return torch.randn(shape, generator=self._generator, dtype=torch.float64).to(dtype)
+
+
+def _same_numbers(before: list[Tensor], after: list[Tensor]) -> bool:
+    return len(before) == len(after) and all(map(torch.equal, before, after))
 
 
 def _listed(arguments: Mapping[str, Any]) -> str:

@@ -12,7 +12,15 @@ from torch import Tensor
 
 from autograder.homework import HEAD
 from autograder.hw5.probes import reference
-from autograder.hw5.probes.asker import Asker, Case, attempt, shapes_of
+from autograder.hw5.probes.asker import (
+    Asker,
+    Case,
+    Shapes,
+    attempt,
+    kept_shapes,
+    shapes_of,
+    trained_numbers,
+)
 from autograder.hw5.probes.roles import (
     HeadRoles,
     RolesUnclear,
@@ -77,6 +85,8 @@ class HeadProbe:
     candidates: every reading of its parameters as three projections
     loose:      where there is none, readings that only a mistaken head can have
     called:     ready-made attention that it was seen to call
+    idle:       parameters that do nothing
+    trained:    single numbers that training would change, as a learned scale
     """
 
     parts: ModuleReply
@@ -88,6 +98,8 @@ class HeadProbe:
     large: HeadCase | WorkerError | None
     float64_problem: WorkerError | Difference | None = field(default=None)
     called: tuple[str, ...] = ()
+    idle: frozenset[str] = frozenset()
+    trained: tuple[str, ...] = ()
 
     @cached_property
     def roles(self) -> HeadRoles | None:
@@ -147,24 +159,42 @@ def probe_head(sandbox: Workers, generator: torch.Generator, seconds: float) -> 
             float64_problem = problem
         if float64_problem is not None:
             base = asked.head_case(parts, BASE_SIZE, torch.float32)
+        idle = asked.idle(parts, base)
     dtype, called = base.x.dtype, tuple(sorted(asked.called))
     with sandbox.worker() as worker:
         asked = HeadAsker(worker, generator, seconds, HEAD.name)
         names = shapes_of(parts).keys()
         others = [attempt(asked.fresh_head_case, size, dtype, names) for size in OTHER_SIZES]
         large = attempt(asked.fresh_head_case, BASE_SIZE, dtype, names, LARGE)
-    sizes = (BASE_SIZE.input_dim, BASE_SIZE.inner_dim)
-    candidates: list[HeadRoles] = []
-    loose: list[HeadRoles] = []
-    problem_text = ""
-    try:
-        candidates = head_candidates(shapes_of(parts), *sizes)
-    except RolesUnclear as unclear:
-        problem_text = str(unclear)
-        loose = loose_head_candidates(shapes_of(parts), *sizes)
+    candidates, loose, unclear = _head_readings(shapes_of(parts), idle)
     return HeadProbe(
-        parts, candidates, loose, problem_text, base, others, large, float64_problem, called
+        parts,
+        candidates,
+        loose,
+        unclear,
+        base,
+        others,
+        large,
+        float64_problem,
+        called,
+        idle,
+        trained_numbers(parts, base.gradients),
     )
+
+
+def _head_readings(
+    shapes: Shapes, idle: Collection[str]
+) -> tuple[list[HeadRoles], list[HeadRoles], str]:
+    """Readings of a head at the base size, else loose ones and why there are no others."""
+    sizes = (BASE_SIZE.input_dim, BASE_SIZE.inner_dim)
+    why = ""
+    for kept in kept_shapes(shapes, idle):
+        try:
+            return head_candidates(kept, *sizes), [], ""
+        except RolesUnclear as unclear:
+            why = str(unclear)
+    found = (loose_head_candidates(kept, *sizes) for kept in kept_shapes(shapes, idle))
+    return [], next(filter(None, found), []), why
 
 
 class HeadAsker(Asker):

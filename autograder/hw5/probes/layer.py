@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from math import prod
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from autograder.homework import LAYER
-from autograder.hw5.probes import reference
-from autograder.hw5.probes.asker import Asker, Case, Heads, attempt, shapes_of
+from autograder.hw5.probes import layer_dropout, reference
+from autograder.hw5.probes.asker import (
+    Asker,
+    Case,
+    Heads,
+    attempt,
+    kept_shapes,
+    shapes_of,
+    trained_numbers,
+)
 from autograder.hw5.probes.head import HeadProbe
+from autograder.hw5.probes.layer_dropout import PROBE_DROPOUT, LayerDropout, Place, silent
 from autograder.hw5.probes.roles import Block, HeadRoles, LayerRoles, RolesUnclear, layer_candidates
 from autograder.rubric.comparison import Difference, compare, well_formed
 from autograder.sandbox.client import Workers
@@ -23,7 +31,6 @@ from autograder.sandbox.replies import ModuleReply
 HARNESS_HEAD = HeadRoles(
     Block("query.weight", 0, 1), Block("key.weight", 0, 1), Block("value.weight", 0, 1)
 )
-PROBE_DROPOUT = 0.5  # dropout whose places are looked for in training mode
 
 
 @dataclass(frozen=True)
@@ -58,23 +65,16 @@ class LayerCase(Case[LayerSize]):
     """One pass of a student's encoder layer: what was sent, what came back."""
 
 
-@dataclass(frozen=True)
-class Branches:
-    """Values of the output where only one branch is alive and its value is known.
-
-    Every distinct value, in training mode with dropout and in evaluation.
-    """
-
-    training: frozenset[float]
-    evaluation: frozenset[float]
-
-
 @dataclass(frozen=True, eq=False)
 class LayerProbe:
     """All that is known about a student's encoder layer.
 
     candidates: every reading of its parameters as those of an encoder layer
     loose:      where there is none, readings that only a mistaken layer can have
+    dropout:    what a layer made with dropout does; None where its parameters have no reading
+    always:     whether a layer made with dropout=0 still drops numbers in training
+    idle:       parameters that do nothing
+    trained:    single numbers that training would change, as a learned factor
     """
 
     parts: ModuleReply
@@ -83,9 +83,11 @@ class LayerProbe:
     roles_problem: str
     base: LayerCase
     silent_branches: LayerCase | None
-    attention_dropout: Branches | WorkerError | None
-    mlp_dropout: Branches | WorkerError | None
+    dropout: LayerDropout | WorkerError | None
     activation: str | None
+    always: bool = False
+    idle: frozenset[str] = frozenset()
+    trained: tuple[str, ...] = ()
 
     @property
     def readings(self) -> list[LayerRoles]:
@@ -125,89 +127,67 @@ def probe_layer(
             dtype = torch.float32
             values = {name: value.float() for name, value in values.items()}
             base = asked.layer_case(parts, size, values, dtype)
-        candidates, loose, problem = _layer_readings(parts, size)
-        silent = activation = None
+        idle = asked.idle(parts, base)
+        candidates, loose, problem = _layer_readings(parts, size, idle)
+        silent_branches = activation = None
         for roles in (candidates or loose)[:1]:
-            silenced = {**values, **_zeros(values, roles, "attention", "mlp")}
-            silent = asked.layer_case(parts, size, silenced, dtype)
+            silenced = silent(values, roles, Place.AFTER_ATTENTION, Place.AFTER_MLP)
+            silent_branches = asked.layer_case(parts, size, silenced, dtype)
             activation = asked.activation(parts, size, roles, values)
-    dropout: dict[str, Branches | WorkerError | None] = {"attention": None, "mlp": None}
+        in_training = [asked.in_training(parts, base) for _ in range(2)]
+    dropout: LayerDropout | WorkerError | None = None
     if candidates or loose:
-        for branch in dropout:
-            dropout[branch] = attempt(
-                _branches, sandbox, generator, seconds, size, own_head, branch, base.x.dtype
-            )
+        dropout = attempt(_probe_dropout, sandbox, generator, seconds, own_head, dtype)
     return LayerProbe(
         parts,
         candidates,
         loose,
         problem,
         base,
-        silent,
-        dropout["attention"],
-        dropout["mlp"],
+        silent_branches,
+        dropout,
         activation,
+        compare(*in_training) is not None,
+        idle,
+        trained_numbers(parts, base.gradients),
     )
 
 
-def _branches(
+def _probe_dropout(
     sandbox: Workers,
     generator: torch.Generator,
     seconds: float,
-    size: LayerSize,
     own_head: HeadProbe | None,
-    alive: str,
     dtype: torch.dtype,
-) -> Branches:
-    """Let one branch give a known constant, and see what dropout makes of it.
-
-    The input is 100 everywhere, both norms put out ones; the attention branch adds 1, the
-    MLP branch 1 (from its hidden units) + 10 (from its last bias).
-    """
+) -> LayerDropout:
+    """What dropout a layer uses that is made with some. Raises WorkerError."""
     heads = Heads.HARNESS if own_head is None else Heads.STUDENT
-    roles_of_head = HARNESS_HEAD if own_head is None else own_head.roles
-    assert roles_of_head is not None
+    head_roles = HARNESS_HEAD if own_head is None else own_head.roles
+    assert head_roles is not None
+    size = LayerSize(batch=4, tokens=16)  # many numbers: a small share drops some of them too
     with sandbox.worker() as worker:
         asked = LayerAsker(worker, generator, seconds, LAYER.name)
         parts = asked.construct(LAYER, size.arguments(PROBE_DROPOUT), heads)
-        candidates, loose, _ = _layer_readings(parts, size, roles_of_head)
+        values = asked.draw(shapes_of(parts), dtype)
+        candidates, loose, _ = _layer_readings(parts, size, (), head_roles)
+        if not candidates and not loose:
+            idle = asked.idle(parts, asked.layer_case(parts, size, values, dtype))
+            candidates, loose, _ = _layer_readings(parts, size, idle, head_roles)
         if not candidates and not loose:
             problem = "its parameters are not those of the layer that was made before"
             raise worker.refuse(problem, f"making {LAYER.name} with dropout")
         roles = (candidates or loose)[0]
-        shapes = shapes_of(parts)
-        values = {name: torch.zeros(shape, dtype=dtype) for name, shape in shapes.items()}
-        known = constant_branch(roles, values, alive)
-        x = torch.full(size.out_shape, 100.0, dtype=dtype)
-        found = {}
-        for training in (True, False):
-            case = asked.run_layer(parts, size, known, x, training=training, gradients=False)
-            some = case.out.flatten()[: prod(size.out_shape)].unique()
-            found[training] = frozenset(round(float(value), 4) for value in some[:200])
-    return Branches(training=found[True], evaluation=found[False])
 
+        def ask(known: layer_dropout.Values, x: Tensor, training: bool) -> Tensor:
+            return asked.run_layer(parts, size, known, x, training, gradients=False).out
 
-def constant_branch(
-    roles: LayerRoles, zeros: Mapping[str, Tensor], alive: str
-) -> dict[str, Tensor]:
-    """Parameters under which one branch ("attention", "mlp") is constant and the other zero."""
-    values = dict(zeros)
-    for _, shift in roles.norms:
-        if shift is not None:
-            values[shift] = torch.ones_like(values[shift])
-    if alive == "attention":
-        for prefix, head in roles.heads:
-            name = prefix + head.value.parameter
-            values[name] = torch.full_like(values[name], 1 / values[roles.first].shape[1])
-        values[roles.output] = _diagonal(values[roles.output])
-    else:
-        first = torch.zeros_like(values[roles.first])
-        first[:, 0] = 1
-        values[roles.first] = first
-        values[roles.second] = _diagonal(values[roles.second])
-        if roles.second_bias is not None:
-            values[roles.second_bias] = torch.full_like(values[roles.second_bias], 10.0)
-    return values
+        x = asked.normal(size.out_shape, dtype)
+        found = layer_dropout.observed(ask, roles, values, x)
+        trace = attempt(asked.trace, parts, values, x)
+    if isinstance(trace, WorkerError):
+        return found
+    dropped, uncalled = layer_dropout.places_of(trace, parts, roles)
+    return replace(found, traced=dropped, uncalled=uncalled)
 
 
 class LayerAsker(Asker):
@@ -232,6 +212,11 @@ class LayerAsker(Asker):
         case = LayerCase(size, values, x)
         return self.pass_through(parts, case, training, gradients)
 
+    def in_training(self, parts: ModuleReply, case: LayerCase) -> Tensor:
+        """The output for a case's input in training mode."""
+        found = self.run_layer(parts, case.size, case.values, case.x, True, gradients=False)
+        return found.out
+
     def activation(
         self,
         parts: ModuleReply,
@@ -244,7 +229,7 @@ class LayerAsker(Asker):
         The attention branch is silenced and both norms put out the same known vector, so
         the MLP's input is known, whether or not what it adds to is.
         """
-        known = {**values, **_zeros(values, roles, "attention")}
+        known = silent(values, roles, Place.AFTER_ATTENTION)
         shift = None
         for weight, bias in roles.norms:
             if weight is not None:
@@ -266,37 +251,20 @@ class LayerAsker(Asker):
 
 
 def _layer_readings(
-    parts: ModuleReply, size: LayerSize, head_roles: HeadRoles = HARNESS_HEAD
+    parts: ModuleReply,
+    size: LayerSize,
+    idle: Collection[str],
+    head_roles: HeadRoles = HARNESS_HEAD,
 ) -> tuple[list[LayerRoles], list[LayerRoles], str]:
     """Readings of an encoder layer, else loose ones and why there are no others."""
-
-    def read(loose: bool) -> list[LayerRoles]:
-        sizes = {name: getattr(size, name) for name in ("dim", "heads", "dim_head", "mlp_dim")}
-        return list(layer_candidates(shapes_of(parts), **sizes, head_roles=head_roles, loose=loose))
-
-    try:
-        return read(loose=False), [], ""
-    except RolesUnclear as unclear:
-        problem = str(unclear)
-    try:
-        return [], read(loose=True), problem
-    except RolesUnclear:
-        return [], [], problem
-
-
-def _zeros(values: Mapping[str, Tensor], roles: LayerRoles, *branches: str) -> dict[str, Tensor]:
-    """Zeros for the last weight and bias of the named branches."""
-    names = {
-        "attention": (roles.output, roles.output_bias),
-        "mlp": (roles.second, roles.second_bias),
-    }
-    return {
-        name: torch.zeros_like(values[name])
-        for branch in branches
-        for name in names[branch]
-        if name is not None
-    }
-
-
-def _diagonal(like: Tensor) -> Tensor:
-    return torch.eye(*like.shape, dtype=like.dtype)
+    sizes = {name: getattr(size, name) for name in ("dim", "heads", "dim_head", "mlp_dim")}
+    problem = ""
+    for loose in (False, True):
+        for shapes in kept_shapes(shapes_of(parts), idle):
+            try:
+                found = list(layer_candidates(shapes, **sizes, head_roles=head_roles, loose=loose))
+            except RolesUnclear as unclear:
+                problem = problem if loose else str(unclear)
+                continue
+            return ([], found, problem) if loose else (found, [], "")
+    return [], [], problem

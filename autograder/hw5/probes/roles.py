@@ -249,7 +249,7 @@ def layer_candidates(
     """Every reading of an encoder layer's parameters. Raises RolesUnclear.
 
     head_roles: how the parameters of each of its heads are read
-    loose:      also with one norm or none; for naming a mistake, never for giving points
+    loose:      with one norm; for naming a mistake, never for giving points
     """
     prefixes = _head_prefixes(shapes, head_roles)
     if len(prefixes) != heads:
@@ -352,9 +352,10 @@ def _norm_orders(
     if loose and len(vectors) == 2:
         for weight, bias in permutations(vectors):
             yield ((weight, bias), (weight, bias))
-    if loose and not vectors:
-        yield ((None, None), (None, None))
     if loose:
+        return
+    if not vectors:
+        yield ((None, None), (None, None))  # norms without scale and shift
         return
     pairs = _named_pairs(vectors)
     if pairs is not None:

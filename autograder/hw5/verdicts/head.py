@@ -22,6 +22,7 @@ from autograder.hw5.mistakes.head_search import (
 )
 from autograder.hw5.mistakes.raised import of_error
 from autograder.hw5.probes import source_modules
+from autograder.hw5.probes.asker import shapes_of
 from autograder.hw5.probes.head import HeadCase, HeadProbe
 from autograder.hw5.verdicts import numbers
 from autograder.hw5.verdicts.maps import head_maps, showing
@@ -107,10 +108,12 @@ def check_head_parts(parts: ModuleReply) -> None:
         )
 
 
-def check_head_biases(parts: ModuleReply) -> None:
-    """No projection has a bias."""
-    biases = [p.name for p in parts.parameters if p.name.rpartition(".")[2] == "bias"]
-    biases += [p.name for p in parts.parameters if len(p.shape) == 1 and p.name not in biases]
+def check_head_biases(probe: HeadProbe) -> None:
+    """No projection has a bias and no single number is learned, but for what does nothing."""
+    shapes = shapes_of(probe.parts)
+    at_work = [name for name in shapes if name not in probe.idle]
+    biases = [name for name in at_work if name.rpartition(".")[2] == "bias"]
+    biases += [name for name in at_work if len(shapes[name]) == 1 and name not in biases]
     if biases:
         named_so = all(name.rpartition(".")[2] == "bias" for name in biases)
         what = "biases" if named_so else "biases, or parameters with the shape of one"
@@ -118,6 +121,13 @@ def check_head_biases(parts: ModuleReply) -> None:
             f"The head has {what}: {numbers.first_of(biases)}.",
             expected="query, key and value without bias",
             **hinted(known.PROJECTION_BIAS),
+        )
+    if probe.trained:
+        raise reject(
+            "The head has a parameter that is a single number, and training changes it: "
+            f"{numbers.first_of(list(probe.trained))}.",
+            expected="no parameters beside the projections; a fixed scale of 1/√inner_dim",
+            **hinted(known.TRAINED_SCALE),
         )
 
 

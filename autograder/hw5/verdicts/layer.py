@@ -6,35 +6,22 @@ that it belongs to; the other lines compare with a reference that makes the same
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
-
-import torch
+from collections.abc import Mapping
 
 from autograder.homework import LAYER
 from autograder.hw5.mistakes import layer_construction as known
 from autograder.hw5.mistakes.layer import MLP_HINT, OTHER_ACTIVATIONS, RESIDUAL_HINT
 from autograder.hw5.mistakes.layer_search import LayerReading, find_in_gradients, read_layer
-from autograder.hw5.mistakes.raised import of_error
 from autograder.hw5.probes import source_modules
-from autograder.hw5.probes.layer import Branches, LayerProbe
+from autograder.hw5.probes.layer import LayerProbe
 from autograder.hw5.probes.reference import ACTIVATIONS
 from autograder.hw5.verdicts import numbers
 from autograder.hw5.verdicts.maps import layer_maps, showing
 from autograder.rubric.comparison import compare, well_formed
-from autograder.rubric.feedback import Named, Rejected, joined, reject
+from autograder.rubric.feedback import Named, Rejected, reject
 from autograder.rubric.mistake import Finding, Mistake, hinted, named
-from autograder.sandbox.errors import WorkerError
 
 NAME = LAYER.name
-BIAS_ADDS = 10.0  # what the constant branches of layer_probing.constant_branch are made of
-INPUT = 100.0
-DROPOUT_MISSING = "dropout is missing "  # how the explanations of the three mistakes begin
-AFTER_ATTENTION, IN_MLP, AFTER_MLP = (
-    known.NO_ATTENTION_DROPOUT,
-    known.NO_HIDDEN_DROPOUT,
-    known.NO_LAST_DROPOUT,
-)
 
 
 def check_layer_shape(probe: LayerProbe) -> None:
@@ -148,6 +135,8 @@ def check_layer_structure(probe: LayerProbe) -> None:
     if shapes[roles.first][0] != probe.base.size.mlp_dim:
         found.append(known.WRONG_HIDDEN_SIZE)
     found += _activation_mistakes(probe)
+    if probe.trained:
+        found.append(known.TRAINED_FACTOR)
     if found:
         finding = Finding(tuple(found))
         raise reject(
@@ -162,51 +151,6 @@ def check_layer_structure(probe: LayerProbe) -> None:
             "The MLP is not Linear, ReLU, Linear.",
             got=f"numbers that none of {', '.join(ACTIVATIONS)} between the two reproduces",
             next_step=MLP_HINT,
-        )
-
-
-def check_layer_dropout(probe: LayerProbe) -> None:
-    """Dropout at all three places while training, at none in evaluation."""
-    _need_readings(probe)
-    attention, mlp = probe.attention_dropout, probe.mlp_dropout
-    for branches in (attention, mlp):
-        if isinstance(branches, WorkerError):
-            raise Rejected(of_error(branches))
-    assert isinstance(attention, Branches)
-    assert isinstance(mlp, Branches)
-    if not all(map(math.isfinite, (*attention.training, *mlp.training))):
-        raise reject(
-            "The output contains NaN or infinity.",
-            got="with all tokens 100 and dropout 0.5, numbers that are not finite",
-            expected="a finite output",
-            next_step="Print each step's largest number: at which step is it no longer finite?",
-        )
-    if len(attention.evaluation) > 1 or len(mlp.evaluation) > 1:
-        raise reject(
-            "Dropout is still active in evaluation mode.",
-            got="after eval(), some numbers are still dropped",
-            expected="dropout that follows the layer's training mode, as nn.Dropout does",
-            **hinted(known.LAYER_DROPOUT_ALIVE),
-        )
-    if _drops_input(attention) or _drops_input(mlp):
-        raise reject(
-            "Dropout is applied to more than the branches.",
-            got="with dropout 0.5, numbers of x itself come out as zero or doubled",
-            expected="dropout on what a branch adds to x, never on x itself",
-            **named(known.DROPOUT_ON_RESIDUAL),
-        )
-    missing: list[Mistake] = []
-    if len(attention.training) == 1 and not _hides_dropout(probe):
-        missing.append(AFTER_ATTENTION)
-    missing += _missing_in_mlp(probe, mlp)
-    if missing:
-        finding = Finding(tuple(missing))
-        places = joined(one.explanation.removeprefix(DROPOUT_MISSING) for one in missing)
-        raise reject(
-            f"{DROPOUT_MISSING[:1].upper()}{DROPOUT_MISSING[1:]}{places}.",
-            expected="dropout after the attention, inside the MLP and after it",
-            next_step=finding.named["next_step"],
-            diagnosis=finding.id,
         )
 
 
@@ -236,57 +180,9 @@ def _activation_mistakes(probe: LayerProbe) -> list[Mistake]:
     return [OTHER_ACTIVATIONS[str(probe.activation)]]
 
 
-def _drops_input(branches: Branches) -> bool:
-    """Whether dropout (p = 1/2) made zeros or doubles of the input itself."""
-    doubled = any(value > 1.5 * INPUT for value in branches.training)
-    return doubled and min(branches.training) < INPUT / 2
-
-
 def _finding(probe: LayerProbe) -> Finding | None:
     reading = read_layer(probe)
     return None if reading is None else reading.finding
-
-
-def _hides_dropout(probe: LayerProbe) -> bool:
-    """Whether the layer is built so differently that a branch can't be followed alone."""
-    reading = read_layer(probe)
-    return reading is None or any(variant.line != "3b.4" for variant in reading.variants)
-
-
-def _missing_in_mlp(probe: LayerProbe, branches: Branches) -> list[Mistake]:
-    """Which of the MLP's two places has no dropout, read off the branch's known values.
-
-    With p = 1/2 a kept number doubles: dropout inside turns what the hidden units give, 1
-    behind a ReLU, into 0 or its double; dropout after turns the sum with the bias 10 into 0
-    or its double.
-    """
-    bias = BIAS_ADDS if probe.readings[0].second_bias is not None else 0.0
-    activations = [probe.activation] if probe.activation else list(ACTIVATIONS)
-    for adds in {_after(name) for name in activations}:
-        kept = {0.0, 2 * adds}
-        patterns = {
-            _rounded({0.0} | {2 * (one + bias) for one in kept}): [],
-            _rounded({0.0, 2 * (adds + bias)}): [IN_MLP],
-            _rounded(one + bias for one in kept): [AFTER_MLP],
-            _rounded({adds + bias}): [IN_MLP, AFTER_MLP],
-        }
-        for base in (INPUT, 0.0, 2 * INPUT):
-            found = patterns.get(_rounded(value - base for value in branches.training))
-            if found is not None:
-                return found
-    in_layer = any(
-        part.kind == "Dropout" and ".heads." not in f".{part.path}." for part in probe.parts.modules
-    )
-    return [] if in_layer and _hides_dropout(probe) else [IN_MLP, AFTER_MLP]
-
-
-def _after(activation: str) -> float:
-    """What an activation makes of 1."""
-    return float(ACTIVATIONS[activation](torch.ones((), dtype=torch.float64)))
-
-
-def _rounded(values: Iterable[float]) -> frozenset[float]:
-    return frozenset(round(value, 3) + 0.0 for value in values)  # + 0.0: no negative zero
 
 
 def _need_readings(probe: LayerProbe) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from torch import Tensor
 
@@ -122,6 +122,16 @@ def check_rows(weights: Tensor, what: str) -> None:
             if columns
             else "no softmax, or a softmax over another axis than the keys",
         )
+
+
+def idle_note(idle: Collection[str]) -> str:
+    """A remark on parameters that do nothing, which cost no point; empty where all do something."""
+    if not idle:
+        return ""
+    return (
+        f"No result depends on {first_of(sorted(idle))}: forward doesn't use it. It costs nothing, "
+        "and you can remove it."
+    )
 
 
 def unexpected_parameters(name: str, problem: str) -> Rejected:
