@@ -7,9 +7,21 @@ from torch.nn import functional
 from autograder.hw5.mistakes.head_steps import detached
 from autograder.rubric.mistake import Variant
 
+FROZEN_HINT = (
+    "All other gradients are right, so the formula is: look at how this weight is made and used. "
+    "requires_grad=False, detach(), .data and no_grad keep it as it was drawn."
+)
 DETACH_HINT = (
     "The forward pass doesn't show this: call backward() and look at .grad of each projection. "
     "detach(), .data, .item(), numpy and no_grad all cut the graph."
+)
+
+FROZEN = Variant(
+    id="frozen-projection",
+    line="3a.5",
+    explanation="a projection's weights are frozen or detached, so they never learn",
+    hint=FROZEN_HINT,
+    steps={},
 )
 
 ALL: tuple[Variant, ...] = (

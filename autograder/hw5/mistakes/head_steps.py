@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from autograder.hw5.probes.reference import HeadParameters
-from autograder.rubric.mistake import DoesNotApply, Pass, Step
+from autograder.rubric.mistake import Behind, DoesNotApply, Pass, Step
 
 Head = Pass[HeadParameters]
 
@@ -70,12 +70,12 @@ def fitted_scale(p: Head) -> Tensor:
     return p["scores"] * _usable((mine * centred).sum() / (centred * centred).sum())
 
 
-def fitted_factor(p: Head) -> Tensor:
+def fitted_factor(p: Head, out: Tensor) -> Tensor:
     """The output times the one number that brings it closest to the student's."""
-    if p.seen is None or p.seen.out.shape != p["mixed"].shape:
+    if p.seen is None or p.seen.out.shape != out.shape:
         raise DoesNotApply
-    mixed = p["mixed"].detach()
-    return p["mixed"] * _usable((p.seen.out * mixed).sum() / (mixed * mixed).sum())
+    fixed = out.detach()
+    return out * _usable((p.seen.out * fixed).sum() / (fixed * fixed).sum())
 
 
 def _usable(factor: Tensor) -> Tensor:
@@ -83,6 +83,16 @@ def _usable(factor: Tensor) -> Tensor:
     if not SMALLEST_FACTOR <= float(factor.abs()) <= 1 / SMALLEST_FACTOR:
         raise DoesNotApply
     return factor
+
+
+def seen_out(p: Head) -> Tensor | None:
+    """The student's output (B, T, D), where one is being explained."""
+    return None if p.seen is None else p.seen.out
+
+
+def seen_weights(p: Head) -> Tensor | None:
+    """The student's attention weights (B, T, T), where they returned any."""
+    return None if p.seen is None else p.seen.attention
 
 
 def causal(p: Head) -> Tensor:
@@ -113,23 +123,45 @@ def across_batch(p: Head) -> Tensor:
     return query @ key.T
 
 
-def dropped(p: Head, step: str, seen: Tensor | None) -> Tensor:
-    """A step with the zeros that dropout left in what the student returned."""
-    if seen is None or seen.shape != p[step].shape:
+def dropped(value: Tensor, seen: Tensor | None) -> Tensor:
+    """A step's result with the zeros that dropout left in what the student returned."""
+    if seen is None or seen.shape != value.shape:
         raise DoesNotApply
     kept = seen != 0
     if kept.numel() > FEW and not LEAST_KEPT <= float(kept.double().mean()) < 1:
         raise DoesNotApply
-    ratio = (seen / p[step].detach())[kept].median()  # 1/(1-p)
-    return torch.where(kept, p[step] * ratio, torch.zeros_like(p[step]))
+    ratio = (seen / value.detach())[kept].median()  # 1/(1-p)
+    return torch.where(kept, value * ratio, torch.zeros_like(value))
 
 
-def rectified(step: Step) -> Step:
-    """A step with a ReLU behind it."""
-    return lambda p: torch.relu(step(p))
+def rectified(p: Head, x: Tensor) -> Tensor:
+    """A ReLU behind a step."""
+    return torch.relu(x)
 
 
-def detached(step: str) -> dict[str, Step]:
+def detached(step: str) -> dict[str, Behind]:
     """A step cut off from the gradient."""
-    original = STEPS[step]
-    return {step: lambda p: original(p).detach()}
+    return {step: Behind(lambda p, value: value.detach())}
+
+
+def along_batch(p: Head) -> Tensor:
+    """Scores between the same tokens of different sequences (T, B, B)."""
+    return p["query"].transpose(0, 1) @ p["key"].transpose(0, 1).transpose(-2, -1)
+
+
+def viewed(*shape: str) -> dict[str, Step]:
+    """Query, key and value cut out of their joint projection (B, T, 3·D), viewed as a shape.
+
+    shape: its axes in order, of "B", "T", "D" and the "3" that should tell the three apart
+    """
+
+    def part(index: int) -> Step:
+        def cut(p: Head) -> Tensor:
+            joint = torch.cat([query(p), key(p), value(p)], dim=-1)
+            batch, tokens, numbers = joint.shape
+            sizes = {"B": batch, "T": tokens, "D": numbers // 3, "3": 3}
+            return joint.reshape([sizes[axis] for axis in shape]).select(shape.index("3"), index)
+
+        return cut
+
+    return {"query": part(0), "key": part(1), "value": part(2)}

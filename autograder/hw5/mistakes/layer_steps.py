@@ -5,6 +5,8 @@ B sequences, T tokens, I numbers per token, H heads of D numbers, M hidden units
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -19,7 +21,7 @@ from autograder.hw5.probes.reference import (
     head,
     layer_norm,
 )
-from autograder.rubric.mistake import Pass, Step
+from autograder.rubric.mistake import Behind, Pass, Step
 
 Layer = Pass[LayerParameters]
 
@@ -34,9 +36,9 @@ def second_norm(p: Layer, x: Tensor) -> Tensor:
     return layer_norm(x, p.parameters.norms[1])
 
 
-def heads(p: Layer) -> Tensor:
-    """What the heads return, concatenated (B, T, H·D)."""
-    return torch.cat([head(p["normed"], one).out for one in p.parameters.heads], dim=-1)
+def attended(p: Layer, x: Tensor) -> Tensor:
+    """What the heads make of their input (B, T, I), concatenated (B, T, H·D)."""
+    return torch.cat([head(x, one).out for one in p.parameters.heads], dim=-1)
 
 
 def projected(p: Layer) -> Tensor:
@@ -54,7 +56,7 @@ def _second_linear(p: Layer) -> Tensor:
 
 STEPS: dict[str, Step] = {
     "normed": lambda p: first_norm(p, p.x),  # (B, T, I)
-    "heads": heads,  # (B, T, H·D)
+    "heads": lambda p: attended(p, p["normed"]),  # (B, T, H·D)
     "projected": projected,  # (B, T, I)
     "middle": lambda p: p.x + p["projected"],  # (B, T, I)
     "mlp_normed": lambda p: second_norm(p, p["middle"]),  # (B, T, I)
@@ -97,10 +99,25 @@ def _affine(x: Tensor, norm: NormParameters) -> Tensor:
 
 def both_norms(norm: Any) -> dict[str, Step]:
     """Both norms computed by another function of the input and the norm."""
+    return both_norms_of(lambda p, x, own: norm(x, own))
+
+
+def both_norms_of(norm: Callable[[Layer, Tensor, NormParameters], Tensor]) -> dict[str, Step]:
+    """The same with a function that looks at the pass too."""
     return {
-        "normed": lambda p: norm(p.x, p.parameters.norms[0]),
-        "mlp_normed": lambda p: norm(p["middle"], p.parameters.norms[1]),
+        "normed": lambda p: norm(p, p.x, p.parameters.norms[0]),
+        "mlp_normed": lambda p: norm(p, p["middle"], p.parameters.norms[1]),
     }
+
+
+def with_epsilon(eps: Callable[[Layer], float]) -> dict[str, Step]:
+    """Both norms with another number under their root."""
+    return both_norms_of(lambda p, x, norm: layer_norm(x, replace(norm, eps=float(eps(p)))))
+
+
+def applied(name: str, step: str) -> dict[str, Behind]:
+    """An activation, by its name in the reference's list, behind a step."""
+    return {step: Behind(lambda p, x: ACTIVATIONS[name](x))}
 
 
 def activation(name: str) -> dict[str, Step]:

@@ -1,0 +1,64 @@
+"""Numbers with less precision than they were computed in.
+
+How far they were rounded is read off the student's numbers: all of them are multiples of a
+power of ten, or all are numbers that half precision has. Random numbers are neither by chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autograder.rubric.mistake import Behind, DoesNotApply, Pass
+
+MOST_DECIMALS = 5  # what rounding to more of them changes is hardly above the tolerance
+HALF = (torch.float16, torch.bfloat16)
+Seen = Callable[[Pass[Any]], Tensor | None]
+
+
+def rounded(seen: Seen) -> Behind:
+    """A step rounded to as many decimals as the student's numbers have."""
+
+    def change(p: Pass[Any], value: Tensor) -> Tensor:
+        numbers = _like(seen(p), value)
+        for decimals in range(MOST_DECIMALS + 1):
+            if torch.equal(numbers, numbers.round(decimals=decimals)):
+                return value.round(decimals=decimals)
+        raise DoesNotApply
+
+    return Behind(change)
+
+
+def truncated(seen: Seen) -> Behind:
+    """A step cut to whole numbers, as int() does."""
+
+    def change(p: Pass[Any], value: Tensor) -> Tensor:
+        numbers = _like(seen(p), value)
+        if not torch.equal(numbers, numbers.trunc()):
+            raise DoesNotApply
+        return value.trunc()
+
+    return Behind(change)
+
+
+def halved(seen: Seen) -> Behind:
+    """A step in the half precision that the student's numbers have."""
+
+    def change(p: Pass[Any], value: Tensor) -> Tensor:
+        numbers = _like(seen(p), value)
+        for dtype in HALF:
+            if torch.equal(numbers, numbers.to(dtype).to(numbers.dtype)):
+                return value.to(dtype).to(value.dtype)
+        raise DoesNotApply
+
+    return Behind(change)
+
+
+def _like(numbers: Tensor | None, value: Tensor) -> Tensor:
+    """What the student got, if it can be compared with a step and isn't all zero."""
+    if numbers is None or numbers.shape != value.shape or not bool(numbers.any()):
+        raise DoesNotApply
+    return numbers.to(value.dtype)
