@@ -14,6 +14,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -134,7 +135,11 @@ def judge(
         )
 
     plugin = GradingPlugin(
-        examination, only, lambda lines: results_of(lines).write(results_file), of_error, VERDICTS
+        examination,
+        only,
+        lambda lines: results_of(lines).write(results_file),
+        partial(of_error, code=examination.submission.code),
+        VERDICTS,
     )
     examination.start()
     examination.sandbox.preflight(secrets, results_file, unsafe=unsafe_local)

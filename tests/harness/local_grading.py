@@ -225,7 +225,7 @@ def judge_line(number: str, test: Callable[..., None], exam: Examination) -> Lin
     except Rejected as rejected:
         line.earned, line.feedback = rejected.points, rejected.feedback
     except WorkerError as problem:
-        line.feedback = of_error(problem)
+        line.feedback = of_error(problem, exam.submission.code)
     text = " ".join(line.feedback.lines())
     return LineOutcome(line.earned, line.points, line.feedback.diagnosis, text)
 

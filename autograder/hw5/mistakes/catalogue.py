@@ -13,6 +13,7 @@ from autograder.hw5.mistakes import (
     layer_gradients,
     networks,
     pooling,
+    slips,
 )
 from autograder.rubric.mistake import Mistake
 
@@ -33,6 +34,7 @@ CATALOGUE: dict[str, Mistake] = {
         (*layer_gradients.ALL, layer_gradients.FROZEN),
         layer.ERRORS,
         layer_construction.ALL,
+        slips.ALL,
     )
     for mistake in mistakes
 }

@@ -32,10 +32,6 @@ class LayerReading(Reading):
 
     roles: LayerRoles
 
-    def paid_on(self, line: str) -> Finding | None:
-        """The mistakes in it that belong to a rubric line."""
-        return Finding(self.variants).paid_on(line)
-
 
 @lru_cache(maxsize=PROBES_KEPT)
 def read_layer(probe: LayerProbe) -> LayerReading | None:

@@ -40,6 +40,10 @@ class Reading:
         """The mistakes in it; None where the module is right."""
         return Finding(self.variants) if self.variants else None
 
+    def paid_on(self, line: str) -> Finding | None:
+        """The mistakes in it that belong to a rubric line."""
+        return Finding(self.variants).paid_on(line)
+
     def steps(self, case: Case[Any], *more: Variant) -> Pass[Any]:
         """Every step of a case, mistakes included."""
         return self._run(case, case.x, case.values, more)

@@ -15,7 +15,7 @@ from torch import Tensor
 from autograder.rubric.mistake import Behind, DoesNotApply, Pass
 
 MOST_DECIMALS = 5  # what rounding to more of them changes is hardly above the tolerance
-HALF = (torch.float16, torch.bfloat16)
+HALF = (torch.bfloat16, torch.float16)  # in this order: the first's digits fit into the second
 Seen = Callable[[Pass[Any]], Tensor | None]
 
 

@@ -100,7 +100,8 @@ class HeadProbe:
     @property
     def is_right(self) -> bool:
         """Whether the head can be built on: it computes and returns what the reference does."""
-        return self.roles is not None and self.base.in_order and self.float64_problem is None
+        works = self.base.in_order and self.base.backward is None
+        return self.roles is not None and works and self.float64_problem is None
 
     @property
     def can_stand(self) -> bool:

@@ -75,6 +75,7 @@ class LayerProbe:
 
     candidates: every reading of its parameters as those of an encoder layer
     loose:      where there is none, readings that only a mistaken layer can have
+    silent_dropout: the base case again in a layer made with dropout, which evaluation silences
     """
 
     parts: ModuleReply
@@ -86,6 +87,7 @@ class LayerProbe:
     attention_dropout: Branches | WorkerError | None
     mlp_dropout: Branches | WorkerError | None
     activation: str | None
+    silent_dropout: LayerCase | WorkerError | None = None
 
     @property
     def readings(self) -> list[LayerRoles]:
@@ -147,6 +149,7 @@ def probe_layer(
         dropout["attention"],
         dropout["mlp"],
         activation,
+        attempt(_silent_dropout, sandbox, generator, seconds, base) if candidates else None,
     )
 
 
@@ -185,6 +188,16 @@ def _branches(
             some = case.out.flatten()[: prod(size.out_shape)].unique()
             found[training] = frozenset(round(float(value), 4) for value in some[:200])
     return Branches(training=found[True], evaluation=found[False])
+
+
+def _silent_dropout(
+    sandbox: Workers, generator: torch.Generator, seconds: float, base: LayerCase
+) -> LayerCase:
+    """What a layer with dropout makes in evaluation of the base case's numbers."""
+    with sandbox.worker() as worker:
+        asked = LayerAsker(worker, generator, seconds, LAYER.name)
+        parts = asked.construct(LAYER, base.size.arguments(PROBE_DROPOUT), Heads.HARNESS)
+        return asked.run_layer(parts, base.size, base.values, base.x, gradients=False)
 
 
 def constant_branch(

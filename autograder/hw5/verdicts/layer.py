@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import torch
 
@@ -17,7 +18,7 @@ from autograder.hw5.mistakes.layer import MLP_HINT, OTHER_ACTIVATIONS, RESIDUAL_
 from autograder.hw5.mistakes.layer_search import LayerReading, find_in_gradients, read_layer
 from autograder.hw5.mistakes.raised import of_error
 from autograder.hw5.probes import source_modules
-from autograder.hw5.probes.layer import Branches, LayerProbe
+from autograder.hw5.probes.layer import PROBE_DROPOUT, Branches, LayerCase, LayerProbe
 from autograder.hw5.probes.reference import ACTIVATIONS
 from autograder.hw5.verdicts import numbers
 from autograder.hw5.verdicts.maps import layer_maps, showing
@@ -96,6 +97,7 @@ def check_layer_values(probe: LayerProbe, pictures: bool) -> None:
     _need_readings(probe)
     reading = read_layer(probe)
     if reading is not None and not reading.paid_on("3b.2"):
+        _check_epsilon(probe, reading)
         return
     difference = probe.closest()
     maps = layer_maps(probe)
@@ -112,10 +114,27 @@ def check_layer_values(probe: LayerProbe, pictures: bool) -> None:
     raise showing(rejected, maps, pictures)
 
 
+def _check_epsilon(probe: LayerProbe, reading: LayerReading) -> None:
+    """The norms' eps is not the layer's dropout, which changes what they put out."""
+    case = probe.silent_dropout
+    if not isinstance(case, LayerCase) or compare(case.out, probe.base.out) is None:
+        return
+    changed = replace(reading, roles=replace(reading.roles, eps=PROBE_DROPOUT))
+    if compare(case.out, changed.steps(case)["out"]) is None:
+        raise reject(
+            f"With dropout {PROBE_DROPOUT:g} the output is another than with 0, also after eval().",
+            got=f"norms that add {PROBE_DROPOUT:g} to the variance, where they added 0 before",
+            expected="the same output: in evaluation nothing is dropped",
+            **named(known.NORM_EPSILON_DROPOUT),
+        )
+
+
 def check_layer_gradients(probe: LayerProbe) -> None:
     """Gradients of the input and each parameter equal the reference's."""
     _need_readings(probe)
     base = probe.base
+    if base.backward is not None:
+        raise Rejected(of_error(base.backward))
     known_reading = read_layer(probe)
     reading = known_reading or LayerReading(probe.readings[0], ())
     if reading.steps(base)["out"].shape != base.out.shape:
@@ -250,7 +269,9 @@ def _finding(probe: LayerProbe) -> Finding | None:
 def _hides_dropout(probe: LayerProbe) -> bool:
     """Whether the layer is built so differently that a branch can't be followed alone."""
     reading = read_layer(probe)
-    return reading is None or any(variant.line != "3b.4" for variant in reading.variants)
+    return reading is None or any(
+        variant.line != "3b.4" or "branch" in variant.steps for variant in reading.variants
+    )
 
 
 def _missing_in_mlp(probe: LayerProbe, branches: Branches) -> list[Mistake]:

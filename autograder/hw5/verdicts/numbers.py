@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from autograder.hw5.mistakes import slips
 from autograder.hw5.mistakes.head_gradients import DETACH_HINT
 from autograder.hw5.probes.source_rules import Violation, lines_of
 from autograder.rubric.comparison import Difference, compare
@@ -58,6 +59,9 @@ def _what_is_used(violations: list[Violation], built_in: Mistake, other: Mistake
         return named(built_in)
     if all(one.is_indirect for one in violations):
         return Named(next_step=PLAINLY)
+    misspelled = [slips.misspelled(one.name) for one in violations]
+    if misspelled[0] is not None and all(misspelled):
+        return misspelled[0]
     return named(other)
 
 
