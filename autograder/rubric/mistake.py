@@ -69,9 +69,18 @@ Step = Callable[[Pass[Any]], Tensor]
 
 @dataclass(frozen=True)
 class Behind:
-    """What a mistake makes of a step's result, whatever computes it."""
+    """What a mistake makes of a step's result, whatever computes it.
+
+    in_gradients: whether it leaves the numbers alone, so that it goes with any other change
+    """
 
     change: Callable[[Pass[Any], Tensor], Tensor]
+    in_gradients: bool = False
+
+
+def cut_off(step: str) -> dict[str, Behind]:
+    """A step that no gradient passes."""
+    return {step: Behind(lambda given, value: value.detach(), in_gradients=True)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +172,7 @@ def combined(
     """Every combination of `count` variants that, beside others, don't change the same thing."""
     for chosen in combinations(variants, count):
         changes = [
-            (name, isinstance(step, Behind))
+            (name, (step.in_gradients,) if isinstance(step, Behind) else ())
             for variant in (*beside, *chosen)
             for name, step in variant.steps.items()
         ]

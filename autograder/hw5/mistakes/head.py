@@ -226,7 +226,9 @@ VALUES: tuple[Variant, ...] = (
         explanation="query and key share one projection",
         hint="Asking and being found are different roles: how many matrices does the formula name?",
         steps={
-            "key": lambda p: functional.linear(p.x, p.parameters.query, p.parameters.query_bias)
+            "key": lambda p: functional.linear(
+                p["input"], p.parameters.query, p.parameters.query_bias
+            )
         },
     ),
     Variant(
@@ -234,7 +236,11 @@ VALUES: tuple[Variant, ...] = (
         line="3a.4",
         explanation="key and value share one projection",
         hint="Being found and what is passed on are different roles: how many matrices are there?",
-        steps={"value": lambda p: functional.linear(p.x, p.parameters.key, p.parameters.key_bias)},
+        steps={
+            "value": lambda p: functional.linear(
+                p["input"], p.parameters.key, p.parameters.key_bias
+            )
+        },
     ),
     Variant(
         id="shared-query-value",
@@ -242,7 +248,9 @@ VALUES: tuple[Variant, ...] = (
         explanation="query and value share one projection",
         hint="Asking and what is passed on are different roles: how many matrices are there?",
         steps={
-            "value": lambda p: functional.linear(p.x, p.parameters.query, p.parameters.query_bias)
+            "value": lambda p: functional.linear(
+                p["input"], p.parameters.query, p.parameters.query_bias
+            )
         },
     ),
     Variant(
@@ -250,7 +258,7 @@ VALUES: tuple[Variant, ...] = (
         line="3a.4",
         explanation="the tokens themselves are mixed, not their values",
         hint="How many numbers does a token have in the output, and how many in the input?",
-        steps={"value": lambda p: p.x},
+        steps={"value": lambda p: p["input"]},
     ),
     Variant(
         id="activation-on-projections",

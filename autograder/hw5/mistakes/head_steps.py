@@ -13,10 +13,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from autograder.hw5.probes.reference import HeadParameters
-from autograder.rubric.mistake import Behind, DoesNotApply, Pass, Step
+from autograder.rubric.mistake import DoesNotApply, Pass, Step
 
 Head = Pass[HeadParameters]
 
+NORMALISED = ((-1,), (-2,), (0,), (-2, -1))  # axes that a softmax may run over
 SMALLEST_FACTOR = 1e-4  # smaller ones, and zero, would make a right answer of an empty one
 LEAST_KEPT = 0.4  # of the numbers that dropout of a quarter leaves
 FEW = 40  # so many numbers that dropout of a quarter leaves no zero in 1 of 100,000 of them
@@ -24,20 +25,21 @@ FEW = 40  # so many numbers that dropout of a quarter leaves no zero in 1 of 100
 
 def query(p: Head) -> Tensor:
     """The queries (B, T, D)."""
-    return functional.linear(p.x, p.parameters.query, p.parameters.query_bias)
+    return functional.linear(p["input"], p.parameters.query, p.parameters.query_bias)
 
 
 def key(p: Head) -> Tensor:
     """The keys (B, T, D)."""
-    return functional.linear(p.x, p.parameters.key, p.parameters.key_bias)
+    return functional.linear(p["input"], p.parameters.key, p.parameters.key_bias)
 
 
 def value(p: Head) -> Tensor:
     """The values (B, T, D)."""
-    return functional.linear(p.x, p.parameters.value, p.parameters.value_bias)
+    return functional.linear(p["input"], p.parameters.value, p.parameters.value_bias)
 
 
 STEPS: dict[str, Step] = {
+    "input": lambda p: p.x,  # (B, T, I)
     "query": query,  # (B, T, D)
     "key": key,  # (B, T, D)
     "value": value,  # (B, T, D)
@@ -58,16 +60,31 @@ def divided_by(divisor: Callable[[Head], float]) -> dict[str, Step]:
 
 
 def fitted_scale(p: Head) -> Tensor:
-    """The scores times the factor that the student's attention weights show."""
+    """The scores times the factor that the student's attention weights show.
+
+    Within what a softmax normalises, its logarithms differ as the scores do, times the factor.
+    """
     seen = p.seen.attention if p.seen is not None else None
-    if seen is None or seen.shape != p["scores"].shape or not bool((seen > 0).all()):
+    if seen is None or seen.shape != p["scores"].shape or bool((seen < 0).any()):
         raise DoesNotApply
-    mine = seen.log() - seen.log().mean(-1, keepdim=True)
-    scores = p["scores"].detach()
-    centred = scores - scores.mean(-1, keepdim=True)
-    if not bool(centred.any()):
+    shown = seen > 0  # the rest is masked
+    logs, scores = seen.log(), p["scores"].detach()
+    if not bool(_centred(scores, shown, (-1,)).any()):
         return p["scores"]  # a single token, whose scores show nothing
-    return p["scores"] * _usable((mine * centred).sum() / (centred * centred).sum())
+    fits = []
+    for axes in NORMALISED:
+        mine, theirs = _centred(logs, shown, axes), _centred(scores, shown, axes)
+        factor = (mine * theirs).sum() / (theirs * theirs).sum()
+        fits.append((float((mine - factor * theirs).abs().max()), factor))
+    _, factor = min(fits, key=lambda fit: fit[0])
+    return p["scores"] * _usable(factor)
+
+
+def _centred(x: Tensor, shown: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """What is shown of x, less its mean over some axes; zero elsewhere."""
+    kept = torch.where(shown, x, torch.zeros_like(x))
+    count = shown.sum(axes, keepdim=True).clamp(min=1)
+    return torch.where(shown, x - kept.sum(axes, keepdim=True) / count, torch.zeros_like(x))
 
 
 def fitted_factor(p: Head, out: Tensor) -> Tensor:
@@ -130,18 +147,13 @@ def dropped(value: Tensor, seen: Tensor | None) -> Tensor:
     kept = seen != 0
     if kept.numel() > FEW and not LEAST_KEPT <= float(kept.double().mean()) < 1:
         raise DoesNotApply
-    ratio = (seen / value.detach())[kept].median()  # 1/(1-p)
+    ratio = (seen / value.detach())[kept].nanmedian()  # 1/(1-p)
     return torch.where(kept, value * ratio, torch.zeros_like(value))
 
 
 def rectified(p: Head, x: Tensor) -> Tensor:
     """A ReLU behind a step."""
     return torch.relu(x)
-
-
-def detached(step: str) -> dict[str, Behind]:
-    """A step cut off from the gradient."""
-    return {step: Behind(lambda p, value: value.detach())}
 
 
 def along_batch(p: Head) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autograder.hw5.mistakes.head_gradients import FROZEN_HINT
-from autograder.rubric.mistake import Behind, Variant
+from autograder.rubric.mistake import Variant, cut_off
 
 DETACH_HINT = (
     "The forward pass doesn't show this: call backward() and look at .grad of each weight. "
@@ -19,37 +19,33 @@ FROZEN = Variant(
 )
 
 
-def _cut_off(step: str) -> dict[str, Behind]:
-    return {step: Behind(lambda p, value: value.detach())}
-
-
 ALL: tuple[Variant, ...] = (
     Variant(
         id="detached-attention",
         line="3b.3",
         explanation="no gradient flows through the attention's branch",
         hint=DETACH_HINT,
-        steps=_cut_off("projected"),
+        steps=cut_off("projected"),
     ),
     Variant(
         id="detached-mlp",
         line="3b.3",
         explanation="no gradient flows through the MLP's branch",
         hint=DETACH_HINT,
-        steps=_cut_off("branch"),
+        steps=cut_off("branch"),
     ),
     Variant(
         id="detached-heads",
         line="3b.3",
         explanation="no gradient flows through the heads",
         hint=DETACH_HINT,
-        steps=_cut_off("heads"),
+        steps=cut_off("heads"),
     ),
     Variant(
         id="detached-middle",
         line="3b.3",
         explanation="no gradient flows from what follows the attention to what precedes it",
         hint=DETACH_HINT,
-        steps=_cut_off("middle"),
+        steps=cut_off("middle"),
     ),
 )

@@ -122,20 +122,26 @@ def in_gradients(
 ) -> Finding | None:
     """Which mistakes that only gradients show reproduce the student's, the fewest first.
 
-    frozen: the mistake of parameters that get no gradient while all else does
+    frozen: the mistake of parameters that get no gradient while all else does; where it does as
+    well as another, the other is meant
     """
+    beside: tuple[Variant, ...] | None = None  # what explains all, with frozen parameters
     for count in range(MOST_AT_ONCE + 1):
-        exact: list[tuple[Variant, ...]] = []
+        found = beside
+        beside = None
         for chosen in combined(variants, count, reading.variants):
             expected = reading.gradients(case, *chosen)
             idle = _idle(case.gradients, expected)
             for name in idle:
                 expected[name] = torch.zeros_like(expected[name])
-            if same(case.gradients, expected):
-                exact.append((*chosen, replace(frozen, frozen=idle)) if idle else chosen)
-        if exact:
-            return Finding(min(exact, key=lambda one: len(one))) if any(exact) else None
-    return None
+            if not same(case.gradients, expected):
+                continue
+            if not idle:
+                return Finding(chosen) if chosen else None
+            beside = beside or (*chosen, replace(frozen, frozen=idle))
+        if found is not None:
+            return Finding(found)
+    return Finding(beside) if beside else None
 
 
 def _idle(got: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> frozenset[str]:

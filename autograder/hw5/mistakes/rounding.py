@@ -26,7 +26,7 @@ def rounded(seen: Seen) -> Behind:
         numbers = _like(seen(p), value)
         for decimals in range(MOST_DECIMALS + 1):
             if torch.equal(numbers, numbers.round(decimals=decimals)):
-                return value.round(decimals=decimals)
+                return _typed(value.round(decimals=decimals), seen(p))
         raise DoesNotApply
 
     return Behind(change)
@@ -39,7 +39,7 @@ def truncated(seen: Seen) -> Behind:
         numbers = _like(seen(p), value)
         if not torch.equal(numbers, numbers.trunc()):
             raise DoesNotApply
-        return value.trunc()
+        return _typed(value.trunc(), seen(p))
 
     return Behind(change)
 
@@ -51,7 +51,7 @@ def halved(seen: Seen) -> Behind:
         numbers = _like(seen(p), value)
         for dtype in HALF:
             if torch.equal(numbers, numbers.to(dtype).to(numbers.dtype)):
-                return value.to(dtype).to(value.dtype)
+                return _typed(value.to(dtype).to(value.dtype), seen(p))
         raise DoesNotApply
 
     return Behind(change)
@@ -61,4 +61,9 @@ def _like(numbers: Tensor | None, value: Tensor) -> Tensor:
     """What the student got, if it can be compared with a step and isn't all zero."""
     if numbers is None or numbers.shape != value.shape or not bool(numbers.any()):
         raise DoesNotApply
-    return numbers.to(value.dtype)
+    return numbers.to(value.dtype).nan_to_num()
+
+
+def _typed(value: Tensor, seen: Tensor | None) -> Tensor:
+    """A value in the dtype that the student's numbers came in."""
+    return value if seen is None else value.to(seen.dtype)

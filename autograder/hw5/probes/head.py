@@ -62,6 +62,14 @@ class HeadCase(Case[HeadSize]):
         return (self.size.batch, self.size.tokens, self.size.tokens)
 
     @property
+    def out(self) -> Tensor:
+        """The output: the tensor of its shape, wherever it stands; else the first but the map."""
+        shapes = [tuple(output.shape) for output in self.outputs]
+        if self.out_shape not in shapes and shapes[0] == self.map_shape and len(shapes) > 1:
+            return self.outputs[1]
+        return super().out
+
+    @property
     def attention(self) -> Tensor | None:
         """The attention weights: the tensor of their shape, else the second, if there is one."""
         rest = [o for o in self.outputs if o is not self.out]

@@ -133,11 +133,12 @@ def check_head_returns_weights(probe: HeadProbe) -> None:
         )
     problem = well_formed(base.attention, base.map_shape)
     if problem is not None:
+        reading = read_head(probe)
         raise reject(
             "The attention weights have the wrong shape.",
             got=f"a tensor that {problem.text}",
             expected=f"(B, T, T) = {base.map_shape}",
-            **named(_finding(probe)),
+            **named(None if reading is None else find_in_returned(reading, base)),
         )
 
 
@@ -223,7 +224,7 @@ def check_float64(probe: HeadProbe) -> None:
     raise reject(
         f"In float64 {text}.",
         expected="results in the precision of the input and the weights",
-        **named(known.CAST_TO_FLOAT32),
+        **named(known.CAST_TO_FLOAT32 if _is_float32(probe) else _finding(probe)),
     )
 
 
@@ -269,6 +270,11 @@ def _renamed(rejected: Rejected, finding: Finding | None) -> Rejected:
 def _need_candidates(probe: HeadProbe) -> None:
     if not probe.candidates:
         raise numbers.unexpected_parameters(NAME, probe.roles_problem)
+
+
+def _is_float32(probe: HeadProbe) -> bool:
+    """Whether float32 is what came instead of float64, or what the code stumbled over."""
+    return probe.base.out.dtype == torch.float32
 
 
 def _why(problem: WorkerError) -> str:
