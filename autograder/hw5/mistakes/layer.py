@@ -20,7 +20,7 @@ from autograder.hw5.mistakes.layer_steps import (
     second_norm,
     with_epsilon,
 )
-from autograder.rubric.mistake import Variant
+from autograder.rubric.mistake import Behind, Variant
 
 RESIDUAL_HINT = (
     "If a sub-layer's weights were all zero, the layer should pass its input through unchanged. "
@@ -119,7 +119,7 @@ VALUES: tuple[Variant, ...] = (
         line="3b.1",
         explanation="only the first token is returned",
         hint="The next layer needs all tokens. Who reads the class token, and where?",
-        steps={"out": lambda p: (p["middle"] + p["branch"])[:, 0]},
+        steps={"out": Behind(lambda p, out: out[:, 0])},
     ),
     Variant(
         id="post-norm",

@@ -28,12 +28,12 @@ Layer = Pass[LayerParameters]
 
 def first_norm(p: Layer, x: Tensor) -> Tensor:
     """Normalised by the norm before the attention (B, T, I)."""
-    return layer_norm(x, p.parameters.norms[0])
+    return layer_norm(x, replace(p.parameters.norms[0], eps=float(p["eps"])))
 
 
 def second_norm(p: Layer, x: Tensor) -> Tensor:
     """Normalised by the norm before the MLP (B, T, I)."""
-    return layer_norm(x, p.parameters.norms[1])
+    return layer_norm(x, replace(p.parameters.norms[1], eps=float(p["eps"])))
 
 
 def attended(p: Layer, x: Tensor) -> Tensor:
@@ -55,6 +55,7 @@ def _second_linear(p: Layer) -> Tensor:
 
 
 STEPS: dict[str, Step] = {
+    "eps": lambda p: torch.tensor(p.parameters.norms[0].eps, dtype=torch.float64),  # of both norms
     "normed": lambda p: first_norm(p, p.x),  # (B, T, I)
     "heads": lambda p: attended(p, p["normed"]),  # (B, T, H·D)
     "projected": projected,  # (B, T, I)
@@ -99,20 +100,15 @@ def _affine(x: Tensor, norm: NormParameters) -> Tensor:
 
 def both_norms(norm: Any) -> dict[str, Step]:
     """Both norms computed by another function of the input and the norm."""
-    return both_norms_of(lambda p, x, own: norm(x, own))
-
-
-def both_norms_of(norm: Callable[[Layer, Tensor, NormParameters], Tensor]) -> dict[str, Step]:
-    """The same with a function that looks at the pass too."""
     return {
-        "normed": lambda p: norm(p, p.x, p.parameters.norms[0]),
-        "mlp_normed": lambda p: norm(p, p["middle"], p.parameters.norms[1]),
+        "normed": lambda p: norm(p.x, p.parameters.norms[0]),
+        "mlp_normed": lambda p: norm(p["middle"], p.parameters.norms[1]),
     }
 
 
 def with_epsilon(eps: Callable[[Layer], float]) -> dict[str, Step]:
     """Both norms with another number under their root."""
-    return both_norms_of(lambda p, x, norm: layer_norm(x, replace(norm, eps=float(eps(p)))))
+    return {"eps": lambda p: torch.tensor(float(eps(p)), dtype=torch.float64)}
 
 
 def applied(name: str, step: str) -> dict[str, Behind]:

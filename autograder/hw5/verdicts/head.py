@@ -45,7 +45,7 @@ def check_head_shape(probe: HeadProbe) -> None:
             "The output has the wrong shape.",
             got=f"for x of shape {tuple(base.x.shape)} the output {problem.text}",
             expected=f"(B, T, inner_dim) = {base.out_shape}",
-            **named(_finding(probe)),
+            **(named(_finding(probe)) if base.in_order else _swapped_too(probe)),
         )
 
 
@@ -95,22 +95,23 @@ def check_head_parts(parts: ModuleReply) -> None:
         "ParameterDict",
     }
     foreign = [
-        f"{part.kind} ({part.path})"
-        for part in parts.modules
-        if part.from_torch and part.kind not in allowed | neutral
+        part for part in parts.modules if part.from_torch and part.kind not in allowed | neutral
     ]
     if foreign:
+        inside = tuple(f"{part.path}." for part in foreign)  # their own biases are no projection's
+        biases = [name for name in _biases(parts) if not name.startswith(inside)]
         raise reject(
-            f"The head contains {numbers.first_of(foreign)}.",
+            f"The head contains {numbers.first_of([f'{one.kind} ({one.path})' for one in foreign])}.",
             expected="from torch.nn only Linear, Softmax and Dropout",
-            **hinted(known.FOREIGN_LAYER),
+            **numbers.and_more(
+                known.FOREIGN_LAYER, Finding((known.PROJECTION_BIAS,)) if biases else None
+            ),
         )
 
 
 def check_head_biases(parts: ModuleReply) -> None:
     """No projection has a bias."""
-    biases = [p.name for p in parts.parameters if p.name.rpartition(".")[2] == "bias"]
-    biases += [p.name for p in parts.parameters if len(p.shape) == 1 and p.name not in biases]
+    biases = _biases(parts)
     if biases:
         named_so = all(name.rpartition(".")[2] == "bias" for name in biases)
         what = "biases" if named_so else "biases, or parameters with the shape of one"
@@ -119,6 +120,12 @@ def check_head_biases(parts: ModuleReply) -> None:
             expected="query, key and value without bias",
             **hinted(known.PROJECTION_BIAS),
         )
+
+
+def _biases(parts: ModuleReply) -> list[str]:
+    """The parameters that are named or shaped as a bias is."""
+    biases = [p.name for p in parts.parameters if p.name.rpartition(".")[2] == "bias"]
+    return biases + [p.name for p in parts.parameters if len(p.shape) == 1 and p.name not in biases]
 
 
 def check_head_returns_weights(probe: HeadProbe) -> None:
@@ -246,6 +253,13 @@ def what_is_known(probe: HeadProbe) -> Named:
         "likely": f"none of the known ones; {', '.join(facts)}" if facts else "",
         "next_step": VALUE_HINT,
     }
+
+
+def _swapped_too(probe: HeadProbe) -> Named:
+    """What is said where the output is wrong and comes second."""
+    finding = _finding(probe)
+    found = () if finding is None else finding.mistakes
+    return named(Finding((*found, known.RESULTS_SWAPPED)))
 
 
 def _finding(probe: HeadProbe) -> Finding | None:

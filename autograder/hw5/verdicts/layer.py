@@ -58,7 +58,7 @@ def check_layer_order(probe: LayerProbe) -> None:
             "The two results are in the wrong order.",
             got="the attention maps, then the tokens",
             expected="the tokens (B, T, dim), then the attention maps (B, heads, T, T)",
-            **hinted(known.LAYER_RESULTS_SWAPPED),
+            **numbers.and_more(known.LAYER_RESULTS_SWAPPED, _paid_on(probe, "3b.1")),
         )
 
 
@@ -264,6 +264,11 @@ def _drops_input(branches: Branches) -> bool:
 def _finding(probe: LayerProbe) -> Finding | None:
     reading = read_layer(probe)
     return None if reading is None else reading.finding
+
+
+def _paid_on(probe: LayerProbe, line: str) -> Finding | None:
+    finding = _finding(probe)
+    return None if finding is None else finding.paid_on(line)
 
 
 def _hides_dropout(probe: LayerProbe) -> bool:
