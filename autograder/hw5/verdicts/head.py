@@ -100,8 +100,9 @@ def check_head_parts(parts: ModuleReply) -> None:
     if foreign:
         inside = tuple(f"{part.path}." for part in foreign)  # their own biases are no projection's
         biases = [name for name in _biases(parts) if not name.startswith(inside)]
+        names = [f"{part.kind} ({part.path})" for part in foreign]
         raise reject(
-            f"The head contains {numbers.first_of([f'{one.kind} ({one.path})' for one in foreign])}.",
+            f"The head contains {numbers.first_of(names)}.",
             expected="from torch.nn only Linear, Softmax and Dropout",
             **numbers.and_more(
                 known.FOREIGN_LAYER, Finding((known.PROJECTION_BIAS,)) if biases else None
