@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -145,7 +146,7 @@ def judge(
         examination,
         options.only,
         lambda lines: results_of(lines).write(results_file),
-        of_error,
+        partial(of_error, code=examination.submission.code),
         VERDICTS,
         expected,
     )

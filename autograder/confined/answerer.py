@@ -19,9 +19,11 @@ from .describing import (
     attribute,
     describe_layer,
     describe_module,
+    has_forward,
     import_student,
     leaves,
     sized,
+    without_forward,
 )
 from .describing_training import begins_as_usual, describe_settings
 from .preflight import attempts
@@ -99,6 +101,8 @@ class Answerer:
         """Keep a module for later questions; returns its handle and what it is made of."""
         if not isinstance(module, nn.Module):
             raise Refusal(f"{type(module).__name__} is not an nn.Module")
+        if not has_forward(module):
+            raise Refusal(without_forward(type(module)))
         handle = len(self.modules)
         self.modules[handle] = module
         return Message({"handle": handle, **describe_module(module)})
@@ -122,7 +126,8 @@ class Answerer:
         torch.manual_seed(seed)
         x = tensors["x"].to(getattr(torch, dtype)).requires_grad_(gradients)
         with torch.set_grad_enabled(gradients):
-            outputs = as_outputs(module(x))
+            # A copy, as in a model: of a leaf, autograd lets nothing be changed in place.
+            outputs = as_outputs(module(x.clone()))
         reply = {f"output:{index}": value.detach() for index, value in enumerate(outputs)}
         if gradients:
             reply |= pulled_back(module, x, outputs, with_prefix(tensors, "upstream:"))

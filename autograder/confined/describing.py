@@ -6,6 +6,7 @@ shapes of its parameters. What is missing or of the wrong kind is a Refusal.
 
 from __future__ import annotations
 
+import difflib
 import importlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -206,6 +207,24 @@ def describe_module(module: nn.Module) -> dict[str, Any]:
         if path
     ]
     return {"parameters": parameters, "modules": modules}
+
+
+def has_forward(module: nn.Module) -> bool:
+    """Whether a module can be called: it has a forward of its own, or does without."""
+    kind = type(module)
+    return (
+        kind.forward is not nn.Module.forward
+        or kind.__call__ is not nn.Module.__call__
+        or "forward" in vars(module)
+    )
+
+
+def without_forward(kind: type) -> str:
+    """What is said of a class without forward: also what it has that may be meant for it."""
+    own = {name.lower(): name for name in vars(kind) if not name.startswith("__")}
+    near = [*difflib.get_close_matches("forward", own, 1), *(own.keys() & {"call"})]
+    but = f", but one called {own[near[0]]}" if near else ""
+    return f"{kind.__name__} has no method forward{but}"
 
 
 def plain(value: Any) -> Any:

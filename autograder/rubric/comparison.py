@@ -10,7 +10,13 @@ from torch import Tensor
 # Share of the largest value that two correct ways to compute the same may differ by: of float32,
 # some hundred roundings (1.2e-7 each); of float64, some ten of those, as a constant such as
 # √d is often kept in float32. No mistake is as small.
-TOLERANCES = {torch.float64: 1e-6, torch.float32: 1e-4}
+# Half precision stands here for what a mistake gives: a few of its roundings, 5e-4 and 4e-3 each.
+TOLERANCES = {
+    torch.float64: 1e-6,
+    torch.float32: 1e-4,
+    torch.float16: 5e-3,
+    torch.bfloat16: 4e-2,
+}
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,7 @@ def compare(got: Tensor, expected: Tensor) -> Difference | None:
     if not expected.numel():
         return None
     largest = float((got - expected).abs().max())
-    allowed = TOLERANCES[expected.dtype] * max(float(expected.abs().max()), 1e-3)
+    allowed = TOLERANCES.get(expected.dtype, 0.0) * max(float(expected.abs().max()), 1e-3)
     if largest <= allowed:
         return None
     return Difference(f"differs by up to {largest:.3g} (allowed {allowed:.1g})", largest, allowed)

@@ -1,12 +1,13 @@
 """A known mistake, and the variant of the reference that makes it.
 
 A computation is written as named steps, each a function of the steps before it. A variant
-replaces some of them; two variants that replace different steps make a combination.
+replaces some of them, or changes what they give; variants that differ in what they change make
+a combination.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Generic, TypeVar
@@ -55,15 +56,42 @@ class Pass(Generic[Parameters]):
     def __setitem__(self, step: str, value: Tensor) -> None:
         self._done[step] = value
 
+    def __contains__(self, step: str) -> bool:
+        return step in self._done
+
+    def take_over(self, other: Pass[Parameters], steps: Iterable[str]) -> None:
+        """Take steps from another pass, as far as that has come."""
+        self._done.update({name: other[name] for name in steps if name in other})
+
 
 Step = Callable[[Pass[Any]], Tensor]
 
 
+@dataclass(frozen=True)
+class Behind:
+    """What a mistake makes of a step's result, whatever computes it.
+
+    in_gradients: whether it leaves the numbers alone, so that it goes with any other change
+    """
+
+    change: Callable[[Pass[Any], Tensor], Tensor]
+    in_gradients: bool = False
+
+
+def cut_off(step: str) -> dict[str, Behind]:
+    """A step that no gradient passes."""
+    return {step: Behind(lambda given, value: value.detach(), in_gradients=True)}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Variant(Mistake):
-    """A mistake that is known by its numbers: steps of the reference, replaced."""
+    """A mistake that is known by its numbers: steps of the reference, replaced or changed.
 
-    steps: Mapping[str, Step]
+    frozen: names of a submission's parameters that get no gradient
+    """
+
+    steps: Mapping[str, Step | Behind]
+    frozen: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -115,20 +143,38 @@ def first_that_gives(
 
 
 def run(
-    steps: Mapping[str, Step], variants: Sequence[Variant], given: Pass[Parameters]
+    steps: Mapping[str, Step],
+    variants: Sequence[Variant],
+    given: Pass[Parameters],
 ) -> Pass[Parameters]:
-    """All steps in order, those of the variants in place of the reference's own."""
-    changed = {name: step for variant in variants for name, step in variant.steps.items()}
+    """All steps in order, with what the variants make of them."""
+    replaced: dict[str, Step] = {}
+    behind: dict[str, list[Behind]] = {}
+    for variant in variants:
+        for name, step in variant.steps.items():
+            if isinstance(step, Behind):
+                behind.setdefault(name, []).append(step)
+            else:
+                replaced[name] = step
     for name, step in steps.items():
-        given[name] = changed.get(name, step)(given)
+        if name in given:
+            continue
+        value = replaced.get(name, step)(given)
+        for one in behind.get(name, ()):
+            value = one.change(given, value)
+        given[name] = value
     return given
 
 
 def combined(
     variants: Sequence[Variant], count: int, beside: tuple[Variant, ...] = ()
 ) -> Iterator[tuple[Variant, ...]]:
-    """Every combination of `count` variants that, beside others, replace different steps."""
+    """Every combination of `count` variants that, beside others, don't change the same thing."""
     for chosen in combinations(variants, count):
-        replaced = [name for variant in (*beside, *chosen) for name in variant.steps]
-        if len(replaced) == len(set(replaced)):
+        changes = [
+            (name, (step.in_gradients,) if isinstance(step, Behind) else ())
+            for variant in (*beside, *chosen)
+            for name, step in variant.steps.items()
+        ]
+        if len(changes) == len(set(changes)):
             yield chosen

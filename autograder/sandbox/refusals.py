@@ -20,6 +20,8 @@ SENTENCES = (
     "{}.layer_weight_decay is not a dictionary",
     "{}() returned {}, not an nn.Sequential",
     "{} is not an nn.Module",
+    "{} has no method forward",
+    "{} has no method forward, but one called {}",
     "forward returned {} where a tensor is expected",
     "forward returned a tensor without data where a plain one is expected",
     "forward returned a tensor of layout {} where a plain one is expected",

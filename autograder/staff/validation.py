@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -220,7 +221,7 @@ class Grader:
             examination,
             solution.parts,
             lambda lines: None,
-            of_error,
+            partial(of_error, code=examination.submission.code),
             VERDICTS,
             asks=self._asks(solution),
             training=self._with_training,

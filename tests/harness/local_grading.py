@@ -245,7 +245,7 @@ def judged_line(number: str, test: Callable[..., None], exam: Examination) -> Ru
     except Rejected as rejected:
         line.earned, line.feedback = rejected.points, rejected.feedback
     except WorkerError as problem:
-        line.feedback = of_error(problem)
+        line.feedback = of_error(problem, exam.submission.code)
     return line
 
 

@@ -13,6 +13,7 @@ from autograder.hw5.mistakes import (
     layer_gradients,
     networks,
     pooling,
+    slips,
 )
 from autograder.rubric.mistake import Mistake
 
@@ -24,15 +25,16 @@ CATALOGUE: dict[str, Mistake] = {
         data.ALL,
         networks.ALL,
         head.VALUES,
-        head_gradients.ALL,
+        (*head_gradients.ALL, head_gradients.FROZEN),
         head.RETURNED,
         head.LARGE_SCORES,
         head.ERRORS,
         head_construction.ALL,
         layer.OUTPUT,
-        layer_gradients.ALL,
+        (*layer_gradients.ALL, layer_gradients.FROZEN),
         layer.ERRORS,
         layer_construction.ALL,
+        slips.ALL,
     )
     for mistake in mistakes
 }

@@ -7,6 +7,7 @@ import math
 import torch
 from torch.nn import functional
 
+from autograder.hw5.mistakes import head_axes, head_precision
 from autograder.hw5.mistakes.head_steps import (
     across_batch,
     causal,
@@ -14,15 +15,15 @@ from autograder.hw5.mistakes.head_steps import (
     dropped,
     fitted_factor,
     fitted_scale,
-    key,
     normalised_without_exp,
     over_everything,
     plain_softmax,
     query,
     rectified,
-    value,
+    seen_out,
+    seen_weights,
 )
-from autograder.rubric.mistake import Variant
+from autograder.rubric.mistake import Behind, Variant
 
 SCALE_HINT = (
     "Take random queries and keys of D numbers each: how large is a typical score, and how does "
@@ -96,7 +97,7 @@ VALUES: tuple[Variant, ...] = (
         hint="Which numbers grow too large, those that go into the softmax or those that come out?",
         steps={
             "scaled": lambda p: p["scores"],
-            "weights": lambda p: p["softmax"] / math.sqrt(p["query"].shape[-1]),
+            "weights": Behind(lambda p, weights: weights / math.sqrt(p["query"].shape[-1])),
         },
     ),
     Variant(
@@ -173,7 +174,7 @@ VALUES: tuple[Variant, ...] = (
         line="3a.4",
         explanation="the weights of later tokens are cut off after the softmax",
         hint=("A text model must not look ahead. Do the patches of an image have such an order?"),
-        steps={"weights": lambda p: p["softmax"].tril()},
+        steps={"weights": Behind(lambda p, weights: weights.tril())},
     ),
     Variant(
         id="transposed-value-product",
@@ -207,6 +208,8 @@ VALUES: tuple[Variant, ...] = (
             "mixed": lambda p: (p["weights"] @ p["value"].flatten(0, 1)).view_as(p["value"]),
         },
     ),
+    *head_axes.RESHAPED,
+    *head_axes.EXCHANGED,
     Variant(
         id="shared-projections",
         line="3a.4",
@@ -223,7 +226,9 @@ VALUES: tuple[Variant, ...] = (
         explanation="query and key share one projection",
         hint="Asking and being found are different roles: how many matrices does the formula name?",
         steps={
-            "key": lambda p: functional.linear(p.x, p.parameters.query, p.parameters.query_bias)
+            "key": lambda p: functional.linear(
+                p["input"], p.parameters.query, p.parameters.query_bias
+            )
         },
     ),
     Variant(
@@ -231,7 +236,11 @@ VALUES: tuple[Variant, ...] = (
         line="3a.4",
         explanation="key and value share one projection",
         hint="Being found and what is passed on are different roles: how many matrices are there?",
-        steps={"value": lambda p: functional.linear(p.x, p.parameters.key, p.parameters.key_bias)},
+        steps={
+            "value": lambda p: functional.linear(
+                p["input"], p.parameters.key, p.parameters.key_bias
+            )
+        },
     ),
     Variant(
         id="shared-query-value",
@@ -239,7 +248,9 @@ VALUES: tuple[Variant, ...] = (
         explanation="query and value share one projection",
         hint="Asking and what is passed on are different roles: how many matrices are there?",
         steps={
-            "value": lambda p: functional.linear(p.x, p.parameters.query, p.parameters.query_bias)
+            "value": lambda p: functional.linear(
+                p["input"], p.parameters.query, p.parameters.query_bias
+            )
         },
     ),
     Variant(
@@ -247,37 +258,30 @@ VALUES: tuple[Variant, ...] = (
         line="3a.4",
         explanation="the tokens themselves are mixed, not their values",
         hint="How many numbers does a token have in the output, and how many in the input?",
-        steps={"value": lambda p: p.x},
+        steps={"value": lambda p: p["input"]},
     ),
     Variant(
         id="activation-on-projections",
         line="3a.4",
         explanation="a ReLU follows the projections",
         hint="Can a score still be negative? The projections are purely linear.",
-        steps={
-            "query": rectified(query),
-            "key": rectified(key),
-            "value": rectified(value),
-        },
+        steps={name: Behind(rectified) for name in ("query", "key", "value")},
     ),
     Variant(
         id="dropout-alive-in-eval",
         line="3a.4",
         explanation="dropout on the output stays active in evaluation mode",
         hint=EVAL_HINT,
-        steps={"out": lambda p: dropped(p, "mixed", p.seen.out if p.seen is not None else None)},
+        steps={"out": Behind(lambda p, out: dropped(out, seen_out(p)))},
     ),
     Variant(
         id="weights-dropout-alive-in-eval",
         line="3a.4",
         explanation="dropout on the attention weights stays active in evaluation mode",
         hint=EVAL_HINT,
-        steps={
-            "weights": lambda p: dropped(
-                p, "softmax", p.seen.attention if p.seen is not None else None
-            )
-        },
+        steps={"weights": Behind(lambda p, weights: dropped(weights, seen_weights(p)))},
     ),
+    *head_precision.ALL,
     Variant(
         id="scale-by-constant",
         line="3a.4",
@@ -293,7 +297,7 @@ VALUES: tuple[Variant, ...] = (
             "All of your output is scaled alike: which factor or division in your code is not in "
             "the formula?"
         ),
-        steps={"out": fitted_factor},
+        steps={"out": Behind(fitted_factor)},
     ),
 )
 

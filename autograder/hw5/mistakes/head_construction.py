@@ -64,6 +64,16 @@ CAST_TO_FLOAT32 = Mistake(
         "float64?"
     ),
 )
+IN_PLACE_HINT = (
+    "Autograd keeps numbers for backward, and +=, masked_fill_ and other names that end in _ write "
+    "over them. Which of your lines could make a new tensor instead?"
+)
+HEAD_IN_PLACE = Mistake(
+    id="head-in-place",
+    line="3a.5",
+    explanation="a tensor that backward still needs is changed in place",
+    hint=IN_PLACE_HINT,
+)
 FIXED_SIZE = Mistake(
     id="fixed-size",
     line="3a.1",
@@ -80,4 +90,5 @@ ALL: tuple[Mistake, ...] = (
     RESULTS_SWAPPED,
     CAST_TO_FLOAT32,
     FIXED_SIZE,
+    HEAD_IN_PLACE,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -10,18 +10,14 @@ import torch
 
 from autograder.hw5.mistakes import head, head_gradients, head_steps
 from autograder.hw5.mistakes.head_steps import Head
-from autograder.hw5.mistakes.reading import Reading, same
+from autograder.hw5.mistakes.reading import Passes, Reading, in_gradients, matching
 from autograder.hw5.probes.head import HeadCase, HeadProbe
 from autograder.hw5.probes.roles import HeadRoles
 from autograder.rubric.comparison import compare
-from autograder.rubric.mistake import (
-    MOST_AT_ONCE,
-    DoesNotApply,
-    Finding,
-    combined,
-)
+from autograder.rubric.mistake import MOST_AT_ONCE, Finding, combined
 
 PROBES_KEPT = 16
+BEHIND_WEIGHTS = ("value", "mixed", "out")  # steps that the attention weights don't depend on
 
 
 @dataclass(frozen=True)
@@ -35,30 +31,26 @@ class HeadReading(Reading):
 
 @lru_cache(maxsize=PROBES_KEPT)
 def read_head(probe: HeadProbe) -> HeadReading | None:
-    """What reproduces the student's output: the reference, one mistake or two; or nothing."""
+    """What reproduces the student's output: the reference, one mistake or more; or nothing.
+
+    As few as explain it: one, two, or two in the weights with up to two behind them, where the
+    weights that the head returns show the first two by themselves.
+    """
     if probe.roles is not None:
         return HeadReading(probe.roles, ())
+    case = probe.base
+    tried = [Passes(HeadReading(roles, ()), case) for roles in probe.candidates or probe.loose]
     for count in range(1, MOST_AT_ONCE + 1):
-        in_output: HeadReading | None = None
-        for roles in probe.candidates or probe.loose:
-            for variants in combined(head.VALUES, count):
-                reading = HeadReading(roles, variants)
-                if _agrees(reading, probe.base):
-                    if _agrees_in_weights(reading, probe.base):
-                        return reading
-                    in_output = in_output or reading
-        if in_output is not None:
-            return in_output
-    return None
+        tries = list(combined(head.VALUES, count))
+        found = _likeliest(matching(tried, tries, lambda steps: _agrees(steps, case)), case)
+        if found is not None:
+            return found
+    return next(_by_weights(tried, case), None)
 
 
 def find_in_gradients(reading: HeadReading, case: HeadCase) -> Finding | None:
     """Which mistakes reproduce the student's gradients."""
-    for count in range(1, MOST_AT_ONCE + 1):
-        for variants in combined(head_gradients.ALL, count, reading.variants):
-            if same(case.gradients, reading.gradients(case, *variants)):
-                return Finding(variants)
-    return None
+    return in_gradients(reading, case, head_gradients.ALL, head_gradients.FROZEN)
 
 
 def find_in_returned(reading: HeadReading, case: HeadCase) -> Finding | None:
@@ -83,19 +75,43 @@ def find_in_large_scores(reading: HeadReading, case: HeadCase) -> Finding | None
     return None
 
 
-def _agrees(reading: HeadReading, case: HeadCase) -> bool:
-    return _close(reading, case, lambda steps: compare(case.out, steps["out"]) is None)
+def _likeliest(readings: Iterator[HeadReading], case: HeadCase) -> HeadReading | None:
+    """The first reading that explains the weights too; else the first."""
+    in_output: HeadReading | None = None
+    for one in readings:
+        if _agrees_in_weights(one, case):
+            return one
+        in_output = in_output or one
+    return in_output
 
 
-def _agrees_in_weights(reading: HeadReading, case: HeadCase) -> bool:
+def _by_weights(tried: Sequence[Passes], case: HeadCase) -> Iterator[HeadReading]:
+    """Readings with more mistakes: those in the weights are found first, by what is returned."""
+    behind = [one for one in head.VALUES if set(one.steps) <= set(BEHIND_WEIGHTS)]
+    before = [one for one in head.VALUES if one not in behind]
     weights = case.attention
-    return weights is not None and _close(
-        reading, case, lambda steps: compare(weights, steps["returned"]) is None
-    )
+    if weights is None:
+        return
+    for count in range(1, MOST_AT_ONCE + 1):
+        for passes in tried:
+            in_weights = matching(
+                [passes],
+                list(combined(before, count)),
+                lambda steps: compare(weights, steps["returned"]) is None,
+            )
+            for one in in_weights:
+                rest = [
+                    (*one.variants, *more)
+                    for others in range(MOST_AT_ONCE + 1)
+                    for more in combined(behind, others, one.variants)
+                ]
+                yield from matching([passes], rest, lambda steps: _agrees(steps, case))
 
 
-def _close(reading: HeadReading, case: HeadCase, holds: Callable[[Head], bool]) -> bool:
-    try:
-        return holds(reading.steps(case))
-    except (DoesNotApply, RuntimeError):  # a variant that these shapes don't allow
-        return False
+def _agrees(steps: Head, case: HeadCase) -> bool:
+    return compare(case.out, steps["out"]) is None
+
+
+def _agrees_in_weights(one: HeadReading, case: HeadCase) -> bool:
+    weights = case.attention
+    return weights is not None and compare(weights, one.steps(case)["returned"]) is None

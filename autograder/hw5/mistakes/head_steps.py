@@ -17,6 +17,7 @@ from autograder.rubric.mistake import DoesNotApply, Pass, Step
 
 Head = Pass[HeadParameters]
 
+NORMALISED = ((-1,), (-2,), (0,), (-2, -1))  # axes that a softmax may run over
 SMALLEST_FACTOR = 1e-4  # smaller ones, and zero, would make a right answer of an empty one
 LEAST_KEPT = 0.4  # of the numbers that dropout of a quarter leaves
 FEW = 40  # so many numbers that dropout of a quarter leaves no zero in 1 of 100,000 of them
@@ -24,20 +25,21 @@ FEW = 40  # so many numbers that dropout of a quarter leaves no zero in 1 of 100
 
 def query(p: Head) -> Tensor:
     """The queries (B, T, D)."""
-    return functional.linear(p.x, p.parameters.query, p.parameters.query_bias)
+    return functional.linear(p["input"], p.parameters.query, p.parameters.query_bias)
 
 
 def key(p: Head) -> Tensor:
     """The keys (B, T, D)."""
-    return functional.linear(p.x, p.parameters.key, p.parameters.key_bias)
+    return functional.linear(p["input"], p.parameters.key, p.parameters.key_bias)
 
 
 def value(p: Head) -> Tensor:
     """The values (B, T, D)."""
-    return functional.linear(p.x, p.parameters.value, p.parameters.value_bias)
+    return functional.linear(p["input"], p.parameters.value, p.parameters.value_bias)
 
 
 STEPS: dict[str, Step] = {
+    "input": lambda p: p.x,  # (B, T, I)
     "query": query,  # (B, T, D)
     "key": key,  # (B, T, D)
     "value": value,  # (B, T, D)
@@ -58,24 +60,39 @@ def divided_by(divisor: Callable[[Head], float]) -> dict[str, Step]:
 
 
 def fitted_scale(p: Head) -> Tensor:
-    """The scores times the factor that the student's attention weights show."""
+    """The scores times the factor that the student's attention weights show.
+
+    Within what a softmax normalises, its logarithms differ as the scores do, times the factor.
+    """
     seen = p.seen.attention if p.seen is not None else None
-    if seen is None or seen.shape != p["scores"].shape or not bool((seen > 0).all()):
+    if seen is None or seen.shape != p["scores"].shape or bool((seen < 0).any()):
         raise DoesNotApply
-    mine = seen.log() - seen.log().mean(-1, keepdim=True)
-    scores = p["scores"].detach()
-    centred = scores - scores.mean(-1, keepdim=True)
-    if not bool(centred.any()):
+    shown = seen > 0  # the rest is masked
+    logs, scores = seen.log(), p["scores"].detach()
+    if not bool(_centred(scores, shown, (-1,)).any()):
         return p["scores"]  # a single token, whose scores show nothing
-    return p["scores"] * _usable((mine * centred).sum() / (centred * centred).sum())
+    fits = []
+    for axes in NORMALISED:
+        mine, theirs = _centred(logs, shown, axes), _centred(scores, shown, axes)
+        factor = (mine * theirs).sum() / (theirs * theirs).sum()
+        fits.append((float((mine - factor * theirs).abs().max()), factor))
+    _, factor = min(fits, key=lambda fit: fit[0])
+    return p["scores"] * _usable(factor)
 
 
-def fitted_factor(p: Head) -> Tensor:
+def _centred(x: Tensor, shown: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """What is shown of x, less its mean over some axes; zero elsewhere."""
+    kept = torch.where(shown, x, torch.zeros_like(x))
+    count = shown.sum(axes, keepdim=True).clamp(min=1)
+    return torch.where(shown, x - kept.sum(axes, keepdim=True) / count, torch.zeros_like(x))
+
+
+def fitted_factor(p: Head, out: Tensor) -> Tensor:
     """The output times the one number that brings it closest to the student's."""
-    if p.seen is None or p.seen.out.shape != p["mixed"].shape:
+    if p.seen is None or p.seen.out.shape != out.shape:
         raise DoesNotApply
-    mixed = p["mixed"].detach()
-    return p["mixed"] * _usable((p.seen.out * mixed).sum() / (mixed * mixed).sum())
+    fixed = out.detach()
+    return out * _usable((p.seen.out * fixed).sum() / (fixed * fixed).sum())
 
 
 def _usable(factor: Tensor) -> Tensor:
@@ -83,6 +100,16 @@ def _usable(factor: Tensor) -> Tensor:
     if not SMALLEST_FACTOR <= float(factor.abs()) <= 1 / SMALLEST_FACTOR:
         raise DoesNotApply
     return factor
+
+
+def seen_out(p: Head) -> Tensor | None:
+    """The student's output (B, T, D), where one is being explained."""
+    return None if p.seen is None else p.seen.out
+
+
+def seen_weights(p: Head) -> Tensor | None:
+    """The student's attention weights (B, T, T), where they returned any."""
+    return None if p.seen is None else p.seen.attention
 
 
 def causal(p: Head) -> Tensor:
@@ -113,23 +140,40 @@ def across_batch(p: Head) -> Tensor:
     return query @ key.T
 
 
-def dropped(p: Head, step: str, seen: Tensor | None) -> Tensor:
-    """A step with the zeros that dropout left in what the student returned."""
-    if seen is None or seen.shape != p[step].shape:
+def dropped(value: Tensor, seen: Tensor | None) -> Tensor:
+    """A step's result with the zeros that dropout left in what the student returned."""
+    if seen is None or seen.shape != value.shape:
         raise DoesNotApply
     kept = seen != 0
     if kept.numel() > FEW and not LEAST_KEPT <= float(kept.double().mean()) < 1:
         raise DoesNotApply
-    ratio = (seen / p[step].detach())[kept].median()  # 1/(1-p)
-    return torch.where(kept, p[step] * ratio, torch.zeros_like(p[step]))
+    ratio = (seen / value.detach())[kept].nanmedian()  # 1/(1-p)
+    return torch.where(kept, value * ratio, torch.zeros_like(value))
 
 
-def rectified(step: Step) -> Step:
-    """A step with a ReLU behind it."""
-    return lambda p: torch.relu(step(p))
+def rectified(p: Head, x: Tensor) -> Tensor:
+    """A ReLU behind a step."""
+    return torch.relu(x)
 
 
-def detached(step: str) -> dict[str, Step]:
-    """A step cut off from the gradient."""
-    original = STEPS[step]
-    return {step: lambda p: original(p).detach()}
+def along_batch(p: Head) -> Tensor:
+    """Scores between the same tokens of different sequences (T, B, B)."""
+    return p["query"].transpose(0, 1) @ p["key"].transpose(0, 1).transpose(-2, -1)
+
+
+def viewed(*shape: str) -> dict[str, Step]:
+    """Query, key and value cut out of their joint projection (B, T, 3·D), viewed as a shape.
+
+    shape: its axes in order, of "B", "T", "D" and the "3" that should tell the three apart
+    """
+
+    def part(index: int) -> Step:
+        def cut(p: Head) -> Tensor:
+            joint = torch.cat([query(p), key(p), value(p)], dim=-1)
+            batch, tokens, numbers = joint.shape
+            sizes = {"B": batch, "T": tokens, "D": numbers // 3, "3": 3}
+            return joint.reshape([sizes[axis] for axis in shape]).select(shape.index("3"), index)
+
+        return cut
+
+    return {"query": part(0), "key": part(1), "value": part(2)}

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
+from autograder.hw5.mistakes import layer_axes, layer_mlp, layer_precision
 from autograder.hw5.mistakes.layer_steps import (
+    Layer,
     activation,
+    applied,
     both_norms,
     by_hand,
     by_hand_under_root,
@@ -13,8 +18,9 @@ from autograder.hw5.mistakes.layer_steps import (
     over_both,
     over_tokens,
     second_norm,
+    with_epsilon,
 )
-from autograder.rubric.mistake import Variant
+from autograder.rubric.mistake import Behind, Variant
 
 RESIDUAL_HINT = (
     "If a sub-layer's weights were all zero, the layer should pass its input through unchanged. "
@@ -29,6 +35,10 @@ AXES_HINT = (
     "mean 0 after the norm. Do yours?"
 )
 MLP_HINT = "Compare your MLP with the question, part by part."
+EPSILON_HINT = (
+    "The second argument of nn.LayerNorm is eps, which only guards against a division by zero. "
+    "Which number does yours get?"
+)
 SAMPLE_HINT = "std() and var() estimate from a sample. What does nn.LayerNorm's formula divide by?"
 
 RESIDUALS: tuple[Variant, ...] = (
@@ -85,13 +95,31 @@ RESIDUALS: tuple[Variant, ...] = (
     ),
 )
 
+# What is given to nn.LayerNorm as its second argument, which is eps.
+TAKEN_FOR_EPSILON: dict[str, Callable[[Layer], float]] = {
+    "heads": lambda p: len(p.parameters.heads),
+    "dim": lambda p: p.x.shape[-1],
+    "dim_head": lambda p: p.parameters.heads[0].query.shape[0],
+    "mlp_dim": lambda p: p.parameters.first.shape[0],
+    "1": lambda p: 1.0,
+    "0.1": lambda p: 0.1,
+    "0.01": lambda p: 0.01,
+}
+NORM_EPSILON = Variant(
+    id="norm-epsilon-too-large",
+    line="3b.2",
+    explanation="the norms add a far larger eps under their root than the usual 1e-5",
+    hint=EPSILON_HINT,
+    steps=with_epsilon(TAKEN_FOR_EPSILON["heads"]),
+)
+
 VALUES: tuple[Variant, ...] = (
     Variant(
         id="class-token-alone",
         line="3b.1",
         explanation="only the first token is returned",
         hint="The next layer needs all tokens. Who reads the class token, and where?",
-        steps={"out": lambda p: (p["middle"] + p["branch"])[:, 0]},
+        steps={"out": Behind(lambda p, out: out[:, 0])},
     ),
     Variant(
         id="post-norm",
@@ -166,6 +194,7 @@ VALUES: tuple[Variant, ...] = (
         ),
         steps={"mlp_normed": lambda p: second_norm(p, p.x)},
     ),
+    *layer_axes.ALL,
     Variant(
         id="mlp-without-attention",
         line="3b.2",
@@ -205,6 +234,8 @@ VALUES: tuple[Variant, ...] = (
         hint=SAMPLE_HINT,
         steps=both_norms(by_hand_under_root),
     ),
+    NORM_EPSILON,
+    *layer_precision.ALL,
 )
 
 NO_ACTIVATION = Variant(
@@ -244,8 +275,9 @@ STRUCTURE: tuple[Variant, ...] = (
         line="3b.4",
         explanation="a ReLU also follows the MLP's last Linear",
         hint="An MLP that ends in a ReLU can only add to x, never take away. " + MLP_HINT,
-        steps={"branch": lambda p: torch.relu(p["second"])},
+        steps=applied("ReLU", "branch"),
     ),
+    *layer_mlp.SECOND_ACTIVATIONS,
     Variant(
         id="relu-only-at-the-end",
         line="3b.4",

@@ -5,6 +5,7 @@ They are seen in the source, in shapes and in where numbers are dropped, not in 
 
 from __future__ import annotations
 
+from autograder.hw5.mistakes.head_construction import IN_PLACE_HINT
 from autograder.rubric.mistake import Mistake
 
 DROPOUT_HINT = "Pass your layer's `dropout` to all three places that the question names."
@@ -94,6 +95,18 @@ LAYER_DROPOUT_ALIVE = Mistake(
     explanation="dropout stays active in evaluation mode",
     hint=("Call the layer twice with the same input after eval(): why do the results differ?"),
 )
+LAYER_IN_PLACE = Mistake(
+    id="layer-in-place",
+    line="3b.3",
+    explanation="a tensor that backward still needs is changed in place",
+    hint=IN_PLACE_HINT,
+)
+NORM_EPSILON_DROPOUT = Mistake(
+    id="norm-epsilon-from-dropout",
+    line="3b.2",
+    explanation="the norms get the dropout as their eps, so they change with it",
+    hint="The second argument of nn.LayerNorm is eps. Which number does yours get?",
+)
 RESULTS_NOT_UNPACKED = Mistake(
     id="results-not-unpacked",
     line="3b.1",
@@ -124,6 +137,8 @@ ALL: tuple[Mistake, ...] = (
     DROPOUT_IGNORED,
     DROPOUT_BEFORE,
     LAYER_DROPOUT_ALIVE,
+    LAYER_IN_PLACE,
+    NORM_EPSILON_DROPOUT,
     RESULTS_NOT_UNPACKED,
     MAPS_NOT_RETURNED,
 )

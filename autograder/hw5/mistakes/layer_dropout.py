@@ -20,7 +20,7 @@ from autograder.hw5.probes.layer_dropout import (
     unequal_in_groups,
 )
 from autograder.rubric.comparison import compare
-from autograder.rubric.mistake import DoesNotApply, Pass, Step, run
+from autograder.rubric.mistake import Behind, DoesNotApply, Pass, Variant, run
 
 STEP_OF = {  # whose numbers a dropout at this place drops
     Place.AFTER_ATTENTION: "projected",
@@ -56,11 +56,16 @@ def _shows(reading: LayerReading, probe: LayerProbe, place: Place) -> bool:
         Place.INSIDE_MLP: lambda: _Passes(paired(values, roles), groups(x)),
         Place.AFTER_MLP: lambda: _Passes(grouped(values, roles), groups(x)),
     }[place]()
-    own = {name: step for one in reading.variants for name, step in one.steps.items()}
-    steps = {**reading.STEPS, **own}
+    dropped = Variant(
+        id="dropped",
+        line="3b.5",
+        explanation="half of the numbers are dropped",
+        hint="",
+        steps={STEP_OF[place]: Behind(_half_of)},
+    )
     try:
-        plain = _out(reading, steps, passes)
-        dropping = _out(reading, _with_mask(steps, STEP_OF[place]), passes)
+        plain = _out(reading, passes)
+        dropping = _out(reading, passes, dropped)
     except (DoesNotApply, RuntimeError):
         return False
     if place is Place.AFTER_MLP:
@@ -68,16 +73,12 @@ def _shows(reading: LayerReading, probe: LayerProbe, place: Place) -> bool:
     return compare(dropping, plain) is not None
 
 
-def _out(reading: LayerReading, steps: dict[str, Step], passes: _Passes) -> Tensor:
-    return run(steps, (), Pass(passes.x, reading.roles.parameters(passes.values)))["out"]
+def _out(reading: LayerReading, passes: _Passes, *more: Variant) -> Tensor:
+    given = Pass(passes.x, reading.roles.parameters(passes.values))
+    return run(reading.STEPS, (*reading.variants, *more), given)["out"]
 
 
-def _with_mask(steps: dict[str, Step], name: str) -> dict[str, Step]:
-    """The steps, with a fixed random half of one step's numbers dropped."""
-
-    def dropped(p: Pass[object]) -> Tensor:
-        result = steps[name](p)
-        kept = torch.rand(result.shape, generator=torch.Generator().manual_seed(0)) < 0.5
-        return result * kept * 2
-
-    return {**steps, name: dropped}
+def _half_of(_: object, numbers: Tensor) -> Tensor:
+    """The numbers, a fixed random half of them dropped."""
+    kept = torch.rand(numbers.shape, generator=torch.Generator().manual_seed(0)) < 0.5
+    return numbers * kept * 2

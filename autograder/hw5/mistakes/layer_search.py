@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from autograder.hw5.mistakes import layer, layer_gradients, layer_steps
 from autograder.hw5.mistakes.head_search import PROBES_KEPT
-from autograder.hw5.mistakes.reading import Reading, same
+from autograder.hw5.mistakes.layer_steps import with_epsilon
+from autograder.hw5.mistakes.reading import Passes, Reading, in_gradients, matching
 from autograder.hw5.probes.layer import LayerCase, LayerProbe
 from autograder.hw5.probes.reference import LAYER_NORM_EPS
 from autograder.hw5.probes.roles import LayerRoles
 from autograder.rubric.comparison import compare
-from autograder.rubric.mistake import (
-    MOST_AT_ONCE,
-    DoesNotApply,
-    Finding,
-    combined,
-)
+from autograder.rubric.mistake import Finding, Variant, combined
 
-PAIR_READINGS = 4  # readings under which pairs of mistakes are tried: a second of work
+MOST_AT_ONCE = 3  # mistakes that are recognised together
+READINGS = (None, None, 4, 2)  # under which none, one, two, three are tried: a second of work
 
 # What a norm adds under its root is nowhere fixed: torch's default first, then what
-# published transformers use.
-EPSILONS = (LAYER_NORM_EPS, 1e-6, 1e-8, 1e-12, 0.0)
+# published transformers use, Keras's 1e-3 among them.
+EPSILONS = (LAYER_NORM_EPS, 1e-6, 1e-8, 1e-12, 0.0, 1e-4, 1e-3)
 
 
 @dataclass(frozen=True)
@@ -34,35 +32,57 @@ class LayerReading(Reading):
 
     roles: LayerRoles
 
-    def paid_on(self, line: str) -> Finding | None:
-        """The mistakes in it that belong to a rubric line."""
-        return Finding(self.variants).paid_on(line)
-
 
 @lru_cache(maxsize=PROBES_KEPT)
 def read_layer(probe: LayerProbe) -> LayerReading | None:
-    """What reproduces the student's output: the reference, one mistake or two; or nothing.
+    """What reproduces the student's output: the reference, or mistakes, as few as do; or nothing.
 
     The reference itself counts only under a reading that a right layer can have.
     """
-    for count in range(0 if probe.candidates else 1, MOST_AT_ONCE + 1):
-        tries = list(combined(layer.OUTPUT, count))
-        for eps in EPSILONS if count < MOST_AT_ONCE else EPSILONS[:2]:
-            for roles in probe.readings if count < MOST_AT_ONCE else probe.readings[:PAIR_READINGS]:
-                for variants in tries:
-                    reading = LayerReading(replace(roles, eps=eps), variants)
-                    if _agrees(reading, probe.base):
-                        return _with_closest_eps(reading, probe.base)
+    least, out = 0 if probe.candidates else 1, probe.base.out
+    for count in range(least, MOST_AT_ONCE + 1):
+        tries = list(_tries(probe, count))
+        tried = [
+            Passes(LayerReading(replace(roles, eps=eps), ()), probe.base)
+            for eps in (EPSILONS if count < 2 else EPSILONS[:2])
+            for roles in probe.readings[: READINGS[count]]
+        ]
+        found = matching(tried, tries, lambda steps: compare(out, steps["out"]) is None)
+        reading: LayerReading | None = next(found, None)
+        if reading is not None:
+            return _with_closest_eps(reading, probe.base)
     return None
 
 
 def find_in_gradients(reading: LayerReading, case: LayerCase) -> Finding | None:
     """Which mistakes reproduce the student's gradients."""
-    for count in range(1, MOST_AT_ONCE + 1):
-        for variants in combined(layer_gradients.ALL, count, reading.variants):
-            if same(case.gradients, reading.gradients(case, *variants)):
-                return Finding(variants)
-    return None
+    return in_gradients(reading, case, layer_gradients.ALL, layer_gradients.FROZEN)
+
+
+def _tries(probe: LayerProbe, count: int) -> Iterator[tuple[Variant, ...]]:
+    """Combinations of mistakes, those left out that the MLP's activation speaks against.
+
+    Where the probe knows it, no other mistake can change what stands between the two Linears.
+    """
+    known = layer.OTHER_ACTIVATIONS.get(str(probe.activation))
+    variants = list(_variants(count))
+    elsewhere = [one for one in variants if "activated" not in one.steps]
+    if probe.activation is None:
+        yield from combined(variants, count)
+    elif known is None:
+        yield from combined(elsewhere, count)
+    elif count > 0:
+        yield from ((known, *rest) for rest in combined(elsewhere, count - 1, (known,)))
+
+
+def _variants(count: int) -> Iterator[Variant]:
+    """All mistakes; alone, the norm's eps with each number that it is likely to be."""
+    for one in layer.OUTPUT:
+        if one.id == layer.NORM_EPSILON.id and count == 1:
+            numbers = layer.TAKEN_FOR_EPSILON.values()
+            yield from (replace(one, steps=with_epsilon(number)) for number in numbers)
+        else:
+            yield one
 
 
 def _with_closest_eps(reading: LayerReading, case: LayerCase) -> LayerReading:
@@ -74,10 +94,3 @@ def _with_closest_eps(reading: LayerReading, case: LayerCase) -> LayerReading:
         return float((case.out - steps["out"]).abs().max())
 
     return replace(reading, roles=replace(reading.roles, eps=min(EPSILONS, key=distance)))
-
-
-def _agrees(reading: LayerReading, case: LayerCase) -> bool:
-    try:
-        return compare(case.out, reading.steps(case)["out"]) is None
-    except (DoesNotApply, RuntimeError):  # a variant that these shapes don't allow
-        return False

@@ -5,6 +5,8 @@ B sequences, T tokens, I numbers per token, H heads of D numbers, M hidden units
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -19,24 +21,24 @@ from autograder.hw5.probes.reference import (
     head,
     layer_norm,
 )
-from autograder.rubric.mistake import Pass, Step
+from autograder.rubric.mistake import Behind, Pass, Step
 
 Layer = Pass[LayerParameters]
 
 
 def first_norm(p: Layer, x: Tensor) -> Tensor:
     """Normalised by the norm before the attention (B, T, I)."""
-    return layer_norm(x, p.parameters.norms[0])
+    return layer_norm(x, replace(p.parameters.norms[0], eps=float(p["eps"])))
 
 
 def second_norm(p: Layer, x: Tensor) -> Tensor:
     """Normalised by the norm before the MLP (B, T, I)."""
-    return layer_norm(x, p.parameters.norms[1])
+    return layer_norm(x, replace(p.parameters.norms[1], eps=float(p["eps"])))
 
 
-def heads(p: Layer) -> Tensor:
-    """What the heads return, concatenated (B, T, H·D)."""
-    return torch.cat([head(p["normed"], one).out for one in p.parameters.heads], dim=-1)
+def attended(p: Layer, x: Tensor) -> Tensor:
+    """What the heads make of their input (B, T, I), concatenated (B, T, H·D)."""
+    return torch.cat([head(x, one).out for one in p.parameters.heads], dim=-1)
 
 
 def projected(p: Layer) -> Tensor:
@@ -53,8 +55,9 @@ def _second_linear(p: Layer) -> Tensor:
 
 
 STEPS: dict[str, Step] = {
+    "eps": lambda p: torch.tensor(p.parameters.norms[0].eps, dtype=torch.float64),  # of both norms
     "normed": lambda p: first_norm(p, p.x),  # (B, T, I)
-    "heads": heads,  # (B, T, H·D)
+    "heads": lambda p: attended(p, p["normed"]),  # (B, T, H·D)
     "projected": projected,  # (B, T, I)
     "middle": lambda p: p.x + p["projected"],  # (B, T, I)
     "mlp_normed": lambda p: second_norm(p, p["middle"]),  # (B, T, I)
@@ -101,6 +104,16 @@ def both_norms(norm: Any) -> dict[str, Step]:
         "normed": lambda p: norm(p.x, p.parameters.norms[0]),
         "mlp_normed": lambda p: norm(p["middle"], p.parameters.norms[1]),
     }
+
+
+def with_epsilon(eps: Callable[[Layer], float]) -> dict[str, Step]:
+    """Both norms with another number under their root."""
+    return {"eps": lambda p: torch.tensor(float(eps(p)), dtype=torch.float64)}
+
+
+def applied(name: str, step: str) -> dict[str, Behind]:
+    """An activation, by its name in the reference's list, behind a step."""
+    return {step: Behind(lambda p, x: ACTIVATIONS[name](x))}
 
 
 def activation(name: str) -> dict[str, Step]:

@@ -19,7 +19,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from autograder.hw5.mistakes import head_search, head_steps, layer_search
+from autograder.hw5.mistakes import (
+    head_precision,
+    head_search,
+    head_steps,
+    layer_precision,
+    layer_search,
+)
 from autograder.hw5.mistakes import layer_steps as known
 from autograder.hw5.mistakes.head_search import HeadReading, read_head
 from autograder.hw5.mistakes.layer_search import LayerReading, read_layer
@@ -117,9 +123,19 @@ class Program:
         return partial(_folded_logits, state, [Folded.of(one) for one in layers])
 
     def _layers(self, state: State) -> list[LayerParameters]:
-        return [
-            self.layer.roles.parameters(below(state, f"layers.{i}.")) for i in range(SIZES.depth)
-        ]
+        layers = [self._cut_off(below(state, f"layers.{i}.")) for i in range(SIZES.depth)]
+        return [self.layer.roles.parameters(layer) for layer in layers]
+
+    def _cut_off(self, layer: State) -> State:
+        """A layer's parameters, with those cut off that get no gradient in the submission."""
+        frozen = {name for variant in self.layer.variants for name in variant.frozen}
+        frozen |= {
+            f"{prefix}{name}"
+            for variant in self.head.variants
+            for name in variant.frozen
+            for prefix, _ in self.layer.roles.heads
+        }
+        return {name: one.detach() if name in frozen else one for name, one in layer.items()}
 
     def _layer(self, x: Tensor, parameters: LayerParameters) -> Tensor:
         steps = {**known.STEPS, "heads": self._heads}
@@ -128,7 +144,7 @@ class Program:
     def _heads(self, p: known.Layer) -> Tensor:
         """All heads' outputs side by side (B, T, H·D)."""
         x, heads = p["normed"], p.parameters.heads
-        if not self.head.variants:
+        if not any(variant.steps for variant in self.head.variants):
             return _side_by_side(x, heads)
         passes = [run(head_steps.STEPS, self.head.variants, Pass(x, one)) for one in heads]
         return torch.cat([one["out"] for one in passes], dim=-1)
@@ -157,6 +173,9 @@ def with_own_heads(layer: LayerProbe | None, head: HeadProbe | None) -> list[Pro
 
 def _layer_reading(probe: LayerProbe | None) -> LayerReading | None:
     reading = None if probe is None or probe.trained else read_layer(probe)
+    if reading is not None:
+        kept = tuple(one for one in reading.variants if one.id not in LEFT_OUT)
+        reading = replace(reading, variants=kept)
     if (
         probe is None
         or reading is None
@@ -170,14 +189,15 @@ def _layer_reading(probe: LayerProbe | None) -> LayerReading | None:
 def _settled(reading: HeadReading, probe: HeadProbe) -> HeadReading:
     """A head's reading that needs no numbers of the student's any more.
 
-    Dropout is gone, since the Vision Transformer is built without; a factor that was fitted to
-    the student's numbers stands as it was found.
+    Dropout is gone, since the Vision Transformer is built without, and so is rounding, whose
+    gradient nothing can learn from; a factor that was fitted to the student's numbers stands as
+    it was found.
     """
     steps = reading.steps(probe.base)
     reading = replace(
         reading,
         variants=tuple(
-            _with_fixed_factor(one, steps) for one in reading.variants if one.id not in ALIVE
+            _with_fixed_factor(one, steps) for one in reading.variants if one.id not in LEFT_OUT
         ),
     )
     try:
@@ -189,7 +209,11 @@ def _settled(reading: HeadReading, probe: HeadProbe) -> HeadReading:
     return reading if found is None else replace(reading, variants=_joined(reading, found))
 
 
-ALIVE = ("dropout-alive-in-eval", "weights-dropout-alive-in-eval")
+LEFT_OUT = {
+    "dropout-alive-in-eval",
+    "weights-dropout-alive-in-eval",
+    *(one.id for one in (*head_precision.ALL, *layer_precision.ALL)),
+}
 FITTED = {"scale-by-constant": ("scores", "scaled"), "constant-factor": ("mixed", "out")}
 
 

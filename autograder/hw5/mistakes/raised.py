@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from autograder.hw5.mistakes import (
     layer_construction,
     layer_steps,
     networks,
+    slips,
 )
 from autograder.hw5.probes.given_model import SIZES
 from autograder.hw5.probes.head import BASE_SIZE
@@ -49,15 +51,21 @@ HOMEWORK_SIZES = frozenset(
     }
 )
 MAX_DIGITS = 9  # of a size; Python itself refuses to read numbers of thousands of digits
+IN_PLACE = re.compile("modified by an inplace operation|is being used in an in-place operation")
 SIZE_MESSAGES = ("size", "shape", "dimension", "expand")
 
 
-def of_error(error: WorkerError) -> Feedback:
-    """What a student reads about an error, the likely mistake included."""
+def of_error(error: WorkerError, code: Mapping[str, str] = MappingProxyType({})) -> Feedback:
+    """What a student reads about an error, the likely mistake included.
+
+    code: the text of the submission's files, where names are looked up
+    """
     feedback = plain(error)
-    mistake = _behind(error) if isinstance(error, StudentCodeRaised) else None
-    if mistake is None:
+    if not isinstance(error, StudentCodeRaised):
         return feedback
+    mistake = _behind(error)
+    if mistake is None:
+        return replace(feedback, **(slips.recognised(error, code) or {}))
     said = hinted(mistake) if mistake is networks.NOT_SEQUENTIAL else named(mistake)
     return replace(feedback, **said)
 
@@ -67,11 +75,15 @@ def _behind(error: StudentCodeRaised) -> Mistake | None:
         return networks.NOT_SEQUENTIAL if "not an nn.Sequential" in error.message else None
     numbers, text = _signature(error.message)
     if f"calling {HEAD.name}" in error.doing:
+        if IN_PLACE.search(error.message):
+            return head_construction.HEAD_IN_PLACE
         found = _raised_by_heads().get((numbers, text))
         return found or _fixed_size(error.message)
     if f"calling {LAYER.name}" in error.doing:
         if error.type in ("TypeError", "AttributeError") and "tuple" in error.message:
             return layer_construction.RESULTS_NOT_UNPACKED
+        if IN_PLACE.search(error.message):
+            return layer_construction.LAYER_IN_PLACE
         return _raised_by_layers().get((numbers, text)) or _fixed_size(error.message)
     return None
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from autograder.hw5.probes.source_rules import BUILT_IN_ATTENTION
 from autograder.sandbox import claims
-from autograder.sandbox.errors import WorkerError
+from autograder.sandbox.errors import StudentCodeRaised, WorkerError
 from autograder.sandbox.replies import ModuleReply, OutputsReply, TraceReply
 from autograder.sandbox.worker import Worker
 from provided.homework import Slot
@@ -53,6 +53,7 @@ class Case(Generic[Size]):
     values:    its parameters
     upstream:  the gradient that was sent back from the output, if any was
     gradients: what came of it, for "x" and every parameter
+    backward:  what the code raised instead, where forward alone works
     """
 
     size: Size
@@ -61,6 +62,7 @@ class Case(Generic[Size]):
     upstream: Tensor = field(default_factory=lambda: torch.empty(0))
     outputs: list[Tensor] = field(default_factory=list)
     gradients: dict[str, Tensor] = field(default_factory=dict)
+    backward: StudentCodeRaised | None = None
 
     @property
     def out(self) -> Tensor:
@@ -234,7 +236,10 @@ class Asker:
         upstream = self.normal(tuple(case.out.shape), dtype)
         place = next(i for i, output in enumerate(outputs) if output is case.out)
         pulled = {f"upstream:{place}": upstream}
-        _, found = self.run(parts, case.values, case.x, pulled, dtype, training, seed)
+        try:
+            _, found = self.run(parts, case.values, case.x, pulled, dtype, training, seed)
+        except StudentCodeRaised as problem:
+            return replace(case, upstream=upstream, backward=problem)
         return replace(case, upstream=upstream, gradients=found)
 
     def idle(self, parts: ModuleReply, case: Case[Any]) -> frozenset[str]:

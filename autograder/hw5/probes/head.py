@@ -70,6 +70,14 @@ class HeadCase(Case[HeadSize]):
         return (self.size.batch, self.size.tokens, self.size.tokens)
 
     @property
+    def out(self) -> Tensor:
+        """The output: the tensor of its shape, wherever it stands; else the first but the map."""
+        shapes = [tuple(output.shape) for output in self.outputs]
+        if self.out_shape not in shapes and shapes[0] == self.map_shape and len(shapes) > 1:
+            return self.outputs[1]
+        return super().out
+
+    @property
     def attention(self) -> Tensor | None:
         """The attention weights: the tensor of their shape, else the second, if there is one."""
         rest = [o for o in self.outputs if o is not self.out]
@@ -112,7 +120,8 @@ class HeadProbe:
     @property
     def is_right(self) -> bool:
         """Whether the head can be built on: it computes and returns what the reference does."""
-        return self.roles is not None and self.base.in_order and self.float64_problem is None
+        works = self.base.in_order and self.base.backward is None
+        return self.roles is not None and works and self.float64_problem is None
 
     @property
     def can_stand(self) -> bool:

@@ -75,6 +75,7 @@ class LayerProbe:
     always:     whether a layer made with dropout=0 still drops numbers in training
     idle:       parameters that do nothing
     trained:    single numbers that training would change, as a learned factor
+    silent_dropout: the base case again in a layer made with dropout, which evaluation silences
     """
 
     parts: ModuleReply
@@ -88,6 +89,7 @@ class LayerProbe:
     always: bool = False
     idle: frozenset[str] = frozenset()
     trained: tuple[str, ...] = ()
+    silent_dropout: LayerCase | WorkerError | None = None
 
     @property
     def readings(self) -> list[LayerRoles]:
@@ -150,6 +152,7 @@ def probe_layer(
         compare(*in_training) is not None,
         idle,
         trained_numbers(parts, base.gradients),
+        attempt(_silent_dropout, sandbox, generator, seconds, base) if candidates else None,
     )
 
 
@@ -188,6 +191,16 @@ def _probe_dropout(
         return found
     dropped, uncalled = layer_dropout.places_of(trace, parts, roles)
     return replace(found, traced=dropped, uncalled=uncalled)
+
+
+def _silent_dropout(
+    sandbox: Workers, generator: torch.Generator, seconds: float, base: LayerCase
+) -> LayerCase:
+    """What a layer with dropout makes in evaluation of the base case's numbers."""
+    with sandbox.worker() as worker:
+        asked = LayerAsker(worker, generator, seconds, LAYER.name)
+        parts = asked.construct(LAYER, base.size.arguments(PROBE_DROPOUT), Heads.HARNESS)
+        return asked.run_layer(parts, base.size, base.values, base.x, gradients=False)
 
 
 class LayerAsker(Asker):

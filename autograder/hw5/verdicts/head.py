@@ -22,7 +22,6 @@ from autograder.hw5.mistakes.head_search import (
 )
 from autograder.hw5.mistakes.raised import of_error
 from autograder.hw5.probes import source_modules
-from autograder.hw5.probes.asker import shapes_of
 from autograder.hw5.probes.head import HeadCase, HeadProbe
 from autograder.hw5.verdicts import numbers
 from autograder.hw5.verdicts.maps import head_maps, showing
@@ -46,7 +45,7 @@ def check_head_shape(probe: HeadProbe) -> None:
             "The output has the wrong shape.",
             got=f"for x of shape {tuple(base.x.shape)} the output {problem.text}",
             expected=f"(B, T, inner_dim) = {base.out_shape}",
-            **named(_finding(probe)),
+            **(named(_finding(probe)) if base.in_order else _swapped_too(probe)),
         )
 
 
@@ -96,24 +95,24 @@ def check_head_parts(parts: ModuleReply) -> None:
         "ParameterDict",
     }
     foreign = [
-        f"{part.kind} ({part.path})"
-        for part in parts.modules
-        if part.from_torch and part.kind not in allowed | neutral
+        part for part in parts.modules if part.from_torch and part.kind not in allowed | neutral
     ]
     if foreign:
+        inside = tuple(f"{part.path}." for part in foreign)  # their own biases are no projection's
+        biases = [name for name in _biases(parts) if not name.startswith(inside)]
+        names = [f"{part.kind} ({part.path})" for part in foreign]
         raise reject(
-            f"The head contains {numbers.first_of(foreign)}.",
+            f"The head contains {numbers.first_of(names)}.",
             expected="from torch.nn only Linear, Softmax and Dropout",
-            **hinted(known.FOREIGN_LAYER),
+            **numbers.and_more(
+                known.FOREIGN_LAYER, Finding((known.PROJECTION_BIAS,)) if biases else None
+            ),
         )
 
 
 def check_head_biases(probe: HeadProbe) -> None:
     """No projection has a bias and no single number is learned, but for what does nothing."""
-    shapes = shapes_of(probe.parts)
-    at_work = [name for name in shapes if name not in probe.idle]
-    biases = [name for name in at_work if name.rpartition(".")[2] == "bias"]
-    biases += [name for name in at_work if len(shapes[name]) == 1 and name not in biases]
+    biases = [name for name in _biases(probe.parts) if name not in probe.idle]
     if biases:
         named_so = all(name.rpartition(".")[2] == "bias" for name in biases)
         what = "biases" if named_so else "biases, or parameters with the shape of one"
@@ -131,6 +130,12 @@ def check_head_biases(probe: HeadProbe) -> None:
         )
 
 
+def _biases(parts: ModuleReply) -> list[str]:
+    """The parameters that are named or shaped as a bias is."""
+    biases = [p.name for p in parts.parameters if p.name.rpartition(".")[2] == "bias"]
+    return biases + [p.name for p in parts.parameters if len(p.shape) == 1 and p.name not in biases]
+
+
 def check_head_returns_weights(probe: HeadProbe) -> None:
     """There are attention weights, one square for each sequence."""
     base = probe.base
@@ -143,11 +148,12 @@ def check_head_returns_weights(probe: HeadProbe) -> None:
         )
     problem = well_formed(base.attention, base.map_shape)
     if problem is not None:
+        reading = read_head(probe)
         raise reject(
             "The attention weights have the wrong shape.",
             got=f"a tensor that {problem.text}",
             expected=f"(B, T, T) = {base.map_shape}",
-            **named(_finding(probe)),
+            **named(None if reading is None else find_in_returned(reading, base)),
         )
 
 
@@ -167,19 +173,22 @@ def check_head_values(probe: HeadProbe, pictures: bool) -> None:
     reading = read_head(probe)
     if reading is None:
         _need_candidates(probe)
-    if reading is None or reading.variants:
-        difference = probe.closest(probe.base)
-        rejected = reject(
-            f"The output is wrong: it {difference.text}." if difference else probe.roles_problem,
-            expected="softmax(Q Kᵀ / √inner_dim) V, for the same weights and the same x",
-            **(named(_finding(probe)) or what_is_known(probe)),
-        )
-        raise showing(rejected, head_maps(probe), pictures)
+    if reading is not None and not reading.paid_on("3a.4"):
+        return
+    difference = probe.closest(probe.base)
+    rejected = reject(
+        f"The output is wrong: it {difference.text}." if difference else probe.roles_problem,
+        expected="softmax(Q Kᵀ / √inner_dim) V, for the same weights and the same x",
+        **(named(reading.paid_on("3a.4") if reading else None) or what_is_known(probe)),
+    )
+    raise showing(rejected, head_maps(probe), pictures)
 
 
 def check_head_gradients(probe: HeadProbe) -> None:
     """Gradients of the input and each parameter equal the reference's."""
     base = probe.base
+    if base.backward is not None:
+        raise Rejected(of_error(base.backward))
     known_reading = read_head(probe)
     reading = known_reading or _likeliest(probe)
     if reading.steps(base)["out"].shape != base.out.shape:
@@ -230,7 +239,7 @@ def check_float64(probe: HeadProbe) -> None:
     raise reject(
         f"In float64 {text}.",
         expected="results in the precision of the input and the weights",
-        **named(known.CAST_TO_FLOAT32),
+        **named(known.CAST_TO_FLOAT32 if _is_float32(probe) else _finding(probe)),
     )
 
 
@@ -252,6 +261,13 @@ def what_is_known(probe: HeadProbe) -> Named:
         "likely": f"none of the known ones; {', '.join(facts)}" if facts else "",
         "next_step": VALUE_HINT,
     }
+
+
+def _swapped_too(probe: HeadProbe) -> Named:
+    """What is said where the output is wrong and comes second."""
+    finding = _finding(probe)
+    found = () if finding is None else finding.mistakes
+    return named(Finding((*found, known.RESULTS_SWAPPED)))
 
 
 def _finding(probe: HeadProbe) -> Finding | None:
@@ -276,6 +292,11 @@ def _renamed(rejected: Rejected, finding: Finding | None) -> Rejected:
 def _need_candidates(probe: HeadProbe) -> None:
     if not probe.candidates:
         raise numbers.unexpected_parameters(NAME, probe.roles_problem)
+
+
+def _is_float32(probe: HeadProbe) -> bool:
+    """Whether float32 is what came instead of float64, or what the code stumbled over."""
+    return probe.base.out.dtype == torch.float32
 
 
 def _why(problem: WorkerError) -> str:

@@ -7,19 +7,22 @@ that it belongs to; the other lines compare with a reference that makes the same
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from autograder.homework import LAYER
 from autograder.hw5.mistakes import layer_construction as known
 from autograder.hw5.mistakes.layer import MLP_HINT, OTHER_ACTIVATIONS, RESIDUAL_HINT
 from autograder.hw5.mistakes.layer_search import LayerReading, find_in_gradients, read_layer
+from autograder.hw5.mistakes.raised import of_error
 from autograder.hw5.probes import source_modules
-from autograder.hw5.probes.layer import LayerProbe
+from autograder.hw5.probes.layer import LayerCase, LayerProbe
+from autograder.hw5.probes.layer_dropout import PROBE_DROPOUT
 from autograder.hw5.probes.reference import ACTIVATIONS
 from autograder.hw5.verdicts import numbers
 from autograder.hw5.verdicts.maps import layer_maps, showing
 from autograder.rubric.comparison import compare, well_formed
 from autograder.rubric.feedback import Named, Rejected, reject
-from autograder.rubric.mistake import Finding, Mistake, hinted, named
+from autograder.rubric.mistake import Finding, Mistake, named
 
 NAME = LAYER.name
 
@@ -44,7 +47,7 @@ def check_layer_order(probe: LayerProbe) -> None:
             "The two results are in the wrong order.",
             got="the attention maps, then the tokens",
             expected="the tokens (B, T, dim), then the attention maps (B, heads, T, T)",
-            **hinted(known.LAYER_RESULTS_SWAPPED),
+            **numbers.and_more(known.LAYER_RESULTS_SWAPPED, _paid_on(probe, "3b.1")),
         )
 
 
@@ -83,6 +86,7 @@ def check_layer_values(probe: LayerProbe, pictures: bool) -> None:
     _need_readings(probe)
     reading = read_layer(probe)
     if reading is not None and not reading.paid_on("3b.2"):
+        _check_epsilon(probe, reading)
         return
     difference = probe.closest()
     maps = layer_maps(probe)
@@ -99,10 +103,27 @@ def check_layer_values(probe: LayerProbe, pictures: bool) -> None:
     raise showing(rejected, maps, pictures)
 
 
+def _check_epsilon(probe: LayerProbe, reading: LayerReading) -> None:
+    """The norms' eps is not the layer's dropout, which changes what they put out."""
+    case = probe.silent_dropout
+    if not isinstance(case, LayerCase) or compare(case.out, probe.base.out) is None:
+        return
+    changed = replace(reading, roles=replace(reading.roles, eps=PROBE_DROPOUT))
+    if compare(case.out, changed.steps(case)["out"]) is None:
+        raise reject(
+            f"With dropout {PROBE_DROPOUT:g} the output is another than with 0, also after eval().",
+            got=f"norms that add {PROBE_DROPOUT:g} to the variance, where they added 0 before",
+            expected="the same output: in evaluation nothing is dropped",
+            **named(known.NORM_EPSILON_DROPOUT),
+        )
+
+
 def check_layer_gradients(probe: LayerProbe) -> None:
     """Gradients of the input and each parameter equal the reference's."""
     _need_readings(probe)
     base = probe.base
+    if base.backward is not None:
+        raise Rejected(of_error(base.backward))
     known_reading = read_layer(probe)
     reading = known_reading or LayerReading(probe.readings[0], ())
     if reading.steps(base)["out"].shape != base.out.shape:
@@ -183,6 +204,11 @@ def _activation_mistakes(probe: LayerProbe) -> list[Mistake]:
 def _finding(probe: LayerProbe) -> Finding | None:
     reading = read_layer(probe)
     return None if reading is None else reading.finding
+
+
+def _paid_on(probe: LayerProbe, line: str) -> Finding | None:
+    finding = _finding(probe)
+    return None if finding is None else finding.paid_on(line)
 
 
 def _need_readings(probe: LayerProbe) -> None:

@@ -6,11 +6,12 @@ from collections.abc import Callable, Collection
 
 from torch import Tensor
 
+from autograder.hw5.mistakes import slips
 from autograder.hw5.mistakes.head_gradients import DETACH_HINT
 from autograder.hw5.probes.source_rules import Violation, lines_of
 from autograder.rubric.comparison import Difference, compare
 from autograder.rubric.feedback import Named, Rejected, reject
-from autograder.rubric.mistake import Finding, Mistake, named
+from autograder.rubric.mistake import Finding, Mistake, hinted, named
 
 NAMES_SHOWN = 4  # of parameters in one sentence
 ROW_SUM_TOLERANCE = 1e-3  # float32 rows of attention weights, summed
@@ -58,7 +59,18 @@ def _what_is_used(violations: list[Violation], built_in: Mistake, other: Mistake
         return named(built_in)
     if all(one.is_indirect for one in violations):
         return Named(next_step=PLAINLY)
+    misspelled = [slips.misspelled(one.name) for one in violations]
+    if misspelled[0] is not None and all(misspelled):
+        return misspelled[0]
     return named(other)
+
+
+def and_more(mistake: Mistake, others: Finding | None) -> Named:
+    """What is said about a mistake that the headline names, and others on the same line."""
+    if others is None:
+        return hinted(mistake)
+    more = named(Finding((mistake, *others.mistakes)))
+    return {**more, "likely": others.named["likely"]}
 
 
 def check_gradients(
