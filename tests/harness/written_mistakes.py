@@ -129,7 +129,7 @@ class SingleHeadAttention(nn.Module):
         "scale-multiplied": {"scaled": "scores = scores * math.sqrt(q.shape[-1])"},
         "scale-after-softmax": {"scaled": "", "weights": "attn = attn / math.sqrt(q.shape[-1])"},
         "scale-by-constant": {"scaled": "scores = scores * 0.3"},
-        "softmax-over-queries": {"softmax": "attn = torch.softmax(scores, dim=1)"},
+        "softmax-over-queries": {"softmax": "attn = torch.softmax(scores, dim=-2)"},
         "softmax-over-batch": {"softmax": "attn = torch.softmax(scores, dim=0)"},
         "softmax-over-matrix": {
             "softmax": "attn = torch.softmax(scores.flatten(1), dim=1).reshape(scores.shape)"
