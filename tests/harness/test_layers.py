@@ -11,12 +11,16 @@ from torch import nn
 
 from autograder.confined.describing import describe_layer, leaves, sized
 from autograder.hw5 import assignment as assignments
+from autograder.hw5.figures import figures
 from autograder.hw5.verdicts import networks as verdicts
 from autograder.rubric.feedback import Rejected
 from autograder.sandbox.replies import LayerReply
+from autograder.staff.solutions import load_solutions
 from autograder.training.layer import ModelProblem, Reason
 from autograder.training.layer_list import MAX_PARAMETERS, LayerList
 from provided.homework import CNN
+
+from .local_grading import examine
 
 
 def described(model: nn.Sequential) -> LayerList:
@@ -613,3 +617,22 @@ def test_what_is_missing_is_missing_outside_of_what_nobody_sees():
 )
 def test_a_softmax_over_the_images_of_a_batch_is_found(modules, over_batch):
     assert [one.path for one in described(nn.Sequential(*modules)).over_batch()] == over_batch
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "said"),
+    [
+        ("blocks-of-ones-own", "2c.3", "Block (layer 0); by the submission's own count"),
+        ("flatten-of-ones-own", "2b.2", "there are 0 parameters in it"),
+        ("sequential-with-own-forward", "2c.3", "see into Net; by"),
+        ("lazy-layers", None, ""),
+        ("lazy-layer-without-size", None, ""),
+    ],
+)
+def test_layers_that_nobody_sees_into_are_named_for_a_person(name, line, said):
+    with examine(load_solutions([name])[0]) as exam:
+        exam.cnn.get()
+        exam.fully_connected.get()
+        found = figures(exam)["for_a_person"]
+    assert found.keys() - {"1d"} == {line} - {None}
+    assert line is None or said in found[line]

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from provided.mnist import Split
 from provided.training import Step, Training, run_epochs
 
-from .student_copy import replace, run, solved, untouched
+from .student_copy import ROOT, replace, run, solved, untouched
 
 COLUMNS = ["epoch", "train_loss", "validation_loss", "train_accuracy", "validation_accuracy"]
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -256,3 +256,26 @@ def test_watching_the_steps_changes_nothing():
     assert watched == epochs(False)[0]
     assert [step.number for step in steps] == list(range(1, 9))
     assert all(0 <= step.accuracy <= 1 for step in steps)
+
+
+ONE_STEP = """
+import torch
+import train
+from provided.training import make_optimizer
+
+for name in ("fc", "cnn"):
+    model, settings = train.make_model(name)
+    optimizer = make_optimizer(model.train(), settings)
+    model(torch.rand(8, 1, 28, 28)).square().sum().backward()
+    optimizer.step()
+    print(name, sum(p.grad is not None for p in model.parameters()))
+"""
+
+
+def test_lazy_layers_are_trained_like_ordinary_ones(template):
+    lazy = ROOT / "solutions" / "alternatives" / "lazy-layers" / "models.py"
+    (template / "models.py").write_text(lazy.read_text())
+    (template / "one_step.py").write_text(ONE_STEP)
+    ended = run(template, "one_step.py")
+    assert ended.status == 0, ended.output
+    assert "fc 4\ncnn 11" in ended.output
