@@ -239,8 +239,8 @@ def check_head() -> Iterator[str]:
     head = build(12, 5, 0.0).eval()
     need_head_layers(head)
     x = torch.randn(3, 7, 12, requires_grad=True)
-    results = head(x)
     unused = unused_parameters(head, lambda tokens: output_of(head(tokens)), x)
+    results = head(x)  # only now: values were changed and put back
     need_no_biases(head, unused)
     held = sum(value.numel() for name, value in head.named_parameters() if name not in unused)
     if unused and held < 3 * 12 * 5:  # query, key and value
@@ -307,8 +307,8 @@ def check_layer() -> Iterator[str]:
         raise Problem(f"{LAYER.file}, {'; '.join(found[:3])}: not allowed in this question.")
     layer = build(12, 3, 5, 20, 0.0).eval()  # dim, heads, dim_head, mlp_dim, dropout
     x = torch.randn(2, 7, 12, requires_grad=True)
-    results = layer(x)
     unused = unused_parameters(layer, lambda tokens: output_of(layer(tokens)), x)
+    results = layer(x)  # only now: values were changed and put back
     for name, part in layer.named_modules():
         is_output = isinstance(part, nn.Linear) and part.weight.shape == (12, 15)
         if is_output and part.bias is not None and f"{name}.bias" not in unused:
