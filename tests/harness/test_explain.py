@@ -59,8 +59,8 @@ def explained(network: NetworkEvidence | None, **others) -> str:
 def test_the_distribution_stands_beside_the_threshold():
     text = explained(evidence(0.9735, 0.9741, 0.9749, 0.9752, 0.9763))
     assert "lowest 97.35%, quartiles 97.41%, 97.49%, 97.52%, highest 97.63%" in text
-    assert "2 of 5 (40%; as many seeds say: 5% to 85%) reach 97.5% (full points)" in text
-    assert "5 of 5 (100%" in text  # of 97%
+    assert "2 of 5 (40%, 95% interval 5% to 85%) reach 97.5% (full points)" in text
+    assert "5 of 5 (100%, 95% interval 48% to 100%) reach 90.0% (1 point)" in text
     assert "with 5 seeds, 0 to 4" in text
 
 
