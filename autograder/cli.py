@@ -284,6 +284,17 @@ def _could_not_grade(fault: str) -> Results:
     )
 
 
+def _wrong_settings() -> str:
+    """What is wrong with the settings; nothing where they are as they should be."""
+    from autograder.hw5.assignment import AssignmentError, load
+
+    try:
+        load()
+    except AssignmentError as problem:
+        return str(problem)
+    return ""
+
+
 def usage_error(message: str) -> typer.Exit:
     """Wrong usage, told in one line: exit status 2."""
     typer.echo(message, err=True)
@@ -296,5 +307,12 @@ def main() -> None:
     A grading run doesn't wait for their imports.
     """
     if sys.argv[1:2] != ["grade"] and importlib.util.find_spec(STAFF) is not None:
-        importlib.import_module(f"{STAFF}.commands").register(app)
+        try:
+            importlib.import_module(f"{STAFF}.commands").register(app)
+        except Exception:  # the given code reads homework.yaml as it is imported
+            problem = _wrong_settings()
+            if not problem:
+                raise
+            typer.echo(problem, err=True)
+            sys.exit(WRONG_USAGE)
     app(prog_name="autograder")

@@ -94,7 +94,10 @@ def _distribution(runs: SeedRuns, rules: TrainingRules) -> Iterator[str]:
     yield f"  lowest {low:.2%}, quartiles {quarters}, highest {high:.2%}"
     for accuracy, worth in [
         (rules.accuracy, "full points"),
-        *((bar.accuracy, f"{bar.points:g} points") for bar in rules.partial),
+        *(
+            (bar.accuracy, f"{bar.points:g} {'point' if bar.points == 1 else 'points'}")
+            for bar in rules.partial
+        ),
     ]:
         yield f"  {_share(best, accuracy)} reach {accuracy:.1%} ({worth})"
     yield ""
@@ -113,8 +116,8 @@ def _share(values: Sequence[float], bar: float) -> str:
     reached = sum(value >= bar for value in values)
     low, high = interval(reached, len(values))
     return (
-        f"{reached} of {len(values)} ({reached / len(values):.0%}; as many seeds say: "
-        f"{low:.0%} to {high:.0%})"
+        f"{reached} of {len(values)} ({reached / len(values):.0%}, 95% interval {low:.0%} to "
+        f"{high:.0%})"
     )
 
 
@@ -173,7 +176,7 @@ def _conclusion(reached: int, trainings: int, bar: float) -> str:
             "or with other settings than those in the file you submitted."
         )
     return (
-        "So your network is close to the threshold, and a single training on another machine can "
+        "Your network is close to the threshold, and a single training on another machine can "
         "end on either side of it. Give it some room: a few more units, less or more dropout, or a "
         "learning rate that falls towards the end."
     )

@@ -7,12 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from autograder.hw5 import assignment as assignments
 from autograder.hw5.examination import Model
 from autograder.hw5.network_figures import layers_in_short, network_figures
 from autograder.rubric.plugin import RubricLine
 from autograder.sandbox.errors import StudentCodeRaised
+from autograder.staff import commands
 from autograder.staff.explanation import (
     Explanation,
     NetworkEvidence,
@@ -56,8 +59,8 @@ def explained(network: NetworkEvidence | None, **others) -> str:
 def test_the_distribution_stands_beside_the_threshold():
     text = explained(evidence(0.9735, 0.9741, 0.9749, 0.9752, 0.9763))
     assert "lowest 97.35%, quartiles 97.41%, 97.49%, 97.52%, highest 97.63%" in text
-    assert "2 of 5 (40%; as many seeds say: 5% to 85%) reach 97.5% (full points)" in text
-    assert "5 of 5 (100%" in text  # of 97%
+    assert "2 of 5 (40%, 95% interval 5% to 85%) reach 97.5% (full points)" in text
+    assert "5 of 5 (100%, 95% interval 48% to 100%) reach 90.0% (1 point)" in text
     assert "with 5 seeds, 0 to 4" in text
 
 
@@ -170,13 +173,10 @@ def test_each_seed_is_trained_to_its_last_epoch_at_the_same_time_as_others():
     assert sorted(seed for seed, _ in told) == [3, 4, 5]
 
 
-def run(*arguments: object) -> tuple[int, str]:
-    return preloaded(ROOT).run(["explain", *map(str, arguments)], os.environ, 120)
-
-
 def test_a_line_is_graded_alone_with_what_staff_may_see(tmp_path):
     (mistake,) = load_solutions(["no-scale"])
-    status, said = run(mistake.assemble(tmp_path), "--line", "3a.4")
+    arguments = ["explain", str(mistake.assemble(tmp_path)), "--line", "3a.4"]
+    status, said = preloaded(ROOT).run(arguments, os.environ, 120)
     assert status == 0, said
     assert "0 of 3 points" in said
     assert "diagnosis: no-scale" in said
@@ -197,5 +197,7 @@ def test_a_line_is_graded_alone_with_what_staff_may_see(tmp_path):
     ids=["line", "submission"],
 )
 def test_what_isnt_there_is_wrong_usage(arguments, said):
-    status, output = run(*arguments)
-    assert (status, output.strip()) == (2, said)
+    app = typer.Typer()
+    commands.register(app)
+    ended = CliRunner().invoke(app, ["explain", *map(str, arguments)])
+    assert (ended.exit_code, ended.stderr.strip()) == (2, said)

@@ -20,6 +20,7 @@ from autograder.hw5 import mnist
 from autograder.staff import commands, packaging, readiness
 from provided.mnist import CHECKSUMS
 
+from . import recipes
 from .conftest import ROOT
 
 
@@ -187,6 +188,7 @@ def test_wrong_settings_refuse_the_package_with_their_line(tmp_path):
     assert "did you mean pictures?" in reason
 
 
+@pytest.mark.full
 def test_the_grader_as_it_stands_is_packaged():
     assert list(readiness.reasons()) == []
 
@@ -201,3 +203,21 @@ def test_the_command_writes_packages_or_says_why_not(reasons, package, tmp_path,
     assert ended.exit_code == (1 if reasons else 0), ended.output
     assert ended.stderr.splitlines() == [f"Not packaged: {reason}" for reason in reasons]
     assert into.exists() is not bool(reasons)
+
+
+BROKEN = {  # settings that break the given code, which reads them as it is imported
+    "a key": ("  batch_size: 32", "  batchsize: 32", "did you mean batch_size?"),
+    "the form": ("conv1d:", "conv1d: [", "line 5: expected"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_setting_that_breaks_the_given_code_is_told_in_a_sentence(case, tmp_path):
+    old, new, said = BROKEN[case]
+    copy = recipes.copy_repository(tmp_path / "copy")
+    values = copy / "student_template" / "provided" / "homework.yaml"
+    values.write_text(values.read_text().replace(old, new, 1))
+    ended = recipes.run(".venv/bin/autograder package", copy)
+    assert ended.returncode == 2
+    assert said in ended.stderr
+    assert "Traceback" not in ended.stderr
