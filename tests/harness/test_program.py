@@ -125,7 +125,9 @@ def test_without_a_loop_over_heads_the_logits_are_the_same(data, trained):
     torch.testing.assert_close(one_by_one.logits(trained, images), folded, rtol=1e-4, atol=1e-4)
 
 
-SAME_HEAD = SimpleNamespace(steps={"out": lambda p: p["mixed"]})  # as a mistake's, and none
+SAME_HEAD = SimpleNamespace(  # as a mistake's, and none
+    steps={"out": lambda p: p["mixed"]}, frozen=frozenset()
+)
 
 
 def test_a_folded_layer_computes_the_class_token_alone_where_no_other_is_read(data, trained):
