@@ -322,14 +322,15 @@ def _(said, name, path):
 
 
 @claim(
-    r"Test accuracy ([\d.]+%) after epoch (\d+)(, best of \d+ seeds)?: (meets|below) the "
-    r"([\d.]+%) threshold\."
+    r"Test accuracy ([\d.]+%) after epoch (\d+), the best one \(validation accuracy ([\d.]+%)\)"
+    r"(, best of \d+ seeds)?: (meets|below) the ([\d.]+%) threshold\."
 )
-def _(said, accuracy, epoch, seeds, verb, bar):
+def _(said, accuracy, epoch, validation, seeds, verb, bar):
     best = said.training.best
     reached = float(accuracy[:-1]) >= float(bar[:-1])
     return (
         f"{best.test_accuracy[int(epoch) - 1]:.2%}" == accuracy
+        and f"{best.epochs[int(epoch) - 1].validation_accuracy:.2%}" == validation
         and max(best.test_accuracy) == best.test_accuracy[int(epoch) - 1]
         and reached is (verb == "meets")
     )
@@ -462,6 +463,59 @@ def softmax_over_batch(said: Said) -> bool:
     )
 
 
+def by_sgd(said):
+    return said.network.settings.optimizer == "sgd"
+
+
+def rate_of(said):
+    """The rate of a step; of gradient descent with momentum, what its steps add up to."""
+    settings = said.network.settings
+    rates = settings.schedule if not isinstance(settings.schedule, str) else ()
+    return max([settings.learning_rate or 0, *rates]) / (1 - settings.momentum)
+
+
+@claim(r"\w+_TRAINING\.layer_weight_decay names layer ('?)(\w+)\1, which doesn't exist\.")
+def _(said, quote, name):
+    names = list(said.network.fresh._modules)
+    return name not in names and (bool(quote) or int(name) >= len(names))
+
+
+@claim(r"\w+_TRAINING has no setting (\w+)(?:; did you mean (\w+)\?|\.)")
+def _(said, name, meant):
+    return not hasattr(said.network.settings, name) and (
+        meant is None or hasattr(said.network.settings, meant)
+    )
+
+
+@claim(r"\w+_TRAINING\.optimizer = '(\w+)' is not one of ([\w, ]+)( \(did you mean \w+\?\))?\.")
+def _(said, name, listed, meant):
+    return said.network.settings.optimizer == name and name not in listed.split(", ")
+
+
+@claim(r"Your code sets the first weights of layers? ([\w, .]+) itself\.")
+def _(said, paths):
+    return all(
+        is_set_by_hand(said.network.fresh.get_submodule(path))
+        for path in re.split(", | and ", paths)
+    )
+
+
+def is_set_by_hand(layer):
+    """Whether numbers of a layer lie where torch never draws them."""
+    bound = 1 / layer.weight[0].numel() ** 0.5
+    return bool(layer.weight.abs().max() > bound or (layer.weight.abs() < bound / 2).all()) or (
+        layer.bias is not None and not layer.bias.any()
+    )
+
+
+@claim(
+    r"The grader makes layers anew and begins with torch's usual weights; for another way set init "
+    r"in Training\(\.\.\.\) to one of ([\w, ]+)\."
+)
+def _(said, listed):
+    return all(hasattr(nn.init, f"{name}_") for name in listed.split(", "))
+
+
 LIKELY: dict[str, Callable[[Said], bool]] = {
     known.NOT_SEQUENTIAL.explanation: lambda said: (
         not isinstance(said.network.fresh, nn.Sequential)
@@ -479,8 +533,11 @@ LIKELY: dict[str, Callable[[Said], bool]] = {
     known.SOFTMAX_OVER_IMAGES.explanation: softmax_over_batch,
     known.RELU_LAST.explanation: lambda said: last(said) == "ReLU",
     known.NO_NONLINEARITY.explanation: bare,
-    known.RATE_TOO_LARGE.explanation: lambda said: said.network.settings.learning_rate > 0.02,
-    known.RATE_TOO_SMALL.explanation: lambda said: said.network.settings.learning_rate < 2e-5,
+    known.RATE_TOO_LARGE.explanation: lambda said: rate_of(said) > (2 if by_sgd(said) else 0.02),
+    known.RATE_TOO_SMALL.explanation: lambda said: rate_of(said) < (5e-3 if by_sgd(said) else 2e-5),
+    known.TOO_FEW_STEPS.explanation: lambda said: (
+        said.network.settings.epochs * 48_000 / said.network.settings.batch_size < 2_000
+    ),
     known.TOO_FEW_EPOCHS.explanation: lambda said: said.network.settings.epochs < 5,
     known.TOO_MUCH_DROPOUT.explanation: lambda said: any(
         isinstance(one, nn.Dropout) and one.p > 0.7 for one in said.network.layers.values()
