@@ -152,6 +152,9 @@ class SingleHeadAttention(nn.Module):
         self.projection = nn.Linear(input_dim, inner_dim)
         before = time.process_time()
         {work}
+
+    def forward(self, x):
+        return x
 """
 WAITS = SLOW.format(work="time.sleep(0.4)")
 COMPUTES = SLOW.format(work="while time.process_time() - before < 0.4: pass")

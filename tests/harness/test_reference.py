@@ -151,8 +151,10 @@ def test_a_reference_of_zeros_is_not_matched_by_a_mistake_of_its_size():
 
 
 def test_tolerances_leave_room_for_roundings_and_for_nothing_else():
+    of_reference = {torch.float32, torch.float64}
     for dtype, tolerance in TOLERANCES.items():
-        assert 100 * torch.finfo(dtype).eps < tolerance < 1e-3
+        many, most = (100, 1e-3) if dtype in of_reference else (1, 0.05)
+        assert many * torch.finfo(dtype).eps < tolerance < most
 
 
 def test_without_a_dtype_only_form_and_finiteness_count():

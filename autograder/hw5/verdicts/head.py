@@ -132,8 +132,9 @@ def check_head_biases(probe: HeadProbe) -> None:
 
 def _biases(parts: ModuleReply) -> list[str]:
     """The parameters that are named or shaped as a bias is."""
-    biases = [p.name for p in parts.parameters if p.name.rpartition(".")[2] == "bias"]
-    return biases + [p.name for p in parts.parameters if len(p.shape) == 1 and p.name not in biases]
+    shapes = shapes_of(parts)
+    biases = [name for name in shapes if name.rpartition(".")[2] == "bias"]
+    return biases + [name for name in shapes if len(shapes[name]) == 1 and name not in biases]
 
 
 def check_head_returns_weights(probe: HeadProbe) -> None:
