@@ -22,6 +22,7 @@ from autograder.hw5.mistakes.head_search import (
 )
 from autograder.hw5.mistakes.raised import of_error
 from autograder.hw5.probes import source_modules
+from autograder.hw5.probes.asker import shapes_of
 from autograder.hw5.probes.head import HeadCase, HeadProbe
 from autograder.hw5.verdicts import numbers
 from autograder.hw5.verdicts.maps import head_maps, showing
