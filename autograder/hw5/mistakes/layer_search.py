@@ -17,7 +17,10 @@ from autograder.rubric.comparison import compare
 from autograder.rubric.mistake import Finding, Variant, combined
 
 MOST_AT_ONCE = 3  # mistakes that are recognised together
-READINGS = (None, None, 4, 2)  # under which none, one, two, three are tried: a second of work
+# Under how many readings, and with how many of the numbers below, none, one, two and three
+# mistakes are tried: a second of work.
+READINGS = (None, None, 4, 1)
+EPSILONS_TRIED = (None, None, 2, 1)
 
 # What a norm adds under its root is nowhere fixed: torch's default first, then what
 # published transformers use, Keras's 1e-3 among them.
@@ -40,11 +43,13 @@ def read_layer(probe: LayerProbe) -> LayerReading | None:
     The reference itself counts only under a reading that a right layer can have.
     """
     least, out = 0 if probe.candidates else 1, probe.base.out
-    for count in range(least, MOST_AT_ONCE + 1):
+    # An MLP of which nothing is known leaves too many combinations of three.
+    most = MOST_AT_ONCE if probe.activation is not None else MOST_AT_ONCE - 1
+    for count in range(least, most + 1):
         tries = list(_tries(probe, count))
         tried = [
             Passes(LayerReading(replace(roles, eps=eps), ()), probe.base)
-            for eps in (EPSILONS if count < 2 else EPSILONS[:2])
+            for eps in EPSILONS[: EPSILONS_TRIED[count]]
             for roles in probe.readings[: READINGS[count]]
         ]
         found = matching(tried, tries, lambda steps: compare(out, steps["out"]) is None)
@@ -91,6 +96,6 @@ def _with_closest_eps(reading: LayerReading, case: LayerCase) -> LayerReading:
 
     def distance(eps: float) -> float:
         steps = replace(reading, roles=replace(reading.roles, eps=eps)).steps(case)
-        return float((case.out - steps["out"]).abs().max())
+        return float((case.out.double() - steps["out"].double()).abs().max())
 
     return replace(reading, roles=replace(reading.roles, eps=min(EPSILONS, key=distance)))
