@@ -19,7 +19,7 @@ from autograder.rubric.mistake import Finding, Variant, combined
 MOST_AT_ONCE = 3  # mistakes that are recognised together
 # Under how many readings, and with how many of the numbers below, none, one, two and three
 # mistakes are tried: a second of work.
-READINGS = (None, None, 4, 1)
+READINGS = (None, None, 2, 1)
 EPSILONS_TRIED = (None, None, 2, 1)
 
 # What a norm adds under its root is nowhere fixed: torch's default first, then what
@@ -43,9 +43,7 @@ def read_layer(probe: LayerProbe) -> LayerReading | None:
     The reference itself counts only under a reading that a right layer can have.
     """
     least, out = 0 if probe.candidates else 1, probe.base.out
-    # An MLP of which nothing is known leaves too many combinations of three.
-    most = MOST_AT_ONCE if probe.activation is not None else MOST_AT_ONCE - 1
-    for count in range(least, most + 1):
+    for count in range(least, MOST_AT_ONCE + 1):
         tries = list(_tries(probe, count))
         tried = [
             Passes(LayerReading(replace(roles, eps=eps), ()), probe.base)
