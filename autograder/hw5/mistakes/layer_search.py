@@ -6,7 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from autograder.hw5.mistakes import layer, layer_gradients, layer_steps
+from autograder.hw5.mistakes import (
+    layer,
+    layer_axes,
+    layer_gradients,
+    layer_mlp,
+    layer_precision,
+    layer_steps,
+)
 from autograder.hw5.mistakes.head_search import PROBES_KEPT
 from autograder.hw5.mistakes.layer_steps import with_epsilon
 from autograder.hw5.mistakes.reading import Passes, Reading, in_gradients, matching
@@ -21,6 +28,16 @@ MOST_AT_ONCE = 3  # mistakes that are recognised together
 # mistakes are tried: a second of work.
 READINGS = (None, None, 2, 1)
 EPSILONS_TRIED = (None, None, 2, 1)
+
+RARE = frozenset(
+    one.id
+    for one in (
+        *layer_axes.ALL,
+        *layer_precision.ALL,
+        layer.NORM_EPSILON,
+        *(one for one in layer_mlp.SECOND_ACTIVATIONS if "activated" in one.steps),
+    )
+)
 
 # What a norm adds under its root is nowhere fixed: torch's default first, then what
 # published transformers use, Keras's 1e-3 among them.
@@ -79,8 +96,13 @@ def _tries(probe: LayerProbe, count: int) -> Iterator[tuple[Variant, ...]]:
 
 
 def _variants(count: int) -> Iterator[Variant]:
-    """All mistakes; alone, the norm's eps with each number that it is likely to be."""
+    """All mistakes, but for three at once the rare ones.
+
+    Alone, the norm's eps comes with each number that it is likely to be.
+    """
     for one in layer.OUTPUT:
+        if count == MOST_AT_ONCE and one.id in RARE:
+            continue
         if one.id == layer.NORM_EPSILON.id and count == 1:
             numbers = layer.TAKEN_FOR_EPSILON.values()
             yield from (replace(one, steps=with_epsilon(number)) for number in numbers)
