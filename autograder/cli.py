@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
 import sys
 import time
 import traceback
@@ -81,6 +82,13 @@ def grade(
     homework: Annotated[
         Path | None, typer.Option(help="Another homework.yaml, to try out goals and limits.")
     ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(help="Also write the page that a student sees of the results to this file."),
+    ] = None,
+    staff_notes: Annotated[
+        bool, typer.Option(help="In that page, also say what students don't see.")
+    ] = False,
 ) -> None:
     """Grade one submission and write results.json."""
     console = Console(soft_wrap=False)
@@ -93,6 +101,7 @@ def grade(
     if not source.exists():
         raise usage_error(f"There is no submission at {source}")
     default = GRADESCOPE_RESULTS if submission is None else Path("results/results.json")
+    page = _page(html, results or default)
     walls = frozenset(wall for wall in without.split(",") if wall)
     if not walls <= set(OPTIONAL_WALLS):
         raise usage_error(f"--without takes {', '.join(OPTIONAL_WALLS)}; got {without}")
@@ -115,6 +124,7 @@ def grade(
     try:
         with only_writer(results or default):
             status = _grade(source, results or default, console, options)
+            status = _show(page, source.name, results or default, staff_notes, status)
     except ResultsInUse as problem:
         raise usage_error(str(problem)) from None
     raise typer.Exit(status)
@@ -157,6 +167,30 @@ def _grade(source: Path, results: Path, console: Console, options: dict[str, Any
         typer.echo(f"\nFor staff, {flag['line']}: {flag['what']}\n{text}", err=True)
     console.print(f"Results: {results}")
     return 0 if well else 3
+
+
+def _page(file: Path | None, results: Path) -> Path | None:
+    """The file for the page, where one is asked for."""
+    if file is not None and (file.is_dir() or file.resolve() == results.resolve()):
+        raise usage_error(f"--html names a file of its own for the page; got {file}")
+    return file
+
+
+def _show(page: Path | None, of: str, results: Path, staff_notes: bool, status: int) -> int:
+    """Write the page of a run that ended with a status; returns the status with which we end."""
+    from autograder.rubric import preview
+
+    if page is None or status == 2:
+        return status
+    try:
+        content = json.loads(results.read_bytes())
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(preview.page(content, title=of, staff=staff_notes), encoding="utf-8")
+    except OSError as problem:
+        typer.echo(f"The page can't be written to {page}: {problem.strerror}.", err=True)
+        return 3
+    typer.echo(f"Page: {page}")
+    return status
 
 
 def _save(results: Results, file: Path) -> None:

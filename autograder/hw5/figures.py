@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from autograder.hw5.examination import Examination, Untrainable
+from autograder.hw5.examination import Examination, Model, Untrainable
 from autograder.hw5.probes import source_modules, source_rules
 from autograder.hw5.probes.vit import Judgement
 from autograder.rubric.evidence import Kept
@@ -20,8 +20,8 @@ def figures(examination: Examination) -> dict[str, Any]:
         "for_a_person": {"1d": examination.answers.free_text("q1d"), **_doubtful(examination)},
         "seed": examination.seed,
         "trainings": {
-            "fc": _of_training(examination.fully_connected_training),
-            "cnn": _of_training(examination.cnn_training),
+            "fc": _of_training(examination.fully_connected_training, examination.fully_connected),
+            "cnn": _of_training(examination.cnn_training, examination.cnn),
         },
         "transformer": _of_transformer(examination),
         "carry_over": dict(examination.carry_over.entries),
@@ -45,12 +45,16 @@ def leaderboard(examination: Examination) -> list[LeaderboardEntry]:
     return entries
 
 
-def _of_training(training: Kept[TrainingResult | Untrainable]) -> dict[str, Any] | None:
-    result = training.peek()
+def _of_training(
+    training: Kept[TrainingResult | Untrainable], model: Kept[Model]
+) -> dict[str, Any] | None:
+    result, described = training.peek(), model.peek()
     if result is None or isinstance(result, Untrainable):
         return None
+    counts = described.layers.parameter_counts() if described is not None else None
     return {
         "ended": result.ended.value,
+        "parameters": None if counts is None else sum(count for _, count in counts),
         "process": result.process,
         "trials": [
             {"seed": trial.seed, "test_accuracy": trial.test_accuracy} for trial in result.trials

@@ -33,8 +33,8 @@ HOSTILE = (
 MISTAKES = {  # line -> known mistakes, the usual ones more than once
     "3a.4": ["no-scale", "no-scale", "softmax-over-queries", "scale-by-input-dim"],
     "3a.2": ["projection-bias"],
-    "3b.4": ["output-bias", "output-bias", "output-bias+gelu", "gelu"],
-    "3b.5": ["no-dropout-in-mlp", "no-dropout-after-mlp"],
+    "3b.4": ["output-bias", "output-bias", "output-bias+gelu-for-relu", "gelu-for-relu"],
+    "3b.5": ["no-dropout-inside-mlp", "no-dropout-after-mlp"],
     "3b.2": ["post-norm"],
     "2b.2": ["too-many-units"],
     "2c.3": ["too-many-parameters"],
