@@ -32,11 +32,11 @@ a { color: var(--link); }
   padding: .7rem .9rem; margin: .7rem 0; scroll-margin-top: .5rem; }
 .line.passed { border-left-color: var(--good); }
 .line p { margin: .4rem 0; }
-.points { font-weight: 400; color: var(--bad); } .passed .points { color: var(--good); }
+.points { font-weight: 400; color: var(--bad); white-space: nowrap; } .passed .points { color: var(--good); }
 .line pre, .staff pre { overflow-x: auto; background: var(--raised); padding: .5rem .7rem;
   border-radius: .375rem; font-size: .8125rem; line-height: 1.4; }
 img { max-width: 100%; height: auto; border-radius: .25rem; display: block; }
-nav ul { columns: 16rem; padding-left: 1.1rem; margin: .3rem 0; font-size: .925rem; }
+nav ul { columns: 16rem; list-style: none; padding: 0; margin: .3rem 0; font-size: .925rem; }
 nav li { break-inside: avoid; padding: .15rem 0; }
 nav li a { display: inline-block; min-height: 1.5rem; }
 table { border-collapse: collapse; } td, th { padding: .25rem .8rem .25rem 0; text-align: left; }
