@@ -81,6 +81,9 @@ def grade(
     homework: Annotated[
         Path | None, typer.Option(help="Another homework.yaml, to try out goals and limits.")
     ] = None,
+    trainings: Annotated[
+        Path | None, typer.Option(help="A folder through which gradings share equal trainings.")
+    ] = None,
 ) -> None:
     """Grade one submission and write results.json."""
     console = Console(soft_wrap=False)
@@ -107,6 +110,7 @@ def grade(
         "secrets": _closed(metadata),
         "unsafe_local": unsafe_local,
         "unhurried": unhurried,
+        "trainings": trainings,
     }
     if assignment is not None:
         options["assignment_file"] = assignment
