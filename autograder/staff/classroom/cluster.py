@@ -76,6 +76,8 @@ class Crowd:
     _asked: dict[str, Any] = field(default_factory=dict)  # workers that are being asked
     _running: dict[str, _Running] = field(default_factory=dict)
     _deaths: Counter[str] = field(default_factory=Counter)
+    _again: list[Grading] = field(default_factory=list)  # lost on the way
+    _stopped: bool = False
     _done: queue.Queue[str] = field(default_factory=queue.Queue)
     _keys: Iterator[int] = field(default_factory=itertools.count)
 
@@ -84,39 +86,40 @@ class Crowd:
 
         gradings: asked for one more when a worker is free, and not before
         """
-        waiting, again, stopped = iter(gradings), list[Grading](), False
-        idle_since = time.monotonic()
-        self._client = self.connect()
-        looked = -TICK_SECONDS
+        waiting = iter(gradings)
+        idle_since = looked = time.monotonic() - TICK_SECONDS
+        self._client = self._client or self.connect()
         while True:
             if time.monotonic() - looked >= TICK_SECONDS:
-                again += self._look_for_workers()
+                self._again += self._look_for_workers()
                 looked = time.monotonic()
-            while not stopped and (worker := self._free()):
-                one = again.pop() if again else next(waiting, None)
-                if one is None:
-                    break
-                if self._deaths[one.id] >= MAX_DEATHS:
-                    yield _given_up(one)
-                    continue
-                self._submit(one, worker)
+            yield from self._hand_out(waiting)
             if self._running or self._asked:
                 idle_since = time.monotonic()
-            elif self._slots or stopped:
+            elif self._slots or self._stopped:
                 return
             elif time.monotonic() - idle_since > self.patience:
                 raise ClusterError(self._nobody())
-            for outcome, failed in self._finished():
-                again += [failed] if failed else []
-                if outcome is not None:
-                    stopped = stopped or bool(outcome.stop)
-                    yield outcome
+            for outcome in self._finished():
+                self._stopped = self._stopped or bool(outcome.stop)
+                yield outcome
 
     def close(self) -> None:
         """Leave the cluster; gradings that are under way are not waited for."""
         if self._client is not None:
             with contextlib.suppress(Exception):
                 self._client.close(timeout=2)
+
+    def _hand_out(self, waiting: Iterator[Grading]) -> Iterator[Outcome]:
+        """Give every free worker a grading; yields those that are given up."""
+        while not self._stopped and (worker := self._free()):
+            one = self._again.pop() if self._again else next(waiting, None)
+            if one is None:
+                return
+            if self._deaths[one.id] < MAX_DEATHS:
+                self._submit(one, worker)
+            else:
+                yield grading.give_up(one, f"The worker that graded it died, {MAX_DEATHS} times.")
 
     def _submit(self, one: Grading, worker: str) -> None:
         key = f"grading-{one.id}-{next(self._keys)}-{time.time_ns()}"
@@ -136,31 +139,32 @@ class Crowd:
         busy = Counter(one.worker for one in self._running.values())
         return next((one for one, slots in self._slots.items() if busy[one] < slots), "")
 
-    def _finished(self) -> Iterator[tuple[Outcome | None, Grading | None]]:
-        """Outcomes that came within a moment; and gradings that have to be given out again."""
+    def _finished(self) -> Iterator[Outcome]:
+        """Outcomes that came within a moment."""
         with contextlib.suppress(queue.Empty):
             key = self._done.get(timeout=TICK_SECONDS / 4)
             while True:
                 if key in self._asked:
                     self._answered(key)
                 elif key in self._running:
-                    yield self._outcome(self._running.pop(key))
+                    yield from self._outcome(self._running.pop(key))
                 key = self._done.get_nowait()
 
-    def _outcome(self, ended: _Running) -> tuple[Outcome | None, Grading | None]:
+    def _outcome(self, ended: _Running) -> Iterator[Outcome]:
         one, future = ended.grading, ended.future
         try:
             if future.status == "finished":
-                return Outcome(**future.result(timeout=30)), None
-            if future.status == "error":
+                yield Outcome(**future.result(timeout=30))
+            elif future.status == "error":
                 problem = future.exception(timeout=30)
-                return Outcome(one.id, trouble=f"The worker failed: {problem!r:.300}."), None
-        except Exception as problem:  # noqa: BLE001  the result was lost on the way: done again
-            self.say(f"Submission {one.id}: its outcome was lost ({type(problem).__name__}).")
+                yield grading.give_up(one, f"The worker failed: {problem!r:.300}.")
+            else:  # lost on the way
+                self._again.append(one)
+        except (OSError, TimeoutError):
+            self._again.append(one)
         finally:
             with contextlib.suppress(Exception):
                 future.release()
-        return None, one
 
     def _look_for_workers(self) -> list[Grading]:
         """Ask new workers what they are; returns what those that went away had to do."""
@@ -231,14 +235,6 @@ class Crowd:
         return f"No worker may grade. {said}" if said else "The cluster has no worker."
 
 
-def _given_up(one: Grading) -> Outcome:
-    return Outcome(
-        one.id,
-        graded=True,
-        trouble=f"The worker that graded it died, {MAX_DEATHS} times in a row: it was given up.",
-    )
-
-
 @contextlib.contextmanager
 def of_this_machine(threads: int) -> Iterator[Callable[[], Any]]:
     """A cluster inside this process; yields how to connect. Raises ClusterError."""
@@ -251,7 +247,7 @@ def of_this_machine(threads: int) -> Iterator[Callable[[], Any]]:
             threads_per_worker=threads,
             processes=False,
             dashboard_address="127.0.0.1:0",
-            worker_dashboard_address=None,
+            worker_dashboard_address="127.0.0.1:0",
             silence_logs=50,
         )
         try:

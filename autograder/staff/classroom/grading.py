@@ -192,6 +192,14 @@ def _no_room(grading: Grading, number: int | None, why: str) -> Outcome:
     )
 
 
+def give_up(grading: Grading, why: str) -> Outcome:
+    """A submission that no worker can grade: listed with the reason."""
+    with contextlib.suppress(OSError):
+        if grading.room == RESULTS:
+            write_json(Path(grading.folder) / TROUBLE / f"{grading.id}.json", {"trouble": why})
+    return Outcome(grading.id, graded=True, trouble=why)
+
+
 @contextlib.contextmanager
 def _claimed(grading: Grading) -> Iterator[None]:
     """Be the only one to grade a submission; who came second waits, and finds it done."""

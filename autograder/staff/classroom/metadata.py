@@ -21,8 +21,8 @@ FILE = "submission_metadata.yml"
 KEY = re.compile(rb"""["']?(?:submission_)?(\d{1,20})["']?:\s*$""")
 NAMED = re.compile(rb"[^\s#]")  # a line that begins something at the top
 MAX_PIECE = 256 << 20  # bytes
-SECTION = re.compile(rb'( *)"?:?history"?:\s*$')
-RESULTS = re.compile(rb'( *(?:- )?)"?:?results"?:')
+SECTION = re.compile(rb"""( *)["']?:?history["']?:\s*$""")
+RESULTS = re.compile(rb"""( *(?:- )?)["']?:?results["']?:""")
 
 
 @dataclass(frozen=True)
