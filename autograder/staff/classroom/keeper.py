@@ -147,7 +147,8 @@ def main() -> None:
         report = keep(**json.loads(asked))
     except OSError as problem:
         report = {"failed": problem.strerror or str(problem), "errno": problem.errno}
-    sys.stdout.write(json.dumps(report))
+    with contextlib.suppress(BrokenPipeError):  # nobody is left to be told
+        os.write(sys.stdout.fileno(), json.dumps(report).encode())
 
 
 if __name__ == "__main__":
