@@ -3,6 +3,7 @@
 # Safe to run again; takes seconds when nothing is to do.
 #
 #   ./setup.sh         what grading needs (Gradescope runs this, as root, at image build)
+#   ./setup.sh --class also what regrading a class needs, on staff's machines
 #   ./setup.sh --dev   also what the harness's own tests need
 #
 # Releases are those of requirements.lock, so that a later set-up is the same as today's.
@@ -18,8 +19,9 @@ main() {
     local extra=""
     case "${1:-}" in
         "") ;;
+        --class) extra="[class]" ;;
         --dev) extra="[dev]" ;;
-        *) fail "Unknown option $1. Usage: ./setup.sh [--dev]" ;;
+        *) fail "Unknown option $1. Usage: ./setup.sh [--class | --dev]" ;;
     esac
     install_system_packages
     make_environment
@@ -74,7 +76,8 @@ install_packages() {
     local stamp=.venv/installed wanted
     wanted="$(sha256sum pyproject.toml requirements.lock | tr '\n' ' ')$PWD $1"
     if [[ -f $stamp && $(<"$stamp") == "$wanted" ]] ||
-        { [[ -z $1 && -f $stamp && $(<"$stamp") == "${wanted}[dev]" ]]; }; then
+        { [[ $1 != "[dev]" && -f $stamp && $(<"$stamp") == "${wanted%"$1"}[dev]" ]]; } ||
+        { [[ -z $1 && -f $stamp && $(<"$stamp") == "${wanted}[class]" ]]; }; then
         say "Packages: there already"
         return
     fi

@@ -89,6 +89,9 @@ def grade(
     staff_notes: Annotated[
         bool, typer.Option(help="In that page, also say what students don't see.")
     ] = False,
+    trainings: Annotated[
+        Path | None, typer.Option(help="A folder through which gradings share equal trainings.")
+    ] = None,
 ) -> None:
     """Grade one submission and write results.json."""
     console = Console(soft_wrap=False)
@@ -116,6 +119,7 @@ def grade(
         "secrets": _closed(metadata),
         "unsafe_local": unsafe_local,
         "unhurried": unhurried,
+        "trainings": trainings,
     }
     if assignment is not None:
         options["assignment_file"] = assignment

@@ -38,6 +38,7 @@ from autograder.sandbox.client import Sandbox
 from autograder.sandbox.unpacking import Unpackable, take_limited
 from autograder.training.carry_over import CarryOver
 from autograder.training.machine import cores
+from autograder.training.store import TrainingStore
 
 
 def grade(
@@ -54,6 +55,7 @@ def grade(
     without: frozenset[str] = frozenset(),
     unsafe_local: bool = False,
     unhurried: bool = False,
+    trainings: Path | None = None,
 ) -> tuple[Results, bool]:
     """Grade a submission, a folder, zip or notebook; returns the results and whether all went well.
 
@@ -77,6 +79,8 @@ def grade(
             limits = Limits(**assignment.worker.model_dump())
             sandbox = Sandbox(submission.folder, STUDENT_MODULES, limits, TRAINING_FILES, without)
             earlier = CarryOver.from_metadata(metadata.previous_submissions if metadata else [])
+            if trainings is not None:
+                earlier = TrainingStore(trainings, earlier)
             with Progress(console) as progress, contextlib.closing(sandbox):
                 examination = Examination(
                     submission,

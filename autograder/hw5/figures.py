@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+from autograder.hw5 import versions
 from autograder.hw5.examination import Examination, Model, Untrainable
 from autograder.hw5.probes import source_modules, source_rules
 from autograder.hw5.probes.vit import Judgement
@@ -19,6 +20,7 @@ def figures(examination: Examination) -> dict[str, Any]:
     return {
         "for_a_person": {"1d": examination.answers.free_text("q1d"), **_doubtful(examination)},
         "seed": examination.seed,
+        "made_with": versions.made_with(examination.assignment),
         "trainings": {
             "fc": _of_training(examination.fully_connected_training, examination.fully_connected),
             "cnn": _of_training(examination.cnn_training, examination.cnn),

@@ -32,7 +32,8 @@ a { color: var(--link); }
   padding: .7rem .9rem; margin: .7rem 0; scroll-margin-top: .5rem; }
 .line.passed { border-left-color: var(--good); }
 .line p { margin: .4rem 0; }
-.points { font-weight: 400; color: var(--bad); white-space: nowrap; } .passed .points { color: var(--good); }
+.points { font-weight: 400; color: var(--bad); white-space: nowrap; }
+.passed .points { color: var(--good); }
 .line pre, .staff pre { overflow-x: auto; background: var(--raised); padding: .5rem .7rem;
   border-radius: .375rem; font-size: .8125rem; line-height: 1.4; }
 img { max-width: 100%; height: auto; border-radius: .25rem; display: block; }

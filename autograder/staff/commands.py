@@ -21,6 +21,7 @@ from autograder.staff import (
     validation,
     validation_report,
 )
+from autograder.staff.classroom.commands import WithAgain, regrade, report
 from autograder.staff.packaging import make_packages
 from autograder.staff.solutions import ROOT, Solution, SolutionError, load_solutions
 
@@ -119,10 +120,10 @@ def check(
     raise typer.Exit(1 if sentences else 0)
 
 
-COMMANDS = (package, validate, calibrate, check)
+COMMANDS = (package, validate, calibrate, check, regrade, report)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     for command in COMMANDS:
-        app.command()(command)
+        app.command(cls=WithAgain if command is regrade else None)(command)

@@ -61,7 +61,11 @@ TROUBLES = {
     "not an object": ({"results": "[1, 2]"}, "can't be read"),
     "told": ({"trouble": {"trouble": "The zip is damaged."}}, "The zip is damaged."),
     "not reached": ({"about": ABOUT}, "not been graded yet"),
-    "an old trouble beside results": ({"trouble": {"trouble": "no"}, "results": RESULTS}, ""),
+    "told, beside older results": (
+        {"trouble": {"trouble": "It hangs."}, "results": RESULTS},
+        "It hangs.",
+    ),
+    "graded": ({"results": RESULTS, "about": ABOUT}, ""),
 }
 
 
@@ -72,7 +76,7 @@ def test_an_entry_says_why_it_has_no_results(case, tmp_path):
         put(tmp_path, room, "7", content)
     (entry,) = read_class(tmp_path)
     assert said in entry.trouble
-    assert (entry.trouble == "") == (entry.results is not None)
+    assert (entry.trouble == "") == (said == "")
 
 
 def test_a_file_that_cannot_be_written_leaves_the_old_one_and_nothing_beside(tmp_path):

@@ -2,12 +2,12 @@
 
 Two files are the same where their digests are: of code, without formatting and comments. That
 is a fact about files and none about people: short code comes out alike by itself, and all may
-have it from the same place. What students are given counts as nobody's.
+have it from the same place. A file as students were given it has no digest (records.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from autograder.staff.classroom.roster import Member, people
@@ -21,15 +21,12 @@ class Group:
     members: tuple[Member, ...]
 
 
-def groups(members: Sequence[Member], given: Mapping[str, str]) -> list[Group]:
-    """All groups, those with most files first.
-
-    given: file -> digest of the files that students start from
-    """
+def groups(members: Sequence[Member]) -> list[Group]:
+    """All groups, those with most files first."""
     owners: dict[tuple[str, str], list[int]] = {}
     for place, member in enumerate(members):
         for file, digest in member.entry.digests.items():
-            if digest and digest not in given.values():
+            if digest:
                 owners.setdefault((file, digest), []).append(place)
     shared: dict[tuple[int, ...], list[str]] = {}
     for (file, _), places in owners.items():

@@ -50,9 +50,10 @@ class Entry:
     created_at: ISO 8601, empty where it isn't known
     attempts: how often it was handed in, this time included; 0: not known
     history:  earlier scores, the oldest first
-    trouble:  one sentence where it could not be graded, else empty
+    trouble:  one sentence where it could not be graded, else empty; beside results, these are
+              of an earlier regrade
     seconds:  of the grading, on the clock
-    peak_mib: memory of the grading's processes at most
+    peak_mib: memory of the grading's largest process
     digests:  file -> what stands for its content, for a person to compare: of code without
               formatting and comments, of artifacts as they are
     again:    the results with another seed; None where it wasn't asked for
@@ -166,12 +167,12 @@ def write_text(file: Path, pieces: Iterable[str]) -> None:
 
 
 def _trouble(folder: Path, one: str, results: Mapping[str, Any] | None) -> str:
+    said = read_json(folder / TROUBLE / f"{one}.json") or {}
+    if "trouble" in said:  # beside results, these are of an earlier regrade
+        return _text(said["trouble"]) or NOT_GRADED
     if results is not None:
         return ""
-    if (folder / RESULTS / f"{one}.json").exists():
-        return UNREADABLE
-    said = read_json(folder / TROUBLE / f"{one}.json") or {}
-    return _text(said.get("trouble")) or NOT_GRADED
+    return UNREADABLE if (folder / RESULTS / f"{one}.json").exists() else NOT_GRADED
 
 
 def _student(content: object) -> Student:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from autograder.hw5.assignment import Assignment
 from autograder.hw5.mistakes.catalogue import CATALOGUE
 from autograder.rubric.feedback import counted
 from autograder.staff.classroom import charts, figures, identical, statistics
+from autograder.staff.classroom.changes import SETTINGS, changes
 from autograder.staff.classroom.figures import Changed, Trained
 from autograder.staff.classroom.records import Entry, write_text
 from autograder.staff.classroom.roster import Member, number_of_people, roster
@@ -62,23 +64,19 @@ class Network:
 
 def write_report(entries: Sequence[Entry], into: Path, *, anonymous: bool = False) -> None:
     """Write report.html into a folder, in one step. Raises OSError."""
-    write_text(into / FILE, [page(entries, anonymous=anonymous)])
+    write_text(into / FILE, [page(entries, anonymous=anonymous, settings=into / SETTINGS)])
 
 
-def page(
-    entries: Sequence[Entry], *, anonymous: bool = False, given: Mapping[str, str] | None = None
-) -> str:
+def page(entries: Sequence[Entry], *, anonymous: bool, settings: Path) -> str:
     """The whole page.
 
-    given: file -> digest of the files that students start from
+    settings: the folder of what digests of settings stand for
     """
     template = _environment().get_template("report.html")
-    return template.render(content(entries, anonymous=anonymous, given=given or {}))
+    return template.render(content(entries, anonymous=anonymous, settings=settings))
 
 
-def content(
-    entries: Sequence[Entry], *, anonymous: bool, given: Mapping[str, str]
-) -> dict[str, Any]:
+def content(entries: Sequence[Entry], *, anonymous: bool, settings: Path) -> dict[str, Any]:
     """All that the template shows."""
     members = roster(entries, anonymous=anonymous)
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
@@ -93,7 +91,7 @@ def content(
         "script_digest": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         "parts": sorted({number.partition(".")[0] for one in members for number in one.now.lines}),
         "part_score": part_score,
-        "changes": changes,
+        "changes": partial(changed_lines, settings=settings),
         "explained": _Explained(),
         **_troubles(members),
         **_scores(members),
@@ -103,7 +101,7 @@ def content(
         "networks": networks(members, assignments.load()),
         "leaderboard": figures.leaderboard(members),
         "differing": figures.differing(members),
-        "identical": identical.groups(members, given),
+        "identical": identical.groups(members),
     }
     optional = {"ungraded": "ungraded", "changes": "compared", "chance": "differing"}
     shown["sections"] = [
@@ -179,13 +177,18 @@ def _changes(members: Sequence[Member]) -> dict[str, Any]:
     }
 
 
-def changes(one: Changed) -> Markup:
-    """The lines whose score changed, with what they say now."""
+def changed_lines(one: Changed, settings: Path) -> Markup:
+    """The lines whose score changed: points, cause, what they say now."""
     if not one.lines:
         return Markup("The earlier results tell no lines.")
+    causes = {change.line: change.cause for change in changes(one.member.entry, settings)}
     said = [
-        Markup("<li>{}: {} → {}{}</li>").format(
-            change.line.number, short(change.before), short(change.line.score), _now(one, change)
+        Markup("<li>{}: {} → {}, {}{}</li>").format(
+            change.line.number,
+            short(change.before),
+            short(change.line.score),
+            causes.get(change.line.number, ""),
+            _now(one, change),
         )
         for change in one.lines[:LINES_SAID]
     ]
@@ -197,9 +200,9 @@ def changes(one: Changed) -> Markup:
 
 def _now(one: Changed, change: figures.Change) -> str:
     if any(where == change.line.number for where, _ in one.member.now.faults):
-        return " (a fault of the grader)"
+        return ". A fault of the grader"
     named = f" [{'+'.join(change.line.mistakes)}]" if change.line.mistakes else ""
-    return f"{named} {one.member.told(change.line.headline)}"
+    return f"{named}. Now: {one.member.told(change.line.headline)}"
 
 
 def networks(members: Sequence[Member], assignment: Assignment) -> list[Network]:
