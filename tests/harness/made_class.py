@@ -93,7 +93,7 @@ def made_class(count: int, seed: int = 0) -> list[Entry]:
                     digests={**entries[one].digests, "artifacts/vit/weights.safetensors": "w"},
                 )
             entries[other] = replace(entries[other], digests=digests)
-    if count > 50:
+    if count > 12:
         entries[11] = replace(entries[11], results=None, trouble="It is not a zip file.")
         entries[12] = _with_extra(entries[12], faults={"3a.4": "Traceback …\nKeyError: 'x'"})
     return entries
