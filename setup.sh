@@ -3,6 +3,7 @@
 # Safe to run again; takes seconds when nothing is to do.
 #
 #   ./setup.sh         what grading needs (Gradescope runs this, as root, at image build)
+#   ./setup.sh --class also what regrading a class needs, on staff's machines
 #   ./setup.sh --dev   also what the harness's own tests need
 #   ./setup.sh --cuda  with PyTorch's CUDA build where its CPU build can't be had
 #
@@ -24,9 +25,10 @@ main() {
     local extra="" option
     for option in "$@"; do
         case "$option" in
+            --class) extra="[class]" ;;
             --dev) extra="[dev]" ;;
             --cuda) cuda=yes ;;
-            *) fail "Unknown option $option. Usage: ./setup.sh [--dev] [--cuda]" ;;
+            *) fail "Unknown option $option. Usage: ./setup.sh [--class | --dev] [--cuda]" ;;
         esac
     done
     rm -f "$READY"
@@ -125,7 +127,8 @@ install_packages() {
     local stamp=.venv/installed wanted
     wanted="$(sha256sum pyproject.toml requirements.lock | tr '\n' ' ')$PWD $1"
     if [[ -f $stamp && $(<"$stamp") == "$wanted" ]] ||
-        { [[ -z $1 && -f $stamp && $(<"$stamp") == "${wanted}[dev]" ]]; }; then
+        { [[ $1 != "[dev]" && -f $stamp && $(<"$stamp") == "${wanted%"$1"}[dev]" ]]; } ||
+        { [[ -z $1 && -f $stamp && $(<"$stamp") == "${wanted}[class]" ]]; }; then
         say "Packages: there already"
         return
     fi

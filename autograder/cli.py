@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
 import re
 import shlex
 import sys
@@ -131,6 +132,16 @@ def grade(
         Path | None, typer.Option(help="Another homework.yaml, to try out goals and limits.")
     ] = None,
     version: Version = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(help="Also write the page that a student sees of the results to this file."),
+    ] = None,
+    staff_notes: Annotated[
+        bool, typer.Option(help="In that page, also say what students don't see.")
+    ] = False,
+    trainings: Annotated[
+        Path | None, typer.Option(help="A folder through which gradings share equal trainings.")
+    ] = None,
 ) -> None:
     """Grade one submission and write results.json.
 
@@ -147,6 +158,7 @@ def grade(
         raise usage_error(_one_at_a_time(source, exported))
     default = GRADESCOPE_RESULTS if submission is None else Path("results/results.json")
     file = default if results is None else results_file(results)
+    page = _page(html, file)
     walls = frozenset(wall for wall in without.split(",") if wall)
     if not walls <= set(OPTIONAL_WALLS):
         raise usage_error(f"--without takes {', '.join(OPTIONAL_WALLS)}; got {without}")
@@ -161,6 +173,7 @@ def grade(
         "secrets": _closed(metadata),
         "unsafe_local": unsafe_local,
         "unhurried": unhurried,
+        "trainings": trainings,
     }
     if assignment is not None:
         options["assignment_file"] = assignment
@@ -169,6 +182,7 @@ def grade(
     try:
         with only_writer(file):
             status = _grade(source, file, console, options)
+            status = _show(page, source.name, file, staff_notes, status)
             if as_json and status != WRONG_USAGE and file.is_file():
                 typer.echo(file.read_text(encoding="utf-8"))
     except ResultsInUse as problem:
@@ -247,6 +261,30 @@ def _grade(source: Path, results: Path, console: Console, options: dict[str, Any
         typer.echo(f"\nFor staff, {flag['line']}: {flag['what']}\n{text}", err=True)
     console.print(f"Results: {results}")
     return 0 if well else 3
+
+
+def _page(file: Path | None, results: Path) -> Path | None:
+    """The file for the page, where one is asked for."""
+    if file is not None and (file.is_dir() or file.resolve() == results.resolve()):
+        raise usage_error(f"--html names a file of its own for the page; got {file}")
+    return file
+
+
+def _show(page: Path | None, of: str, results: Path, staff_notes: bool, status: int) -> int:
+    """Write the page of a run that ended with a status; returns the status with which we end."""
+    from autograder.rubric import preview
+
+    if page is None or status == 2:
+        return status
+    try:
+        content = json.loads(results.read_bytes())
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(preview.page(content, title=of, staff=staff_notes), encoding="utf-8")
+    except OSError as problem:
+        typer.echo(f"The page can't be written to {page}: {problem.strerror}.", err=True)
+        return 3
+    typer.echo(f"Page: {page}")
+    return status
 
 
 def _save(results: Results, file: Path) -> None:

@@ -41,15 +41,17 @@ from autograder.sandbox.client import Sandbox
 from autograder.sandbox.unpacking import Unpackable, take_limited
 from autograder.training.carry_over import CarryOver
 from autograder.training.machine import cores
+from autograder.training.store import TrainingStore
 
 
 @dataclass(frozen=True)
 class Options:
     """How a submission is graded; the command line has an option for each.
 
-    only:    the parts and lines to grade, empty for all
-    secrets: files that no submission may read, beside those that none may read in any run
-    without: optional walls of the sandbox to leave out
+    only:      the parts and lines to grade, empty for all
+    secrets:   files that no submission may read, beside those that none may read in any run
+    without:   optional walls of the sandbox to leave out
+    trainings: a folder through which gradings share equal trainings
     """
 
     only: frozenset[str] = frozenset()
@@ -61,6 +63,7 @@ class Options:
     without: frozenset[str] = frozenset()
     unsafe_local: bool = False
     unhurried: bool = False
+    trainings: Path | None = None
 
     def assignment(self) -> Assignment:
         """The settings, for this machine and this hurry. Raises AssignmentError."""
@@ -94,6 +97,8 @@ def grade(
                 submission.folder, STUDENT_MODULES, limits, TRAINING_FILES, options.without
             )
             earlier = CarryOver.from_metadata(metadata.previous_submissions if metadata else [])
+            if options.trainings is not None:
+                earlier = TrainingStore(options.trainings, earlier)
             with Progress(console) as progress, contextlib.closing(sandbox):
                 examination = Examination(
                     submission,

@@ -12,6 +12,7 @@ import stat
 import struct
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -95,13 +96,16 @@ class OpenZip:
         self._inside = inside  # a folder, so that its name tells something
         self._archive: zipfile.ZipFile | None = None
         self._infos: dict[PurePosixPath, zipfile.ZipInfo] = {}
+        self._below = PurePosixPath()
 
     def entries(self, notes: list[str]) -> list[Entry]:
         """Everything in it that isn't hidden; says in notes where that is too much."""
         if directory_bytes(self._file) > MAX_DIRECTORY_BYTES:
             notes.append("The zip holds far too many files to be looked at: zip your files alone.")
             return []
-        infos = self._opened().infolist()
+        return self._entries(self._opened().infolist(), notes)
+
+    def _entries(self, infos: Sequence[zipfile.ZipInfo], notes: list[str]) -> list[Entry]:
         if len(infos) > MAX_ENTRIES:
             notes.append(f"More than {MAX_ENTRIES:,} files: the rest were ignored.")
         found = []
@@ -109,6 +113,7 @@ class OpenZip:
             path = PurePosixPath(info.filename.replace("\\", "/"))
             if info.is_dir() or path.is_absolute() or ".." in path.parts:
                 continue
+            path = path.relative_to(self._below)
             if len(path.parts) > MAX_DEPTH + 1 or any(_ignored(part) for part in path.parts):
                 continue
             mode = info.external_attr >> 16
@@ -131,6 +136,26 @@ class OpenZip:
         if self._archive is None:
             self._archive = zipfile.ZipFile(self._file)
         return self._archive
+
+
+class OpenPart(OpenZip):
+    """A folder of a zip that holds many, as if it were a zip of its own.
+
+    archive: the whole, which others read from too
+    infos:   what lies in the folder
+    """
+
+    def __init__(
+        self, archive: zipfile.ZipFile, below: PurePosixPath, infos: Sequence[zipfile.ZipInfo]
+    ) -> None:
+        super().__init__(Path(archive.filename or ""))
+        self._archive = archive
+        self._below = below
+        self._all = infos
+
+    def entries(self, notes: list[str]) -> list[Entry]:
+        """Everything in it that isn't hidden; says in notes where that is too much."""
+        return self._entries(self._all, notes)
 
 
 def directory_bytes(file: Path) -> int:

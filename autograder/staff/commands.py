@@ -32,6 +32,7 @@ from autograder.staff import (
     validation,
     validation_report,
 )
+from autograder.staff.classroom.commands import WithAgain, regrade, report
 from autograder.staff.packaging import make_packages, verified_data
 from autograder.staff.proof import gaps
 from autograder.staff.solutions import ROOT, Solution, SolutionError, load_solutions
@@ -203,10 +204,10 @@ def check(
     raise typer.Exit(1 if sentences else 0)
 
 
-COMMANDS = (package, validate, calibrate, check, explain)
+COMMANDS = (package, validate, calibrate, check, explain, regrade, report)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     for command in COMMANDS:
-        app.command()(command)
+        app.command(cls=WithAgain if command is regrade else None)(command)

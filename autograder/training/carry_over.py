@@ -26,6 +26,7 @@ from provided.mnist import CHECKSUMS
 
 KEY_FILE = Path(autograder.__file__).with_name("carry_over.key")
 KEY_BYTES = 32
+NOT_SHIPPED = "staff"  # a room that no package holds: it must not tell two graders apart
 FINAL = frozenset(Ending) - {Ending.OUT_OF_TIME, Ending.OUT_OF_MEMORY}  # which are tried again
 
 
@@ -95,7 +96,12 @@ def fingerprint(job: TrainingJob) -> str:
 def digest_of_sources() -> str:
     """Stands for the grader's own code: a corrected one shall not repeat an earlier verdict."""
     packages = [Path(package.__file__ or "").parent for package in (autograder, provided)]
-    texts = [file.read_bytes() for package in packages for file in sorted(package.rglob("*.py"))]
+    texts = [
+        file.read_bytes()
+        for package in packages
+        for file in sorted(package.rglob("*.py"))
+        if file.relative_to(package).parts[0] != NOT_SHIPPED
+    ]
     return hashlib.sha256(b"\0".join(texts)).hexdigest()
 
 

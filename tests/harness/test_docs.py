@@ -24,10 +24,8 @@ from .conftest import QUICK, ROOT, key_in, run_grader, settings_in
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 RESULTS = ROOT / "docs" / "results.md"
 ROW = re.compile(r"^\| `([^`]+)` \| ([^|]+) \| ([^|]+) \| ([^|]+) \|([^|]*)\|$", re.MULTILINE)
-FREE = {
-    "faults": "PLACE",
-    "settings": "SETTING",
-}  # objects whose keys differ from run to run -> how the page calls them
+# Objects whose keys differ from run to run -> how the page calls them.
+FREE = {"faults": "PLACE", "settings": "SETTING", "parts": "PART"}
 MODELS = ("trainings", "carry_over", "networks")
 TYPES: dict[str, tuple[type, ...]] = {
     "text": (str,),

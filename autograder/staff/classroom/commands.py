@@ -1,0 +1,171 @@
+"""Staff's commands for a class: regrade it, and write its report anew."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from autograder.cli import usage_error
+from autograder.homework import GRADED_PARTS, VALUES_FILE
+from autograder.hw5 import assignment as assignments
+from autograder.hw5 import made_with
+from autograder.sandbox.text import one_line
+from autograder.staff.classroom import cluster, flakiness, plan, probe, settings
+from autograder.staff.classroom import regrade as regrading
+from autograder.staff.classroom.changes import FILE as CHANGES
+from autograder.staff.classroom.export import ExportError, open_export
+from autograder.staff.classroom.flakiness import FILE as FLAKINESS
+from autograder.training.machine import cores
+
+TRAININGS = "trainings"
+AMOUNT = re.compile(r"all|\d+%?")
+MAX_LINE = 400  # characters of a sentence in the terminal
+Folder = Annotated[Path, typer.Option(help="The folder of the class; the same to go on.")]
+Assignment = Annotated[Path, typer.Option(help="Another assignment.yaml, to try out settings.")]
+Homework = Annotated[Path, typer.Option(help="Another homework.yaml, to try out goals.")]
+
+
+class WithAgain(TyperCommand):
+    """A command whose `--again` may stand without an amount."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the usual amount where there is none."""
+        place = args.index("--again") if "--again" in args else None
+        if place is not None and not AMOUNT.fullmatch("".join(args[place + 1 : place + 2])):
+            args = [*args[: place + 1], flakiness.SAMPLE, *args[place + 1 :]]
+        return super().parse_args(ctx, args)
+
+
+def regrade(
+    export: Annotated[
+        Path, typer.Argument(help="The platform's export, or a folder of submissions; or a zip.")
+    ],
+    into: Folder = Path("class"),
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Gradings at once; by default one on each core.")
+    ] = None,
+    scheduler: Annotated[str, typer.Option(help="A Dask cluster that runs: tls://HOST:PORT.")] = "",
+    only: Annotated[str, typer.Option(help="Grade only these parts, such as 3a,3b.")] = "",
+    students: Annotated[
+        Path | None, typer.Option(help="A file of ids, student numbers or e-mails, one a line.")
+    ] = None,
+    again: Annotated[
+        str, typer.Option(help="Grade some again with another seed: a number, 10% or all.")
+    ] = "",
+    anonymous: Annotated[bool, typer.Option(help="Leave names out of the report.")] = False,
+    assignment: Assignment = assignments.FILE,
+    homework: Homework = VALUES_FILE,
+) -> None:
+    """Regrade a class; interrupted, the same command goes on. Tells what changed and why."""
+    parts = {part.strip() for part in only.split(",") if part.strip()} or set(GRADED_PARTS)
+    if not parts <= set(GRADED_PARTS):
+        raise usage_error(f"--only takes parts: {', '.join(GRADED_PARTS)}; got {only}")
+    with _told_in_a_line(), regrading.only_one(into):
+        named = students.read_text(encoding="utf-8").split("\n") if students else []
+        with_these = settings.prepare(into, assignment, homework)
+        shared = settings.share_trainings(with_these, into / TRAININGS)
+        planned = plan.Plan(into, open_export(export), shared, parts, notes=[])
+        plan.look_through(planned, [one for one in named if one.strip()])
+        planned.notes[:0] = planned.export.notes
+        for note in planned.notes:
+            _say(f"! {note}")
+        sample = flakiness.sample(planned.chosen, again) if again else []
+        count = len(planned.chosen)
+        _say(f"{count} submissions, {len(planned.todo)} to grade.")
+        tally = regrading.Tally(there_already=count)
+        if planned.todo or sample:
+            with _crowd(into, workers or cores(), scheduler) as crowd:
+                tally = regrading.grade_all(planned, crowd, _say)
+                if sample:
+                    other = settings.prepare(into, assignment, homework, other_seeds=True)
+                    other = settings.share_trainings(other, into / TRAININGS)
+                    regrading.grade_again(planned, crowd, other, sample, _say, tally)
+        entries = regrading.write_up(into, planned, with_these, tally)
+        _write_report(entries, into, anonymous)
+        _say(
+            f"Graded {tally.graded}, there already {tally.there_already}, in trouble "
+            f"{tally.troubled}."
+        )
+        _say_what_changed(into, tally)
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(help="The folder of a class that was regraded.")],
+    against: Annotated[
+        Path | None, typer.Option(help="Compare with another regrade, in this folder.")
+    ] = None,
+    anonymous: Annotated[bool, typer.Option(help="Leave names out of the report.")] = False,
+) -> None:
+    """Write a class's report and tables anew, without grading."""
+    for place in (folder, *([against] if against else [])):
+        if not (place / "results").is_dir():
+            raise usage_error(f"{place} is not the folder of a class: it holds no results")
+    with _told_in_a_line(), regrading.only_one(folder):
+        if against is not None:
+            regrading.copy_meanings(folder, against)
+        tally = regrading.Tally()
+        with_these = settings.prepare(folder)
+        entries = regrading.write_up(folder, None, with_these, tally, against)
+        _write_report(entries, folder, anonymous)
+        _say_what_changed(folder, tally)
+
+
+def _say_what_changed(folder: Path, tally: regrading.Tally) -> None:
+    _say(f"{folder / CHANGES}: {tally.changed} submissions changed, {tally.fell} scores fell.")
+    _say(f"{folder / FLAKINESS}: {tally.turned} lines that another seed judges otherwise.")
+
+
+def _write_report(entries: Any, folder: Path, anonymous: bool) -> None:
+    """Write report.html, grades.csv and Canvas's table."""
+    from autograder.staff.classroom.grades import write_grades
+    from autograder.staff.classroom.report import write_report
+
+    write_report(entries, folder, anonymous=anonymous)
+    write_grades(entries, folder)
+
+
+@contextlib.contextmanager
+def _crowd(folder: Path, count: int, scheduler: str) -> Iterator[cluster.Crowd]:
+    """The workers that grade."""
+
+    def refuse(said: dict[str, Any]) -> str:
+        return probe.refusal(said, made_with.grader(), probe.own_torch())
+
+    with contextlib.ExitStack() as stack:
+        connect: Callable[[], Any] = (
+            cluster.at(scheduler)
+            if scheduler
+            else stack.enter_context(cluster.of_this_machine(count))
+        )
+        patience = cluster.WAIT_SECONDS if scheduler else 0.0
+        crowd = cluster.Crowd(connect, refuse, str(folder.resolve()), _say, patience)
+        stack.callback(crowd.close)
+        yield crowd
+
+
+@contextlib.contextmanager
+def _told_in_a_line() -> Iterator[None]:
+    """What staff can mend is told in a line, with exit status 2."""
+    try:
+        yield
+    except (
+        ExportError,
+        cluster.ClusterError,
+        regrading.InUse,
+        assignments.AssignmentError,
+        flakiness.SampleError,
+    ) as problem:
+        raise usage_error(str(problem)) from None
+    except OSError as problem:
+        where = f" ({problem.filename})" if problem.filename else ""
+        raise usage_error(f"{problem.strerror or problem}{where}") from None
+
+
+def _say(text: str) -> None:
+    typer.echo(one_line(text, MAX_LINE))

@@ -1,0 +1,255 @@
+"""What staff have of a class: the platform's export, or a folder of submissions; zip or not.
+
+    an export      submission_metadata.yml, and a folder submission_ID for each submission
+    a folder       of folders, zips and notebooks, one for each submission
+
+Nothing of it is ever wholly in memory. What can't be used is said in `notes`, and loses nothing
+else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from autograder.intake.archives import (
+    UNREADABLE,
+    Opened,
+    OpenFolder,
+    OpenPart,
+    OpenZip,
+    directory_bytes,
+)
+from autograder.intake.submission import MAX_ZIP, NOTEBOOK
+from autograder.staff.classroom import handed_in, metadata
+from autograder.staff.classroom.records import ID, by_number
+
+SUBMISSION = re.compile(r"submission_(\d{1,20})")
+MAX_DIRECTORY_BYTES = 512 << 20  # of a zip's list of files: millions of them
+NOISE = ("__MACOSX", "__pycache__")
+FORMS = (".zip", NOTEBOOK)
+
+
+class ExportError(Exception):
+    """There is nothing to regrade: a wrong path, or no form that a class can have."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One submission: where it lies, and how it is looked into.
+
+    path:  what can be graded where it lies; None where it has to be extracted first
+    """
+
+    id: str
+    path: Path | None
+    open: Callable[[], Opened] = field(repr=False)
+    extract: Callable[[Path], Path] = field(repr=False)
+
+    def place(self, folder: Path) -> Path:
+        """The path to grade; what has to be extracted is so into a new folder."""
+        if self.path is not None:
+            return self.path
+        folder.mkdir(parents=True)
+        return self.extract(folder)
+
+
+@dataclass
+class Export:
+    """A class as it was handed to staff.
+
+    sources: its submissions, by their ids
+    told:    reads what is said of them, submission by submission
+    notes:   what couldn't be used, a sentence each
+    """
+
+    sources: dict[str, Source] = field(default_factory=dict)
+    told: Callable[[], Iterator[metadata.Told]] = lambda: iter(())
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, name: str, path: Path | None, opener: Callable[[], Opened]) -> None:
+        """Add a submission under a name that no other has."""
+        one = id_of(name)
+        if one in self.sources:
+            other = f"{one}-{_short(name)}"
+            self.notes.append(f"{name} has the name of another submission: kept as {other}.")
+            one = other
+        self.sources[one] = Source(
+            one, path, opener, lambda into: _extracted(opener(), into, into / "submission")
+        )
+
+
+def open_export(path: Path) -> Export:
+    """Look what there is. Raises ExportError."""
+    if path.is_dir():
+        found = _of_folder(path)
+    elif path.is_file() and zipfile.is_zipfile(path):
+        try:
+            found = _of_zip(path)
+        except UNREADABLE:
+            raise ExportError(f"{path} is a damaged zip") from None
+    elif path.exists():
+        raise ExportError(f"{path} is not a folder or a zip")
+    else:
+        raise ExportError(f"There is nothing at {path}")
+    if not found.sources:
+        raise ExportError(f"{path} holds no submission")
+    found.sources = {one: found.sources[one] for one in sorted(found.sources, key=by_number)}
+    return found
+
+
+def id_of(name: str) -> str:
+    """The id of a submission by the name of its folder or file."""
+    number = SUBMISSION.fullmatch(name)
+    if number:
+        return number[1]
+    if ID.fullmatch(name):
+        return name
+    plain = re.sub(r"[^\w.@ +()-]", "_", name, flags=re.ASCII).lstrip("_.@ +()-")[:80]
+    return f"{plain or 'submission'}-{_short(name)}"
+
+
+def _short(name: str) -> str:
+    return hashlib.sha256(name.encode(errors="replace")).hexdigest()[:8]
+
+
+def _of_folder(folder: Path) -> Export:
+    found = Export()
+    top = folder
+    listed = _listed(top)
+    while len(listed) == 1 and listed[0].is_dir() and not SUBMISSION.fullmatch(listed[0].name):
+        if (inner := _listed(listed[0])) and not any(
+            one.is_dir() or _is_form(one) for one in inner
+        ):
+            break  # the one folder is a submission itself
+        top, listed = listed[0], inner
+    for path in listed:
+        if path.is_symlink():
+            found.notes.append(f"{path.name} is a link: left out.")
+        elif path.is_dir():
+            found.add(path.name, path, _opener(OpenFolder, path))
+        elif path.suffix == ".zip":
+            found.add(path.stem, path, _opener(OpenZip, path))
+        elif path.suffix == NOTEBOOK:
+            found.add(path.stem, path, _opener(_notebook, path))
+    file = top / metadata.FILE
+    if file.is_file():
+        found.told = lambda: _told_in(lambda: file.open("rb"), found.notes)
+    return found
+
+
+def _opener(how: Callable[[Path], Opened], path: Path) -> Callable[[], Opened]:
+    return lambda: how(path)
+
+
+def _notebook(path: Path) -> Opened:
+    return OpenFolder(path.parent, only=path.name)
+
+
+def _listed(folder: Path) -> list[Path]:
+    return sorted(
+        one for one in folder.iterdir() if one.name not in NOISE and not one.name.startswith(".")
+    )
+
+
+def _is_form(path: Path) -> bool:
+    return path.suffix in FORMS or path.name == metadata.FILE
+
+
+def _of_zip(file: Path) -> Export:
+    if directory_bytes(file) > MAX_DIRECTORY_BYTES:
+        raise ExportError(f"{file} lists far too many files")
+    archive = zipfile.ZipFile(file)
+    infos = [(path, info) for info in archive.infolist() if (path := _usable(info)) is not None]
+    top = _top([path for path, _ in infos])
+    found = Export()
+    parts: dict[str, list[zipfile.ZipInfo]] = {}
+    for path, info in infos:
+        below = path.parts[len(top.parts) :]
+        if path.parts[: len(top.parts)] != top.parts or not below or info.is_dir():
+            continue
+        if len(below) > 1:
+            parts.setdefault(below[0], []).append(info)
+        elif path.name == metadata.FILE:
+            found.told = _teller(archive, info, found.notes)
+        elif path.suffix in FORMS:
+            _add_file(found, archive, path, info)
+    for name, inside in parts.items():
+        found.add(name, None, _part_opener(archive, top / name, inside))
+    return found
+
+
+def _usable(info: zipfile.ZipInfo) -> PurePosixPath | None:
+    path = PurePosixPath(info.filename.replace("\\", "/"))
+    hidden = any(part in NOISE or part.startswith(".") for part in path.parts)
+    return None if path.is_absolute() or hidden or not path.parts else path
+
+
+def _top(paths: list[PurePosixPath]) -> PurePosixPath:
+    """The folder whose folders are the submissions."""
+    described = [path.parent for path in paths if path.name == metadata.FILE]
+    if described:
+        return min(described, key=lambda one: len(one.parts))
+    for path in paths:
+        for depth, part in enumerate(path.parts):
+            if SUBMISSION.fullmatch(part):
+                return PurePosixPath(*path.parts[:depth])
+    first = {path.parts[0] for path in paths}
+    deeper = any(len(path.parts) > 2 or path.suffix in FORMS for path in paths)
+    return PurePosixPath(*first) if len(first) == 1 and deeper else PurePosixPath()
+
+
+def _teller(
+    archive: zipfile.ZipFile, info: zipfile.ZipInfo, notes: list[str]
+) -> Callable[[], Iterator[metadata.Told]]:
+    return lambda: _told_in(lambda: archive.open(info), notes)
+
+
+def _told_in(open_file: Callable[[], object], notes: list[str]) -> Iterator[metadata.Told]:
+    try:
+        with contextlib.closing(open_file()) as stream:  # type: ignore[type-var]
+            yield from metadata.read(stream, notes)  # type: ignore[arg-type]
+    except UNREADABLE:
+        notes.append(f"{metadata.FILE} can't be read to its end: the zip is damaged.")
+
+
+def _part_opener(
+    archive: zipfile.ZipFile, below: PurePosixPath, infos: list[zipfile.ZipInfo]
+) -> Callable[[], Opened]:
+    return lambda: OpenPart(archive, below, infos)
+
+
+def _add_file(
+    found: Export, archive: zipfile.ZipFile, path: PurePosixPath, info: zipfile.ZipInfo
+) -> None:
+    """A zip or notebook that is a submission, in the zip of all."""
+
+    def opened() -> Opened:
+        return OpenPart(archive, path.parent, [info])
+
+    found.add(path.stem, None, opened)
+    one = list(found.sources)[-1]
+
+    def extracted(into: Path) -> Path:
+        if info.file_size > MAX_ZIP:
+            raise zipfile.BadZipFile(f"{path.name} is too large")
+        handed_in.extract(opened(), into)
+        return into / path.name
+
+    found.sources[one] = Source(one, None, opened, extracted)
+
+
+def _extracted(opened: Opened, into: Path, folder: Path) -> Path:
+    folder.mkdir()
+    try:
+        handed_in.extract(opened, folder)
+    except BaseException:
+        shutil.rmtree(into, ignore_errors=True)
+        raise
+    return folder

@@ -1,0 +1,155 @@
+"""Keeps one grading: a program of its own, which starts the grader and sees to its end.
+
+It runs with the standard library alone. On standard input it is told what to do, as a line of
+JSON, and the end of that stream tells it to stop: who asked has died. Whatever happens, the
+grader's process group is killed at the end, and its temporary files are removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+LOOK_SECONDS = 0.02
+GRACE_SECONDS = 10.0  # for a grader that is told to stop
+TAIL = 4_000  # characters of what it printed last
+SET_PARENT_DEATH_SIGNAL = 1  # prctl's number for it
+KIBIBYTE = 1 if sys.platform == "linux" else 1024  # of ru_maxrss's unit
+
+
+def keep(command: list[str], seconds: float, into: str) -> dict[str, Any]:
+    """Run a grader and move its results to a file; how it ended, in which time and memory.
+
+    command: without the option that names the results
+    """
+    folder = Path(tempfile.mkdtemp(prefix="autograder-regrade-"))
+    folder.chmod(0o755)  # the process that runs a submission is another user
+    claim = one_core()
+    try:
+        with (folder / "printed").open("w+b") as printed:
+            results = folder / "results.json"
+            report = _run([*command, "--results", str(results)], seconds, folder, printed)
+            printed.seek(0, os.SEEK_END)
+            printed.seek(max(printed.tell() - TAIL, 0))
+            report["printed"] = printed.read().decode(errors="replace")
+        if results.is_file():
+            temporary = Path(into).with_suffix(".new")
+            shutil.copyfile(results, temporary)
+            temporary.replace(into)
+            report["results"] = True
+        return report
+    finally:
+        claim.close()
+        _remove(folder)
+
+
+def _run(command: list[str], seconds: float, folder: Path, printed: Any) -> dict[str, Any]:
+    started = time.monotonic()
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=printed,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "TMPDIR": str(folder)},
+        start_new_session=True,
+        preexec_fn=_die_with_keeper,
+    )
+    try:
+        status, used, ended = _wait(process.pid, started + seconds)
+    finally:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    return {
+        "ended": ended,
+        "status": os.waitstatus_to_exitcode(status),
+        "seconds": round(time.monotonic() - started, 3),
+        "peak_mib": round(used.ru_maxrss * KIBIBYTE / 1024, 1),
+    }
+
+
+def _wait(pid: int, deadline: float) -> tuple[int, Any, str]:
+    """Wait for the grader; stop it where its time is up, or nobody waits for it any more."""
+    ended = "by itself"
+    kill_at = float("inf")
+    while True:
+        done, status, used = os.wait4(pid, os.WNOHANG)
+        if done:
+            return status, used, ended
+        now = time.monotonic()
+        if now > kill_at:
+            os.killpg(pid, signal.SIGKILL)
+        if ended != "by itself":
+            time.sleep(LOOK_SECONDS)
+            continue
+        if now > deadline:
+            ended = "out of time"
+        elif select.select([sys.stdin.fileno()], [], [], LOOK_SECONDS)[0]:
+            ended = "nobody waits for it"
+        if ended != "by itself":
+            kill_at = now + GRACE_SECONDS
+            os.kill(pid, signal.SIGTERM)
+
+
+def one_core() -> socket.socket:
+    """Keep to a processor of this machine that no other grading has; to all where none is left.
+
+    The claim is a socket in Linux's abstract namespace, so that the kernel drops it with us.
+    """
+    claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    if sys.platform != "linux":
+        return claim
+    for core in sorted(os.sched_getaffinity(0)):
+        try:
+            claim.bind(f"\0autograder-regrade-core-{core}")
+        except OSError:
+            continue
+        os.sched_setaffinity(0, {core})
+        break
+    return claim
+
+
+def _die_with_keeper() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+
+
+def _remove(folder: Path) -> None:
+    for _ in range(5):  # a process that is being killed may still write
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(LOOK_SECONDS)
+
+
+def main() -> None:
+    """Keep the grading that standard input tells of; the report goes to standard output."""
+    for number in (signal.SIGINT, signal.SIGHUP):  # of the terminal: who asked sees to that
+        signal.signal(number, signal.SIG_IGN)
+    asked = b""
+    while not asked.endswith(b"\n"):  # unbuffered, so that the end of the stream can be seen
+        read = os.read(sys.stdin.fileno(), 1 << 16)
+        if not read:
+            return
+        asked += read
+    try:
+        report = keep(**json.loads(asked))
+    except OSError as problem:
+        report = {"failed": problem.strerror or str(problem), "errno": problem.errno}
+    with contextlib.suppress(BrokenPipeError):  # nobody is left to be told
+        os.write(sys.stdout.fileno(), json.dumps(report).encode())
+
+
+if __name__ == "__main__":
+    main()
