@@ -63,6 +63,7 @@ class Crowd:
     refuse:  why a worker that says so of itself may not grade
     folder:  of the class
     say:     told what staff should know, a sentence each
+    ask:     done by a worker before it gets work, with the folder; what it returns is judged
     """
 
     connect: Callable[[], Any]
@@ -70,6 +71,7 @@ class Crowd:
     folder: str
     say: Callable[[str], None]
     patience: float = WAIT_SECONDS
+    ask: Callable[[str], Any] = probe.report
     refused: dict[str, str] = field(default_factory=dict)
     _client: Any = None
     _slots: dict[str, int] = field(default_factory=dict)  # workers that may grade -> threads
@@ -193,7 +195,7 @@ class Crowd:
     def _ask(self, worker: str, threads: int) -> None:
         key = f"probe-{next(self._keys)}-{time.time_ns()}"
         future = self._client.submit(
-            probe.report, self.folder, key=key, workers=[worker], pure=False
+            self.ask, self.folder, key=key, workers=[worker], pure=False
         )
         self._asked[key] = (worker, future)
         future.threads = threads
