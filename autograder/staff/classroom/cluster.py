@@ -36,10 +36,11 @@ WAIT_SECONDS = 600.0  # for a scheduler that went away, or for a first worker
 NOT_INSTALLED = (
     "Regrading a class needs Dask, which is not installed here: run ./setup.sh --class once."
 )
-QUIET = {  # settings of Dask: nothing of it shall be reachable from elsewhere
+QUIET = {  # settings of Dask: nothing of it is to be reached from elsewhere
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
     "distributed.admin.tick.limit": "60s",
+    "distributed.worker.profile.enabled": False,  # it looks at every thread 100 times a second
     "distributed.logging": {"distributed": "error"},
 }
 
@@ -194,9 +195,7 @@ class Crowd:
 
     def _ask(self, worker: str, threads: int) -> None:
         key = f"probe-{next(self._keys)}-{time.time_ns()}"
-        future = self._client.submit(
-            self.ask, self.folder, key=key, workers=[worker], pure=False
-        )
+        future = self._client.submit(self.ask, self.folder, key=key, workers=[worker], pure=False)
         self._asked[key] = (worker, future)
         future.threads = threads
         future.add_done_callback(lambda ended: self._done.put(ended.key))
