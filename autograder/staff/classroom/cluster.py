@@ -254,6 +254,7 @@ def of_this_machine(threads: int) -> Iterator[Callable[[], Any]]:
         try:
             yield lambda: distributed.Client(cluster)
         finally:
+            grading.stop_all()
             with contextlib.suppress(Exception):
                 cluster.close(timeout=5)
 
