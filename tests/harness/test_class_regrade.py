@@ -18,10 +18,11 @@ from autograder.homework import VALUES_FILE
 from autograder.staff.classroom import cluster, grading, probe
 from autograder.staff.classroom.cluster import ClusterError, Crowd, check_address
 from autograder.staff.classroom.grading import Grading, run
-from autograder.staff.classroom.records import read_class, read_entry
+from autograder.staff.classroom.records import Entry, read_class, read_entry
+from autograder.staff.solutions import load_solutions
 
 from .classes import make_class
-from .conftest import ROOT, wait_until
+from .conftest import QUICK, ROOT, settings_in, wait_until
 
 pytest.importorskip("distributed")
 HERE = Path(__file__).parent
@@ -325,18 +326,34 @@ def test_workers_and_the_scheduler_die_and_the_class_is_finished(desk):
 
 
 @pytest.mark.full
-def test_the_real_grader_grades_a_made_class(tmp_path):
-    made = make_class(tmp_path, 2, hostile=1, zipped=True)
+def test_the_real_grader_grades_a_made_class_and_trains_nothing_twice(tmp_path):
+    made = make_class(tmp_path, 3, hostile=1, zipped=True, pool=load_solutions(["reference"]))
     into = tmp_path / "class"
-    command = [str(ROOT / ".venv/bin/autograder"), "regrade", str(made.path), "--into", str(into)]
-    ended = subprocess.run(
-        [*command, "--only", "1a"], capture_output=True, text=True, timeout=120, check=False
-    )
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    entries = read_class(into)
-    assert [entry.id for entry in entries] == made.ids
-    for entry in entries:
+
+    def regrade(name: str, **changes: object) -> list[Entry]:
+        (tmp_path / name).mkdir()
+        settings = settings_in(tmp_path / name, QUICK, changes)
+        command = [str(ROOT / ".venv/bin/autograder"), "regrade", str(made.path), *settings]
+        command += ["--into", str(into), "--only", "1a,2b", "--workers", "2"]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        return read_class(into)
+
+    def trained(entries: list[Entry]) -> int:
+        runs = [entry.results["extra_data"]["trainings"]["fc"]["process"] for entry in entries]
+        return sum(bool(run) for run in runs)
+
+    first = regrade("first")
+    assert [entry.id for entry in first] == made.ids
+    for entry in first:
         assert entry.trouble == ""
-        assert entry.results["score"] == 2.0
         assert entry.students
         assert entry.digests
+        assert {"1a.1", "2b.3"} <= {line["number"] for line in entry.results["tests"]}
+    assert trained(first) == 1
+    partial = {"training": {"partial": [{"accuracy": 0.15, "points": 1}], "accuracy": 0.18}}
+    second = regrade("second", fully_connected=partial)
+    assert trained(second) == 0
+    for entry in second:
+        assert entry.results["extra_data"]["regrade"]["taken_over"]["2b.3"].startswith("trained")
+        assert entry.results["extra_data"]["regrade"]["taken_over"]["1a.1"].startswith("not graded")
