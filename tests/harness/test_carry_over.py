@@ -168,6 +168,9 @@ def test_any_changed_line_of_the_graders_code_is_another_grader(place, tmp_path,
     sources = carry_over.digest_of_sources.__wrapped__
     before = sources()
     assert sources() == before
+    (tmp_path / "grader" / "staff").mkdir()
+    (tmp_path / "grader" / "staff" / "report.py").write_text("x = 1\n")
+    assert sources() == before  # which no package holds
     (tmp_path / place).write_text("before = 2\n")
     assert sources() != before
 

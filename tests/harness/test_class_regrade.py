@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,11 @@ from autograder.homework import VALUES_FILE
 from autograder.staff.classroom import cluster, grading, probe
 from autograder.staff.classroom.cluster import ClusterError, Crowd, check_address
 from autograder.staff.classroom.grading import Grading, run
-from autograder.staff.classroom.records import read_class, read_entry
+from autograder.staff.classroom.records import Entry, read_class, read_entry
+from autograder.staff.solutions import load_solutions
 
 from .classes import make_class
-from .conftest import ROOT, wait_until
+from .conftest import QUICK, ROOT, settings_in, wait_until
 
 pytest.importorskip("distributed")
 HERE = Path(__file__).parent
@@ -276,67 +278,118 @@ def test_a_worker_that_may_not_grade_gets_no_work_and_is_named(desk):
     assert "gets no work: it is too old" in said[0]
 
 
-@pytest.mark.full
-def test_workers_and_the_scheduler_die_and_the_class_is_finished(desk):
-    from distributed.utils import open_port  # a port that is free now
+class Cluster:
+    """A scheduler and workers as programs, on a port of this machine that was free."""
 
-    desk.hand_in(**{f"s{number:02d}": "" for number in range(12)}, s99="kill")
-    port = open_port("127.0.0.1")
-    address = f"tcp://127.0.0.1:{port}"
-    module = [sys.executable, "-m", "distributed.cli"]
-    started: list[subprocess.Popen[bytes]] = []
+    def __init__(self) -> None:
+        from distributed.utils import open_port
 
-    def start(kind: str, *options: str) -> subprocess.Popen[bytes]:
-        command = [*module[:2], f"distributed.cli.dask_{kind}", *options, "--no-dashboard"]
+        self.port = open_port("127.0.0.1")
+        self.address = f"tcp://127.0.0.1:{self.port}"
+        self._started: list[subprocess.Popen[bytes]] = []
+
+    def scheduler(self) -> subprocess.Popen[bytes]:
+        return self._start("scheduler", "--port", str(self.port))
+
+    def worker(self, *options: str) -> subprocess.Popen[bytes]:
+        return self._start("worker", self.address, "--nthreads", "1", *options)
+
+    def _start(self, kind: str, *options: str) -> subprocess.Popen[bytes]:
+        module = f"distributed.cli.dask_{kind}"
         process = subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [sys.executable, "-m", module, *options, "--host", "127.0.0.1", "--no-dashboard"],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
-        started.append(process)
+        self._started.append(process)
         return process
 
-    def worker() -> subprocess.Popen[bytes]:
-        return start("worker", address, "--nthreads", "1", "--no-nanny", "--host", "127.0.0.1")
+    def end(self) -> None:
+        for process in reversed(self._started):
+            process.terminate()
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
-    try:
-        scheduler = start("scheduler", "--host", "127.0.0.1", "--port", str(port))
-        first, _ = worker(), worker()
-        crowd = Crowd(cluster.at(address), lambda _: "", str(desk.into), print, 60.0, len)
-        gradings = [Grading(**told(desk, one.name)) for one in sorted(desk.submissions.iterdir())]
-        outcomes = []
-        for number, outcome in enumerate(crowd.run(gradings), 1):
-            outcomes.append(outcome)
-            if number == 2:
-                first.kill()
-            if number == 5:
-                scheduler.kill()
-                scheduler.wait()
-                scheduler = start("scheduler", "--host", "127.0.0.1", "--port", str(port))
-                worker()
-        crowd.close()
-    finally:
-        for process in started:
-            process.kill()
-            process.wait()
+
+@pytest.fixture
+def dask() -> Iterator[Cluster]:
+    made = Cluster()
+    yield made
+    made.end()
+
+
+@pytest.mark.full
+def test_workers_and_the_scheduler_die_and_the_class_is_finished(desk, dask):
+    desk.hand_in(**{f"s{number:02d}": "" for number in range(12)}, s99="kill")
+    scheduler = dask.scheduler()
+    first, _ = dask.worker("--no-nanny"), dask.worker("--no-nanny")
+    crowd = Crowd(cluster.at(dask.address), lambda _: "", str(desk.into), print, 60.0, len)
+    gradings = [Grading(**told(desk, one.name)) for one in sorted(desk.submissions.iterdir())]
+    outcomes = []
+    for number, outcome in enumerate(crowd.run(gradings), 1):
+        outcomes.append(outcome)
+        if number == 2:
+            first.kill()
+        if number == 5:
+            scheduler.kill()
+            scheduler.wait()
+            dask.scheduler()
+            dask.worker("--no-nanny")
+    crowd.close()
     assert sorted({one.id for one in outcomes}) == [one.id for one in gradings]
     assert {one.id for one in outcomes if one.trouble} == {"s99"}
     times = Counter(line[0] for line in desk.graded())
-    assert set(times.values()) <= {1, 2}
+    # A worker that dies may do so between the grader's end and the results in the folder.
     assert sum(times.values()) <= 12 + 2
 
 
 @pytest.mark.full
-def test_the_real_grader_grades_a_made_class(tmp_path):
-    made = make_class(tmp_path, 2, hostile=1, zipped=True)
+def test_what_kills_its_worker_each_time_costs_itself_alone(desk, dask):
+    desk.hand_in(ada="", bob="poison", eve="")
+    dask.scheduler()
+    dask.worker("--nanny")
+    crowd = Crowd(cluster.at(dask.address), lambda _: "", str(desk.into), print, 60.0, len)
+    gradings = [Grading(**told(desk, one)) for one in ("ada", "bob", "eve")]
+    outcomes = {one.id: one for one in crowd.run(gradings)}
+    crowd.close()
+    assert "died, 3 times" in outcomes["bob"].trouble
+    assert "died, 3 times" in read_entry(desk.into, "bob").trouble
+    assert sorted(line[0] for line in desk.graded()) == ["ada", "eve"]
+
+
+@pytest.mark.full
+def test_the_real_grader_grades_a_made_class_and_trains_nothing_twice(tmp_path):
+    made = make_class(tmp_path, 3, hostile=1, zipped=True, pool=load_solutions(["reference"]))
     into = tmp_path / "class"
-    command = [str(ROOT / ".venv/bin/autograder"), "regrade", str(made.path), "--into", str(into)]
-    ended = subprocess.run(
-        [*command, "--only", "1a"], capture_output=True, text=True, timeout=120, check=False
-    )
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    entries = read_class(into)
-    assert [entry.id for entry in entries] == made.ids
-    for entry in entries:
+
+    def regrade(name: str, **changes: object) -> list[Entry]:
+        (tmp_path / name).mkdir()
+        settings = settings_in(tmp_path / name, QUICK, changes)
+        command = [str(ROOT / ".venv/bin/autograder"), "regrade", str(made.path), *settings]
+        command += ["--into", str(into), "--only", "1a,2b", "--workers", "2"]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        return read_class(into)
+
+    def trained(entries: list[Entry]) -> int:
+        runs = [entry.results["extra_data"]["trainings"]["fc"]["process"] for entry in entries]
+        return sum(bool(run) for run in runs)
+
+    first = regrade("first")
+    assert [entry.id for entry in first] == made.ids
+    for entry in first:
         assert entry.trouble == ""
-        assert entry.results["score"] == 2.0
         assert entry.students
         assert entry.digests
+        assert {"1a.1", "2b.3"} <= {line["number"] for line in entry.results["tests"]}
+    assert trained(first) == 1
+    partial = {"training": {"partial": [{"accuracy": 0.15, "points": 1}], "accuracy": 0.18}}
+    second = regrade("second", fully_connected=partial)
+    assert trained(second) == 0
+    for entry in second:
+        assert entry.results["extra_data"]["regrade"]["taken_over"]["2b.3"].startswith("trained")
+        assert entry.results["extra_data"]["regrade"]["taken_over"]["1a.1"].startswith("not graded")
