@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 
@@ -47,7 +47,9 @@ class TrainingStore(CarryOver):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._folder = folder
         self._earlier = earlier
-        self._locked: dict[Path, IO[bytes]] = {}
+        self._locked: dict[
+            Path, int
+        ] = {}  # descriptors: a lock ends with its process at the latest
         self.entries = earlier.entries
 
     def find(self, topic: str, job: TrainingJob) -> TrainingResult | None:
@@ -88,21 +90,21 @@ class TrainingStore(CarryOver):
 
     def _lock(self, file: Path) -> bool:
         """Wait until no other grading trains the same; whether this one has the lock."""
-        stream = file.with_suffix(".lock").open("ab")
+        lock = os.open(file.with_suffix(".lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         for _ in range(int(WAIT_SECONDS / LOOK_SECONDS)):
             try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 time.sleep(LOOK_SECONDS)
                 continue
-            self._locked[file] = stream
+            self._locked[file] = lock
             return True
-        stream.close()
+        os.close(lock)
         return False
 
     def _release(self, file: Path) -> None:
         with contextlib.suppress(KeyError):
-            self._locked.pop(file).close()
+            os.close(self._locked.pop(file))
 
 
 def _result(file: Path, job: TrainingJob) -> TrainingResult | None:

@@ -6,10 +6,13 @@ import re
 from dataclasses import replace
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from autograder.staff.classroom import figures, identical, statistics
+from autograder.staff.classroom.commands import report
 from autograder.staff.classroom.reading import headline, read
-from autograder.staff.classroom.records import Entry, Student
+from autograder.staff.classroom.records import Entry, Student, write_json
 from autograder.staff.classroom.report import page, write_report
 from autograder.staff.classroom.roster import roster
 
@@ -274,3 +277,15 @@ def test_networks_of_any_size_are_drawn_or_listed(networks, tmp_path):
     assert f"2c, CNN: {len(networks)} network" in text
     for place in re.findall(r' (?:cx|cy|x|y|width|height)="([^"]+)"', text):
         assert -1 <= float(place) <= 421
+
+
+def test_the_command_writes_the_page_and_both_tables(tmp_path):
+    (entry,) = class_of({"3a.4": 0.0})
+    write_json(tmp_path / "results" / "7.json", entry.results)
+    app = typer.Typer()
+    app.command()(report)
+    ended = CliRunner().invoke(app, [str(tmp_path)])
+    assert ended.exit_code == 0, ended.output
+    for name in ("report.html", "grades.csv", "grades-canvas.csv", "changes.csv"):
+        assert (tmp_path / name).stat().st_size
+    assert "<bdi>7</bdi>" in (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -36,10 +36,11 @@ WAIT_SECONDS = 600.0  # for a scheduler that went away, or for a first worker
 NOT_INSTALLED = (
     "Regrading a class needs Dask, which is not installed here: run ./setup.sh --class once."
 )
-QUIET = {  # settings of Dask: nothing of it shall be reachable from elsewhere
+QUIET = {  # settings of Dask: nothing of it is to be reached from elsewhere
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
     "distributed.admin.tick.limit": "60s",
+    "distributed.worker.profile.enabled": False,  # it looks at every thread 100 times a second
     "distributed.logging": {"distributed": "error"},
 }
 
@@ -63,6 +64,7 @@ class Crowd:
     refuse:  why a worker that says so of itself may not grade
     folder:  of the class
     say:     told what staff should know, a sentence each
+    ask:     done by a worker before it gets work, with the folder; what it returns is judged
     """
 
     connect: Callable[[], Any]
@@ -70,6 +72,7 @@ class Crowd:
     folder: str
     say: Callable[[str], None]
     patience: float = WAIT_SECONDS
+    ask: Callable[[str], Any] = probe.report
     refused: dict[str, str] = field(default_factory=dict)
     _client: Any = None
     _slots: dict[str, int] = field(default_factory=dict)  # workers that may grade -> threads
@@ -192,9 +195,7 @@ class Crowd:
 
     def _ask(self, worker: str, threads: int) -> None:
         key = f"probe-{next(self._keys)}-{time.time_ns()}"
-        future = self._client.submit(
-            probe.report, self.folder, key=key, workers=[worker], pure=False
-        )
+        future = self._client.submit(self.ask, self.folder, key=key, workers=[worker], pure=False)
         self._asked[key] = (worker, future)
         future.threads = threads
         future.add_done_callback(lambda ended: self._done.put(ended.key))
@@ -253,6 +254,7 @@ def of_this_machine(threads: int) -> Iterator[Callable[[], Any]]:
         try:
             yield lambda: distributed.Client(cluster)
         finally:
+            grading.stop_all()
             with contextlib.suppress(Exception):
                 cluster.close(timeout=5)
 

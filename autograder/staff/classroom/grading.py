@@ -3,6 +3,7 @@
 It is claimed by a lock, so that two workers never do the same, and what is there already is left.
 
     the grader ends, whatever the score   results/ID.json, also where it tells of a fault of its own
+    it is stopped from here               nothing: it is done again
     it leaves no results, or none that
       are complete; its time is up        trouble/ID.json with a sentence
     the disk is full                      as above where there is room for it, and the regrade stops
@@ -38,8 +39,10 @@ KEEPER = Path(__file__).with_name("keeper.py")
 RUNNING = "running"
 GRADER = str(ROOT / "run_autograder")
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+STOPPED = "nobody waits for it"  # as the keeper says it
 LOOK_SECONDS = 0.2
 MAX_SAID = 300  # characters
+_keepers: set[subprocess.Popen[bytes]] = set()  # of gradings that are under way here
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,8 @@ def _grade(grading: Grading) -> Outcome:
     if "failed" in report:
         return _no_room(grading, report.get("errno"), report["failed"])
     figures = {"seconds": report["seconds"], "peak_mib": report["peak_mib"]}
+    if report["ended"] == STOPPED:
+        return Outcome(grading.id, trouble="Grading was stopped.", **figures)
     trouble = _trouble(grading, report, new)
     if trouble or new is None:
         told = folder / TROUBLE / f"{grading.id}.json"
@@ -143,16 +148,26 @@ def _kept(grading: Grading, parts: set[str], fresh: Path) -> dict[str, Any]:
     with subprocess.Popen(
         [sys.executable, "-I", "-S", str(KEEPER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as keeper:
+        _keepers.add(keeper)
         assert keeper.stdin is not None
         assert keeper.stdout is not None
         keeper.stdin.write(json.dumps(asked).encode() + b"\n")
         keeper.stdin.flush()
         said = keeper.stdout.read()  # standard input stays open: its end would stop the grading
+        _keepers.discard(keeper)
     try:
         report: dict[str, Any] = json.loads(said)
     except ValueError:
         return {"ended": "killed", "status": -9, "seconds": 0.0, "peak_mib": 0.0, "printed": ""}
     return report
+
+
+def stop_all() -> None:
+    """Let the gradings of this process end early; they count for nothing."""
+    for keeper in list(_keepers):
+        assert keeper.stdin is not None
+        with contextlib.suppress(OSError):
+            keeper.stdin.close()
 
 
 def _trouble(grading: Grading, report: dict[str, Any], new: dict[str, Any] | None) -> str:
@@ -161,8 +176,6 @@ def _trouble(grading: Grading, report: dict[str, Any], new: dict[str, Any] | Non
         return f"Grading did not end within {grading.seconds:,.0f} seconds."
     if report["ended"] == "killed":
         return "What kept the grading was killed, as where memory runs out."
-    if report["ended"] != "by itself":
-        return "Grading was stopped. Run the same command again."
     said = report["printed"].strip().splitlines()
     last = (said[-1] if said else "nothing was said")[:MAX_SAID]
     if report["status"] < 0:

@@ -1,0 +1,342 @@
+"""A class regraded by the command, with a stand-in for the grader where that isn't the point."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from autograder.homework import VALUES_FILE
+from autograder.staff.classroom import cluster, grading, probe
+from autograder.staff.classroom.cluster import ClusterError, Crowd, check_address
+from autograder.staff.classroom.grading import Grading, run
+from autograder.staff.classroom.records import read_class, read_entry
+
+from .classes import make_class
+from .conftest import ROOT, wait_until
+
+pytest.importorskip("distributed")
+HERE = Path(__file__).parent
+WITH = {"submission": "s", "grader": "g", "settings": "1", "limits": "l", "torch": "t", "seed": 1}
+
+
+class Desk:
+    """A folder with a class in it, a stand-in grader, and the command."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.grader = folder / "stand_in.py"
+        shutil.copyfile(HERE / "stand_in.py", self.grader)
+        self.submissions = folder / "submissions"
+        self.into = folder / "class"
+
+    def hand_in(self, **behave: str) -> None:
+        for name, text in behave.items():
+            (self.submissions / name).mkdir(parents=True)
+            (self.submissions / name / "behave").write_text(text)
+
+    def start(self, *options: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "tests.harness.class_command", str(self.grader)]
+        command += ["regrade", str(self.submissions), "--into", str(self.into), *options]
+        return subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+
+    def regrade(self, *options: str, status: int = 0) -> str:
+        process = self.start(*options)
+        said, _ = process.communicate(timeout=120)
+        assert process.returncode == status, said
+        return said
+
+    def graded(self) -> list[list[str]]:
+        log = self.folder / "graded"
+        return [line.split() for line in log.read_text().splitlines()] if log.exists() else []
+
+    def another_key(self) -> Path:
+        file = self.folder / "homework.yaml"
+        text = VALUES_FILE.read_text()
+        assert text.count("  kernel: 4\n") == 2
+        file.write_text(text.replace("  kernel: 4\n", "  kernel: 5\n", 1))
+        return file
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
+def test_a_class_is_graded_once_and_then_only_what_a_new_key_concerns(desk):
+    desk.hand_in(ada="", bob="right", eve="die", ivy="half", joe="nothing", mia="kill")
+    said = desk.regrade("--workers", "2")
+    assert "Graded 6, there already 0, in trouble 4." in said
+    entries = {entry.id: entry for entry in read_class(desk.into)}
+    assert entries["ada"].trouble == entries["bob"].trouble == ""
+    for one, words in {
+        "eve": "killed by signal",
+        "ivy": "stopped before it had finished",
+        "joe": "The grader failed",
+        "mia": "was killed",
+    }.items():
+        assert words in entries[one].trouble
+    assert entries["ada"].seconds > 0
+    assert entries["ada"].peak_mib > 1
+    before = len(desk.graded())
+
+    assert "6 submissions, 4 to grade." in desk.regrade()  # those in trouble alone
+    again = [line for line in desk.graded()[before:] if line[0] in ("ada", "bob")]
+    assert again == []
+
+    for one in ("eve", "ivy", "joe", "mia"):
+        shutil.rmtree(desk.submissions / one)
+    said = desk.regrade("--homework", str(desk.another_key()))
+    assert "Graded 2, there already 0" in said
+    assert {line[1] for line in desk.graded()[-2:]} == {"1a"}
+    assert "1 submissions changed, 1 scores fell" in said
+    with (desk.into / "changes.csv").open() as stream:
+        (row,) = csv.DictReader(stream)
+    assert (row["id"], row["line"], row["before"], row["after"]) == ("ada", "1a.1", "1", "0")
+    assert (row["cause"], row["detail"]) == ("setting", "conv1d.kernel: 4 -> 5")
+    ada = read_entry(desk.into, "ada")
+    assert (ada.before["score"], ada.results["score"]) == (9.0, 8.0)
+    index = [json.loads(line) for line in (desk.into / "index.jsonl").read_text().splitlines()]
+    assert [one["id"] for one in index] == ["ada", "bob", "eve", "ivy", "joe", "mia"]
+    assert "3a.1" in index[0]["taken_over"]
+
+
+@pytest.mark.full
+def test_killed_three_times_a_regrade_goes_on_and_does_nothing_twice(desk):
+    desk.hand_in(**{f"s{number:02d}": "" for number in range(16)})
+    for kill in range(1, 4):
+        process = desk.start("--workers", "1")
+        wait_until(lambda kill=kill: len(desk.graded()) >= 3 * kill, 60)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    desk.regrade("--workers", "2")
+    times = Counter(line[0] for line in desk.graded())
+    results = {entry.id for entry in read_class(desk.into) if entry.results}
+    assert len(results) == 16
+    # Between a grader's end and its results in the class's folder lies a moment: a kill in it
+    # costs that one grading.
+    assert sum(times.values()) - 16 <= 3
+    wait_until(lambda: not any(Path(line[2]).exists() for line in desk.graded()))
+
+
+@pytest.mark.full
+def test_a_grading_ends_with_the_command_that_waits_for_it(desk):
+    desk.hand_in(ada="hang")
+    process = desk.start()
+    grader = str(desk.grader)
+
+    def alive() -> list[int]:
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                words = (folder / "cmdline").read_bytes().decode().split("\0")
+            except OSError:
+                continue
+            if grader in words and "class_command" not in " ".join(words):
+                found.append(int(folder.name))
+        return found
+
+    wait_until(lambda: bool(alive()), 60)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    wait_until(lambda: not alive())
+
+
+@pytest.mark.full
+def test_a_second_regrade_into_the_same_folder_is_refused(desk):
+    desk.hand_in(ada="", bob="hang")
+    first = desk.start()
+    wait_until(lambda: bool(desk.graded()), 60)
+    assert "under way" in desk.regrade(status=2)
+    first.send_signal(signal.SIGINT)
+    first.communicate(timeout=30)  # less than the grading that hangs would take
+    assert first.returncode != 0
+    assert "not been graded" in read_entry(desk.into, "bob").trouble
+
+
+@pytest.mark.full
+def test_a_students_file_and_parts_choose_and_another_seed_is_tried(desk):
+    desk.hand_in(ada="", bob="", eve="")
+    names = desk.folder / "names.txt"
+    names.write_text("bob\n\nnobody\n")
+    said = desk.regrade("--students", str(names), "--only", "3a,1a", "--again", "--workers", "1")
+    assert "No submission of nobody" in said
+    assert [line[:2] for line in desk.graded()] == [["bob", "1a,3a"], ["bob", "1a,3a"]]
+    bob = read_entry(desk.into, "bob")
+    assert bob.again["extra_data"]["seed"] == bob.results["extra_data"]["seed"] + 1
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        pytest.param(["--only", "9z"], "--only takes parts", marks=pytest.mark.full),
+        (["--scheduler", "tcp://192.0.2.1:8786"], "not encrypted"),
+        pytest.param(["--into", "/proc/class"], "/proc/class", marks=pytest.mark.full),
+    ],
+)
+def test_what_cannot_work_is_told_in_a_line(options, said, desk):
+    desk.hand_in(ada="")
+    printed = desk.regrade(*options, status=2)
+    assert said in printed
+    assert "Traceback" not in printed
+
+
+@pytest.mark.parametrize(
+    "address", ["tls://10.0.0.1:8786", "tcp://127.0.0.1:8786", "localhost:1", "tcp://[::1]:8786"]
+)
+def test_addresses_that_nobody_listens_to_are_taken(address):
+    check_address(address)
+
+
+@pytest.mark.parametrize("address", ["tcp://10.0.0.1:8786", "host:8786", "ws://127.0.0.1:1", ""])
+def test_addresses_on_which_somebody_may_listen_are_refused(address):
+    with pytest.raises(ClusterError, match="encrypted"):
+        check_address(address)
+
+
+RIGHT = {"grader": "g", "torch": "2", "data": "", "sees_folder": True, "open": ""}
+WORKERS = {
+    "another grader": ({"grader": "h"}, "another grader"),
+    "another torch": ({"torch": "1"}, "torch 1"),
+    "no data": ({"data": "t10k"}, "MNIST"),
+    "no confinement": ({"open": "nothing here keeps"}, "can't confine"),
+    "another disk": ({"sees_folder": False}, "folder"),
+    "no grader": ({"failed": "No module named autograder"}, "No module"),
+}
+
+
+@pytest.mark.parametrize("case", WORKERS)
+def test_a_worker_that_may_not_grade_is_refused_in_a_sentence(case):
+    said, words = WORKERS[case]
+    assert words in probe.refusal({**RIGHT, **said}, "g", "2")
+    assert probe.refusal(RIGHT, "g", "2") == ""
+
+
+@pytest.mark.full
+def test_this_machine_may_grade(tmp_path):
+    said = probe.report(str(tmp_path))
+    assert said["sees_folder"]
+    assert said["data"] == ""
+    assert len(said["grader"]) == 16
+
+
+def told(desk: Desk, one: str, seconds: float = 30.0) -> dict:
+    wanted = {"1a": WITH, "1b": WITH}
+    options = ("--homework", str(VALUES_FILE))
+    command = (sys.executable, "-I", "-S", str(desk.grader))
+    source = str(desk.submissions / one)
+    made = Grading(one, str(desk.into), source, wanted, 1, options, seconds, command=command)
+    return made.written()
+
+
+def test_a_grading_that_hangs_is_ended_and_listed(desk):
+    desk.hand_in(ada="hang")
+    said = run(told(desk, "ada", seconds=0.5))
+    assert "did not end within" in said["trouble"]
+    assert "did not end" in read_entry(desk.into, "ada").trouble
+
+
+@pytest.mark.parametrize(("number", "stops"), [(28, True), (13, False)])
+def test_a_full_disk_stops_the_regrade_and_leaves_what_was_there(number, stops, desk, monkeypatch):
+    desk.hand_in(ada="")
+    run(told(desk, "ada"))
+    before = (desk.into / "results" / "ada.json").read_bytes()
+
+    def full(file: Path, content: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(grading, "write_json", full)
+    again = told(desk, "ada")
+    again["wanted"] = {"1a": {**WITH, "settings": "2"}}
+    said = run(again)
+    assert os.strerror(number) in said["trouble"]
+    assert bool(said["stop"]) is stops
+    assert (desk.into / "results" / "ada.json").read_bytes() == before
+
+
+def test_a_worker_that_may_not_grade_gets_no_work_and_is_named(desk):
+    desk.hand_in(ada="")
+    said: list[str] = []
+    with cluster.of_this_machine(1) as connect:
+        crowd = Crowd(connect, lambda _: "it is too old", str(desk.into), said.append, 0.5, len)
+        with pytest.raises(ClusterError, match="too old"):
+            list(crowd.run([Grading(**told(desk, "ada"))]))
+        crowd.close()
+    assert desk.graded() == []
+    assert "gets no work: it is too old" in said[0]
+
+
+@pytest.mark.full
+def test_workers_and_the_scheduler_die_and_the_class_is_finished(desk):
+    from distributed.utils import open_port  # a port that is free now
+
+    desk.hand_in(**{f"s{number:02d}": "" for number in range(12)}, s99="kill")
+    port = open_port("127.0.0.1")
+    address = f"tcp://127.0.0.1:{port}"
+    module = [sys.executable, "-m", "distributed.cli"]
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(kind: str, *options: str) -> subprocess.Popen[bytes]:
+        command = [*module[:2], f"distributed.cli.dask_{kind}", *options, "--no-dashboard"]
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        started.append(process)
+        return process
+
+    def worker() -> subprocess.Popen[bytes]:
+        return start("worker", address, "--nthreads", "1", "--no-nanny", "--host", "127.0.0.1")
+
+    try:
+        scheduler = start("scheduler", "--host", "127.0.0.1", "--port", str(port))
+        first, _ = worker(), worker()
+        crowd = Crowd(cluster.at(address), lambda _: "", str(desk.into), print, 60.0, len)
+        gradings = [Grading(**told(desk, one.name)) for one in sorted(desk.submissions.iterdir())]
+        outcomes = []
+        for number, outcome in enumerate(crowd.run(gradings), 1):
+            outcomes.append(outcome)
+            if number == 2:
+                first.kill()
+            if number == 5:
+                scheduler.kill()
+                scheduler.wait()
+                scheduler = start("scheduler", "--host", "127.0.0.1", "--port", str(port))
+                worker()
+        crowd.close()
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+    assert sorted({one.id for one in outcomes}) == [one.id for one in gradings]
+    assert {one.id for one in outcomes if one.trouble} == {"s99"}
+    times = Counter(line[0] for line in desk.graded())
+    assert set(times.values()) <= {1, 2}
+    assert sum(times.values()) <= 12 + 2
+
+
+@pytest.mark.full
+def test_the_real_grader_grades_a_made_class(tmp_path):
+    made = make_class(tmp_path, 2, hostile=1, zipped=True)
+    into = tmp_path / "class"
+    command = [str(ROOT / ".venv/bin/autograder"), "regrade", str(made.path), "--into", str(into)]
+    ended = subprocess.run(
+        [*command, "--only", "1a"], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    entries = read_class(into)
+    assert [entry.id for entry in entries] == made.ids
+    for entry in entries:
+        assert entry.trouble == ""
+        assert entry.results["score"] == 2.0
+        assert entry.students
+        assert entry.digests
