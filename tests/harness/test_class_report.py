@@ -6,10 +6,13 @@ import re
 from dataclasses import replace
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from autograder.staff.classroom import figures, identical, statistics
+from autograder.staff.classroom.commands import report
 from autograder.staff.classroom.reading import headline, read
-from autograder.staff.classroom.records import Entry, Student
+from autograder.staff.classroom.records import Entry, Student, write_json
 from autograder.staff.classroom.report import page, write_report
 from autograder.staff.classroom.roster import roster
 
@@ -106,6 +109,16 @@ def test_scores_that_fell_are_those_of_lines_that_both_gradings_know():
     assert (regraded.before, regraded.after) == (8, 6)
     assert [(one.before, one.line.number) for one in regraded.lines] == [(3, "3a.4")]
     assert figures.changed(members([Entry("3", results=now, before=now)])) == []
+
+
+def test_a_fall_is_told_with_its_cause_and_what_the_line_says_now(tmp_path):
+    now = results({"3a.4": 1.0, "1a.1": 0.0}, {"3a.4": "no-scale"}, seed=2)
+    entries = [Entry("1", results=now, before=results({"1a.1": 0.0}))]
+    text = html_of(entries, tmp_path)
+    assert "<li>3a.4: 3 → 1, cause not known [no-scale]. Now: The output is wrong.</li>" in text
+    assert "1a.1: 0" not in text
+    of_line = replace(entries[0], results=results({"3a.4": 0.0}, faults={"3a.4": "KeyError"}))
+    assert "A fault of the grader</li>" in html_of([of_line], tmp_path)
 
 
 def test_mistakes_are_counted_once_for_each_submission_and_combinations_for_each_part():
@@ -240,3 +253,39 @@ def test_numbers_of_an_anonymous_report_follow_scores_and_not_ids():
 
 def test_a_page_needs_no_folder_of_settings(tmp_path):
     assert "The class has no submissions." in page([], anonymous=False, settings=tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    "networks",
+    [[(1.0, 1)], [(0.0, 10**9), (0.99, 5)], [(0.98, 0)], [(0.98, None), (0.1, 40_000)]],
+    ids=["one of one parameter", "far apart", "without parameters", "size not told"],
+)
+def test_networks_of_any_size_are_drawn_or_listed(networks, tmp_path):
+    entries = [
+        Entry(
+            str(place),
+            results=results(
+                {},
+                trainings={"cnn": {"parameters": size, "trials": [{"test_accuracy": [accuracy]}]}},
+            ),
+        )
+        for place, (accuracy, size) in enumerate(networks)
+    ]
+    text = html_of(entries, tmp_path)
+    drawn = sum(bool(size) for _, size in networks)
+    assert text.count('class="dot"') == drawn
+    assert f"2c, CNN: {len(networks)} network" in text
+    for place in re.findall(r' (?:cx|cy|x|y|width|height)="([^"]+)"', text):
+        assert -1 <= float(place) <= 421
+
+
+def test_the_command_writes_the_page_and_both_tables(tmp_path):
+    (entry,) = class_of({"3a.4": 0.0})
+    write_json(tmp_path / "results" / "7.json", entry.results)
+    app = typer.Typer()
+    app.command()(report)
+    ended = CliRunner().invoke(app, [str(tmp_path)])
+    assert ended.exit_code == 0, ended.output
+    for name in ("report.html", "grades.csv", "grades-canvas.csv", "changes.csv"):
+        assert (tmp_path / name).stat().st_size
+    assert "<bdi>7</bdi>" in (tmp_path / "report.html").read_text(encoding="utf-8")

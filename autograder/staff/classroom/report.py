@@ -23,7 +23,7 @@ from autograder.hw5.assignment import Assignment
 from autograder.hw5.mistakes.catalogue import CATALOGUE
 from autograder.rubric.feedback import counted
 from autograder.staff.classroom import charts, figures, identical, statistics
-from autograder.staff.classroom.changes import SETTINGS, changes
+from autograder.staff.classroom.changes import SETTINGS, UNKNOWN, changes
 from autograder.staff.classroom.figures import Changed, Trained
 from autograder.staff.classroom.records import Entry, write_text
 from autograder.staff.classroom.roster import Member, number_of_people, roster
@@ -32,6 +32,7 @@ from autograder.staff.classroom.statistics import Bin, Summary
 FILE = "report.html"
 TEMPLATES = Path(__file__).with_name("templates")
 LINES_SAID = 4  # of a changed score: what they say now; further ones are listed by number
+CAUSE_UNKNOWN = "cause not known"  # as in exports of a grader that doesn't tell its version
 INCOMPLETE = "The grading was stopped before its end."
 
 HEADINGS = {
@@ -181,7 +182,10 @@ def changed_lines(one: Changed, settings: Path) -> Markup:
     """The lines whose score changed: points, cause, what they say now."""
     if not one.lines:
         return Markup("The earlier results tell no lines.")
-    causes = {change.line: change.cause for change in changes(one.member.entry, settings)}
+    causes = {
+        change.line: CAUSE_UNKNOWN if change.cause == UNKNOWN else change.cause
+        for change in changes(one.member.entry, settings)
+    }
     said = [
         Markup("<li>{}: {} → {}, {}{}</li>").format(
             change.line.number,
