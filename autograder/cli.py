@@ -219,7 +219,8 @@ def _one_at_a_time(source: Path, exported: Sequence[Path]) -> str:
     return (
         f"{source} is an export of {counted(len(exported), 'submission')}, and one is graded at a "
         f'time:\n  for one in {place}/submission_*/; do ./run_autograder "$one" --results '
-        '"results/$(basename "$one")/"; done'
+        '"results/$(basename "$one")/"; done\n'
+        f"After ./setup.sh --class, all of them: autograder regrade {shlex.quote(str(source))}"
     )
 
 

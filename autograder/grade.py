@@ -67,7 +67,8 @@ class Options:
 
     def assignment(self) -> Assignment:
         """The settings, for this machine and this hurry. Raises AssignmentError."""
-        settings = assignments.load(self.assignment_file, self.homework_file)
+        ships = self.assignment_file == assignments.FILE
+        settings = assignments.load(self.assignment_file, self.homework_file, ships=ships)
         return settings.unhurried() if self.unhurried else settings.on(cores())
 
 

@@ -265,8 +265,10 @@ def _limited(part: Part, seconds: float) -> Part:
     return part.model_copy(update={"training": training})
 
 
-def load(file: Path = FILE, homework: Path = VALUES_FILE) -> Assignment:
+def load(file: Path = FILE, homework: Path = VALUES_FILE, *, ships: bool = True) -> Assignment:
     """The assignment in two YAML files.
+
+    ships: whether the settings are for the platform, which ends a run by itself
 
     Raises AssignmentError that names every wrong value with its file and line.
     """
@@ -284,7 +286,7 @@ def load(file: Path = FILE, homework: Path = VALUES_FILE) -> Assignment:
     except ValidationError as problem:
         wrong = [_told(error, given, own) for error in problem.errors()]
         raise AssignmentError("\n".join(["The settings are wrong:", *wrong])) from problem
-    wrong = [_said(place, why, given, own) for place, why in complaints(assignment)]
+    wrong = [_said(place, why, given, own) for place, why in complaints(assignment, ships)]
     if wrong:
         raise AssignmentError("\n".join(["The settings are wrong:", *wrong]))
     return assignment

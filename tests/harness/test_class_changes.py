@@ -9,7 +9,7 @@ import pytest
 
 from autograder.homework import GRADED_PARTS
 from autograder.hw5 import assignment as assignments
-from autograder.hw5 import versions
+from autograder.hw5 import made_with
 from autograder.staff.classroom import changes, flakiness, merging
 from autograder.staff.classroom.cells import write_table
 from autograder.staff.classroom.records import Entry, Student, write_json
@@ -82,11 +82,11 @@ def test_results_that_do_not_say_how_they_were_made_give_no_cause(tmp_path):
 
 
 def test_results_of_the_platform_say_how_they_were_made(tmp_path):
-    made = {"grader": "g", "settings": {"1a": "9"}}
+    made = {"grader": "g", "parts": {"1a": "9"}}
     before = {"tests": [line("1a.1")], "extra_data": {"seed": 1, "made_with": made}}
     after = results(line("1a.1", 0.0))
     assert one_change(before, after, tmp_path).cause == changes.SETTING
-    made["settings"]["1a"] = "1"
+    made["parts"]["1a"] = "1"
     assert one_change(before, after, tmp_path).cause == changes.SAME_SEED
 
 
@@ -155,19 +155,19 @@ def test_new_parts_go_into_the_old_results():
 
 def test_every_section_of_the_settings_belongs_to_parts_or_is_no_verdicts():
     sections = set(assignments.Assignment.model_fields)
-    assert sections == set(versions.PARTS_OF) | versions.NO_VERDICT | {"seconds", "worker"}
-    assert set().union(*versions.PARTS_OF.values()) <= set(GRADED_PARTS)
+    assert sections == set(made_with.PARTS_OF) | made_with.NO_VERDICT | {"seconds", "worker"}
+    assert set().union(*made_with.PARTS_OF.values()) <= set(GRADED_PARTS)
 
 
 def test_a_key_concerns_its_part_alone_and_a_limit_of_time_none():
     settings = assignments.load()
-    before = versions.made_with(settings)["settings"]
+    before = made_with.made_with(settings)["parts"]
     key = settings.conv1d.model_copy(update={"kernel": 5})
-    after = versions.made_with(settings.model_copy(update={"conv1d": key}))["settings"]
+    after = made_with.made_with(settings.model_copy(update={"conv1d": key}))["parts"]
     assert {part for part in before if before[part] != after[part]} == {"1a"}
-    assert versions.made_with(settings.on(1))["settings"] == before
-    assert versions.made_with(settings.unhurried())["settings"] == before
-    assert versions.limits_of(settings.on(1)) != versions.limits_of(settings)
+    assert made_with.made_with(settings.on(1))["parts"] == before
+    assert made_with.made_with(settings.unhurried())["parts"] == before
+    assert made_with.limits_of(settings.on(1)) != made_with.limits_of(settings)
 
 
 @pytest.mark.parametrize(("wanted", "count"), [("all", 30), ("10%", 3), ("7", 7), ("0", 0)])

@@ -266,7 +266,8 @@ def test_networks_of_any_size_are_drawn_or_listed(networks, tmp_path):
             str(place),
             results=results(
                 {},
-                trainings={"cnn": {"parameters": size, "trials": [{"test_accuracy": [accuracy]}]}},
+                networks={"cnn": {"parameters": size}},
+                trainings={"cnn": {"trials": [{"test_accuracy": [accuracy]}]}},
             ),
         )
         for place, (accuracy, size) in enumerate(networks)

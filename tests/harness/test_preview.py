@@ -119,7 +119,7 @@ def run(tmp_path, monkeypatch):
     """Grades with a grader that writes given results, or breaks."""
 
     def graded(*options: str, breaks: bool = False):
-        def written(source, results, **rest):
+        def written(source, results, *_, **__):
             if breaks:
                 raise RuntimeError("the dog ate it")
             outcome = Results(tests=LINES, extra_data={"faults": {}, "flags": []})

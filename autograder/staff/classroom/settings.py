@@ -77,7 +77,7 @@ def prepare(
     files = place / assignment_file.name, place / homework_file.name
     for file, content in zip(files, (text, given), strict=True):
         write_text(file, [content])
-    assignment = assignments.load(*files)
+    assignment = assignments.load(*files, ships=False)
     _leave_meanings(folder / SETTINGS, assignment)
     _leave_meanings(folder / SETTINGS, assignments.load())  # which the platform graded with
     return Settings(
