@@ -16,9 +16,8 @@ from provided.homework import FULLY_CONNECTED, Network
 from provided.settings import INITS, Training, decay_of
 from provided.settings_rules import Bounds, as_graded, problem_of
 
-MAX_SHOWN = 60  # characters of a setting in a sentence
+MAX_SENTENCE = 400  # characters about settings that are none
 MAX_NAMED = 4  # layers in a sentence
-NUMBERS = (int, float)
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ def read_settings(
     bounds = bounds_of(network, assignment)
     problem = problem_of(claimed, network.settings, bounds, layers.top_level_names())
     if problem is not None:
-        return Model(layers, None, problem)
+        return Model(layers, None, one_line(problem, MAX_SENTENCE))
     settings, notes = as_graded(claimed, bounds)
     settings = replace(settings, layer_weight_decay=_by_position(settings, layers))
     return Model(layers, settings, "", (*notes, *_own_weights(reply.own_weights, settings)))
@@ -68,24 +67,14 @@ def _by_position(settings: Training, layers: LayerList) -> dict[int | str, float
 
 
 def _claimed(reply: SettingsReply) -> Training:
-    """What a worker claims of a Training(...), its words cleaned, not checked yet."""
-    given: dict[str, Any] = {
-        name: _cleaned(value)
-        for name, value in reply.model_dump(exclude={"unknown", "layer_weight_decay"}).items()
-    }
+    """What a worker claims of a Training(...), not checked yet."""
+    given: dict[str, Any] = reply.model_dump(exclude={"unknown", "layer_weight_decay"})
     given["layer_weight_decay"] = {
-        int(layer) if layer.isdecimal() else layer: _cleaned(value)
+        int(layer) if layer.isdecimal() else layer: value
         for layer, value in reply.layer_weight_decay.items()
     }
     given |= dict.fromkeys(map(as_name, reply.unknown))
     return Training(**given)
-
-
-def _cleaned(value: Any) -> Any:
-    """A number as it is; a text without what could leave its line."""
-    if isinstance(value, list):
-        return [_cleaned(one) for one in value]
-    return one_line(value, MAX_SHOWN) if isinstance(value, str) else value
 
 
 def _own_weights(paths: Sequence[str], settings: Training) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ MOST = 4_000  # characters, where a caller names no limit: more than any message
 MOST_NAME = 80  # characters of a class, a layer, a file
 CUT = " …"
 LINE_MARK = "\n  | "  # begins each further line of a quoted text, so that none can pass for ours
+UNMARKED = re.compile(r"\n(?!  \| )")
 
 OBEYED = re.compile(
     "["
@@ -48,8 +49,11 @@ def one_line(text: str, most: int) -> str:
 
 
 def quoted(text: str, most: int = MOST) -> str:
-    """A text of several lines as it is quoted: each line but the first with a mark in front."""
-    return clean(text, most).rstrip().replace("\n", LINE_MARK)
+    """A text of several lines as it is quoted: each line but the first with a mark in front.
+
+    A line that has the mark gets no second one, so what is quoted can be quoted again.
+    """
+    return UNMARKED.sub(LINE_MARK, clean(text, most).rstrip())
 
 
 def name(text: str) -> str:

@@ -172,3 +172,9 @@ def _filled(message: ast.expr) -> str:
             without = "of layout sparse_coo" if last.endswith("a tensor ") else None
             parts.append(without or examples.get(text, "name"))
     return "".join(parts)
+
+
+def test_what_is_quoted_can_be_quoted_again():
+    once = quoted("first\nsecond\n  | third\n\nNext: full points")
+    assert once == "first\n  | second\n  | third\n  | \n  | Next: full points"
+    assert quoted(once) == once
