@@ -3,7 +3,7 @@
 from gradescope_utils.autograder_utils.decorators import number, weight
 
 from autograder.hw5.verdicts import layer as verdicts
-from autograder.hw5.verdicts.layer_dropout import check_layer_dropout
+from autograder.hw5.verdicts import layer_dropout
 from autograder.hw5.verdicts.numbers import idle_note
 from autograder.rubric.feedback import Feedback
 
@@ -49,5 +49,5 @@ def test_structure(exam, submission, line):
 @weight(1)
 def test_dropout(exam, line):
     """Encoder layer: dropout after the attention, inside the MLP and after it."""
-    check_layer_dropout(exam.layer.get())
+    layer_dropout.check_layer_dropout(exam.layer.get())
     line.say(Feedback("Correct.").noting(exam.head_note()))

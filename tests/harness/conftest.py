@@ -65,6 +65,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--whole-corpus", action="store_true", help="every attack as an ordinary user too"
     )
+    parser.addoption(
+        "--long", action="store_true", help="also what takes minutes, such as clusters that die"
+    )
+
+
+@pytest.fixture
+def takes_long(request: pytest.FixtureRequest) -> None:
+    """Of a test that runs with --long alone."""
+    if not request.config.getoption("--long"):
+        pytest.skip("it takes long, and runs with --long")
 
 
 def pytest_configure(config: pytest.Config) -> None:

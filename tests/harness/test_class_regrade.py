@@ -161,7 +161,7 @@ def test_a_second_regrade_into_the_same_folder_is_refused(desk):
     wait_until(lambda: bool(desk.graded()), 60)
     assert "under way" in desk.regrade(status=2)
     first.send_signal(signal.SIGINT)
-    first.communicate(timeout=30)  # less than the grading that hangs would take
+    first.communicate(timeout=55)  # less than the grading that hangs would take
     assert first.returncode != 0
     assert "not been graded" in read_entry(desk.into, "bob").trouble
 
@@ -323,6 +323,7 @@ def dask() -> Iterator[Cluster]:
 
 
 @pytest.mark.full
+@pytest.mark.usefixtures("takes_long")
 def test_workers_and_the_scheduler_die_and_the_class_is_finished(desk, dask):
     desk.hand_in(**{f"s{number:02d}": "" for number in range(12)}, s99="kill")
     scheduler = dask.scheduler()
@@ -348,6 +349,7 @@ def test_workers_and_the_scheduler_die_and_the_class_is_finished(desk, dask):
 
 
 @pytest.mark.full
+@pytest.mark.usefixtures("takes_long")
 def test_what_kills_its_worker_each_time_costs_itself_alone(desk, dask):
     desk.hand_in(ada="", bob="poison", eve="")
     dask.scheduler()
@@ -362,6 +364,7 @@ def test_what_kills_its_worker_each_time_costs_itself_alone(desk, dask):
 
 
 @pytest.mark.full
+@pytest.mark.usefixtures("takes_long")
 def test_the_real_grader_grades_a_made_class_and_trains_nothing_twice(tmp_path):
     made = make_class(tmp_path, 3, hostile=1, zipped=True, pool=load_solutions(["reference"]))
     into = tmp_path / "class"

@@ -12,7 +12,7 @@ from autograder.hw5.probes.layer_dropout import PLACES, Dropped, Place
 from autograder.hw5.verdicts.layer_dropout import check_layer_dropout
 from autograder.rubric.feedback import Rejected
 
-from .conftest import a_few_and_all
+from .conftest import spread
 from .local_grading import LocalWorker, examine_files, judge
 
 LINES = {f"3b.{number}" for number in range(1, 6)}
@@ -116,7 +116,15 @@ TABLE = list(
 )
 
 
-@pytest.mark.parametrize("cases", a_few_and_all(TABLE, 25), ids=["a few", "all"])
+@pytest.mark.parametrize(
+    "cases",
+    [
+        spread(TABLE, 25),
+        pytest.param(spread(TABLE, 100), marks=pytest.mark.full),
+        pytest.param(TABLE, marks=[pytest.mark.full, pytest.mark.usefixtures("takes_long")]),
+    ],
+    ids=["a few", "many", "all"],
+)
 def test_exactly_the_missing_places_are_named(cases, monkeypatch):
     wrong = {}
     for places, order, bias, kind, share, said in cases:

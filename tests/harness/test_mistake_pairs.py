@@ -21,7 +21,7 @@ from .mistake_pairs import Judged, drawn, hidden, judged
 from .written_mistakes import HEAD, LAYER, TEXTS
 
 LEAST_TOLD = 0.9  # of all pairs
-FEW, MANY = 10, 100
+FEW, MANY = 10, 40
 SINGLES = [(name, id) for name, text in TEXTS.items() for id in text.mistakes]
 
 

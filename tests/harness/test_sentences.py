@@ -122,7 +122,7 @@ def mutant(number: int) -> str:
     return text
 
 
-@pytest.mark.parametrize("numbers", [range(15), range(15, 300)], ids=["a few", "many"])
+@pytest.mark.parametrize("numbers", [range(15), range(15, 120)], ids=["a few", "many"])
 def test_every_sentence_about_a_mutant_is_true(numbers, tmp_path):
     found = {}
     for number in numbers:
