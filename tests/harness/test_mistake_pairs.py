@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import secrets
 
 import pytest
 import torch
@@ -53,10 +52,9 @@ def test_of_a_few_pairs_both_are_named(name):
 
 @pytest.mark.full
 @pytest.mark.parametrize("name", TEXTS)
-def test_of_random_pairs_both_are_named(name):
-    seed = secrets.randbelow(10**6)
-    print(f"pairs of seed {seed}")
-    assert_told([judged(TEXTS[name], pair) for pair in drawn(TEXTS[name], MANY, seed)])
+def test_of_many_pairs_both_are_named(name):
+    """The same pairs too; `python -m tests.harness.mistake_pairs` draws others."""
+    assert_told([judged(TEXTS[name], pair) for pair in drawn(TEXTS[name], MANY, seed=5)])
 
 
 def assert_told(results: list[Judged]) -> None:
