@@ -93,12 +93,13 @@ def pages(tmp_path_factory) -> dict[str, Path]:
 
 
 SIZES = {"phone": PHONE, "desk": DESK}
+LONG = (pytest.mark.full, pytest.mark.usefixtures("takes_long"))
 USUAL = {("class", "phone", "dark"), ("run", "desk", "light")}
 VIEWS = [
     pytest.param(
         *(name, SIZES[size], scheme),
         id=f"{name}-{size}-{scheme}",
-        marks=() if (name, size, scheme) in USUAL else pytest.mark.full,
+        marks=() if (name, size, scheme) in USUAL else LONG,
     )
     for name in ("class", "anonymous", "nobody", "run", "staff")
     for size in SIZES

@@ -123,18 +123,20 @@ class Questions(Answerer):
     ) -> Message:
         """Build the Vision Transformer with weights that are sent; keeps it for `predict`.
 
-        buffers: whether they hold the model's buffers too; else those stay as they are made
+        buffers: whether they may hold the model's buffers too; those that they lack stay as they
+                 are made
         """
         substitute_head(heads)
         model = import_student("provided.vision_transformer").VisionTransformer()
-        own = model.state_dict() if buffers else dict(model.named_parameters())
-        missing, surplus = sorted(own.keys() - tensors), sorted(tensors.keys() - own)
+        needed = dict(model.named_parameters())
+        own = model.state_dict() if buffers else needed
+        missing, surplus = sorted(needed.keys() - tensors), sorted(tensors.keys() - own)
         if missing or surplus:
             names = ", ".join((missing or surplus)[:3])
             problem = "lacks" if missing else "has unknown"
             raise Refusal(f"the weights file {problem} {names}")
-        values = {name: tensors[name].to(own[name].dtype) for name in own}
-        model.load_state_dict(values, strict=buffers)
+        values = {name: value.to(own[name].dtype) for name, value in tensors.items()}
+        model.load_state_dict(values, strict=False)
         self.modules[0] = model
         return Message({})
 
