@@ -85,9 +85,22 @@ def pytest_configure(config: pytest.Config) -> None:
         for_all_tests.enter_context(key_in(config.getoption("grader").resolve()))
 
 
-def left_to_the_full_set(cases: Iterable[Any], but: Collection[Any]) -> list[Any]:
-    """Cases to parametrize with, all marked `full` but some."""
-    return [case if case in but else pytest.param(case, marks=pytest.mark.full) for case in cases]
+LONG = (pytest.mark.full, pytest.mark.usefixtures("takes_long"))
+
+
+def left_to_the_full_set(
+    cases: Collection[Any], but: Collection[Any], full: Collection[Any] | None = None
+) -> list[Any]:
+    """Cases to parametrize with, all marked `full` but some.
+
+    full: those that the full set has, where the rest is left to --long
+    """
+    return [
+        case
+        if case in but
+        else pytest.param(case, marks=pytest.mark.full if full is None or case in full else LONG)
+        for case in cases
+    ]
 
 
 def spread(cases: Iterable[Any], count: int) -> list[Any]:

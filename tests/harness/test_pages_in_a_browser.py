@@ -12,6 +12,7 @@ import pytest
 from autograder.rubric import preview
 from autograder.staff.classroom.report import write_report
 
+from .conftest import LONG
 from .made_class import made_class, results
 
 pytest.importorskip("playwright", reason="playwright is not installed: ./setup.sh --dev")
@@ -93,7 +94,6 @@ def pages(tmp_path_factory) -> dict[str, Path]:
 
 
 SIZES = {"phone": PHONE, "desk": DESK}
-LONG = (pytest.mark.full, pytest.mark.usefixtures("takes_long"))
 USUAL = {("class", "phone", "dark"), ("run", "desk", "light")}
 VIEWS = [
     pytest.param(

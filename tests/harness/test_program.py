@@ -30,6 +30,7 @@ TEST_IMAGES = 300
 REFERENCE = load_solutions(["reference"])[0]
 OF_3C = ("attention.py", "encoder.py")
 ALTERNATIVES = [s for s in load_solutions(["alternatives"]) if set(OF_3C) & set(s.changed)]
+RIGHT = [REFERENCE, *ALTERNATIVES]
 MISTAKES = {s.name: s for s in load_solutions(["mistakes"])}
 
 
@@ -73,7 +74,7 @@ def learned_by(case: transformer.Case) -> vit.TransformerRun:
 
 @pytest.mark.parametrize(
     "solution",
-    left_to_the_full_set([REFERENCE, *ALTERNATIVES], but=spread([REFERENCE, *ALTERNATIVES], 6)),
+    left_to_the_full_set(RIGHT, but=spread(RIGHT, 6), full=spread(RIGHT, 30)),
     ids=lambda s: s.name,
 )
 def test_correct_work_learns_by_the_same_steps_and_keeps_its_accuracy(solution, data, trained):

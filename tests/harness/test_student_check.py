@@ -619,7 +619,7 @@ ALTERNATIVES = load_solutions(["alternatives"])
 
 @pytest.mark.parametrize(
     "solution",
-    left_to_the_full_set(ALTERNATIVES, but=spread(ALTERNATIVES, 4)),
+    left_to_the_full_set(ALTERNATIVES, spread(ALTERNATIVES, 4), spread(ALTERNATIVES, 24)),
     ids=lambda solution: solution.name,
 )
 def test_every_correct_alternative_has_nothing_to_mend(tmp_path, solution):
