@@ -70,11 +70,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.fixture
-def takes_long(request: pytest.FixtureRequest) -> None:
-    """Of a test that runs with --long alone."""
-    if not request.config.getoption("--long"):
-        pytest.skip("it takes long, and runs with --long")
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what is marked `long` where nobody asked for it."""
+    if not config.getoption("--long"):
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(pytest.mark.skip(reason="it takes long, and runs with --long"))
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -85,7 +86,7 @@ def pytest_configure(config: pytest.Config) -> None:
         for_all_tests.enter_context(key_in(config.getoption("grader").resolve()))
 
 
-LONG = (pytest.mark.full, pytest.mark.usefixtures("takes_long"))
+LONG = (pytest.mark.full, pytest.mark.long)
 
 
 def left_to_the_full_set(

@@ -323,7 +323,7 @@ def dask() -> Iterator[Cluster]:
 
 
 @pytest.mark.full
-@pytest.mark.usefixtures("takes_long")
+@pytest.mark.long
 def test_workers_and_the_scheduler_die_and_the_class_is_finished(desk, dask):
     desk.hand_in(**{f"s{number:02d}": "" for number in range(12)}, s99="kill")
     scheduler = dask.scheduler()
@@ -349,7 +349,7 @@ def test_workers_and_the_scheduler_die_and_the_class_is_finished(desk, dask):
 
 
 @pytest.mark.full
-@pytest.mark.usefixtures("takes_long")
+@pytest.mark.long
 def test_what_kills_its_worker_each_time_costs_itself_alone(desk, dask):
     desk.hand_in(ada="", bob="poison", eve="")
     dask.scheduler()
@@ -364,7 +364,7 @@ def test_what_kills_its_worker_each_time_costs_itself_alone(desk, dask):
 
 
 @pytest.mark.full
-@pytest.mark.usefixtures("takes_long")
+@pytest.mark.long
 def test_the_real_grader_grades_a_made_class_and_trains_nothing_twice(tmp_path):
     made = make_class(tmp_path, 3, hostile=1, zipped=True, pool=load_solutions(["reference"]))
     into = tmp_path / "class"

@@ -121,7 +121,7 @@ TABLE = list(
     [
         spread(TABLE, 25),
         pytest.param(spread(TABLE, 100), marks=pytest.mark.full),
-        pytest.param(TABLE, marks=[pytest.mark.full, pytest.mark.usefixtures("takes_long")]),
+        pytest.param(TABLE, marks=[pytest.mark.full, pytest.mark.long]),
     ],
     ids=["a few", "many", "all"],
 )
