@@ -242,13 +242,13 @@ def check_head() -> Iterator[str]:
     unused = unused_parameters(head, lambda tokens: output_of(head(tokens)), x)
     results = head(x)  # only now: values were changed and put back
     need_no_biases(head, unused)
-    held = sum(value.numel() for name, value in head.named_parameters() if name not in unused)
-    if unused and held < 3 * 12 * 5:  # query, key and value
-        raise Problem(f"no result depends on {names_in_short(unused)}: is it forgotten?")
     yield f"only {', '.join(HEAD_LAYERS)}, no biases"
     out, attention = two_results(results, HEAD.name)
     need_shape(out, (3, 7, 5), "the output for x (3, 7, 12) and inner_dim 5")
     need_shape(attention, (3, 7, 7), "the tensor of attention weights for x (3, 7, 12)")
+    held = sum(value.numel() for name, value in head.named_parameters() if name not in unused)
+    if unused and held < 3 * 12 * 5:  # query, key and value
+        raise Problem(f"no result depends on {names_in_short(unused)}: is it forgotten?")
     yield "shapes (B, T, inner_dim) and (B, T, T)"
     need_probabilities(attention, "the attention weights")
     need_token_order(lambda tokens: head(tokens)[0], x)
@@ -313,7 +313,6 @@ def check_layer() -> Iterator[str]:
         is_output = isinstance(part, nn.Linear) and part.weight.shape == (12, 15)
         if is_output and part.bias is not None and f"{name}.bias" not in unused:
             raise Problem(f"W_O, the Linear from heads * dim_head to dim, has a bias: {name}.")
-    need_used(layer, unused, {(12, 15): 180, (12, 20): 480, (12,): 48})  # W_O, MLP, two norms
     yield "no ready-made attention, W_O without bias"
     out, attention = two_results(results, LAYER.name)
     need_shape(out, (2, 7, 12), "the output for x (2, 7, 12)")
@@ -323,6 +322,7 @@ def check_layer() -> Iterator[str]:
         (2, 3, 7, 7),
         "the tensor of attention maps for x (2, 7, 12) and 3 heads",
     )
+    need_used(layer, unused, {(12, 15): 180, (12, 20): 480, (12,): 48})  # W_O, MLP, two norms
     yield "shapes (B, T, dim) and (B, heads, T, T)"
     need_probabilities(attention, "the attention maps")
     need_token_order(lambda tokens: layer(tokens)[0], x)
