@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,13 @@ class Desk:
         command = [sys.executable, "-m", "tests.harness.class_command", str(self.grader)]
         command += ["regrade", str(self.submissions), "--into", str(self.into), *options]
         return subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command,
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            # What a shell runs in the background has Ctrl-C ignored, and so has all below it.
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )
 
     def regrade(self, *options: str, status: int = 0) -> str:
