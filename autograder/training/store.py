@@ -132,7 +132,7 @@ def replayed(known: list[tuple[Trial, Ending | None]], job: TrainingJob) -> Trai
             return None
         trials += [trial] if trial.epochs else []
         best = max(best, trial.best)
-        if best < job.accuracy - job.retry_margin:
+        if not job.nearly_reached(best):
             break
     return None if last is None else TrainingResult(trials, last)
 
@@ -145,7 +145,7 @@ def tried(job: TrainingJob, result: TrainingResult) -> Iterator[tuple[Trial, End
         trial = trials.get(seed, Trial(seed))
         best = max(best, trial.best)
         reached = trial.best >= job.accuracy
-        last = reached or best < job.accuracy - job.retry_margin or seed == job.seeds[-1]
+        last = reached or not job.nearly_reached(best) or seed == job.seeds[-1]
         whole = len(trial.epochs) == job.training().epochs
         yield trial, result.ended if last else Ending.MISSED if whole else None
         if last:

@@ -54,15 +54,17 @@ def trained(one: TrainingJob) -> TrainingResult:
             epochs = [Epoch(n, 0.1, 0.1, 0.9, 0.9) for n in range(1, len(accuracies) + 1)]
             trials.append(Trial(seed, epochs, accuracies))
         best = max([best, *accuracies])
-        if ended is Ending.REACHED or best < one.accuracy - one.retry_margin:
+        next_bar = min((bar for bar in (one.accuracy, *one.bars) if bar > best), default=1.0)
+        if ended is Ending.REACHED or best < next_bar - one.retry_margin:
             break
     return TrainingResult(trials, ended)
 
 
 JOBS = [
-    job(accuracy=bar, retry_margin=margin, seeds=seeds)
+    job(accuracy=bar, bars=bars, retry_margin=margin, seeds=seeds)
     for bar in (0.89, 0.905, 0.94, 0.95, 0.955, 0.97, 0.99)
     for margin in (0.0, 0.02, 1.0)
+    for bars in ([], [0.92])
     for seeds in ([0], [0, 1], [1, 0], [0, 2], [2, 1], [3, 0], [2], [3])
 ]
 
