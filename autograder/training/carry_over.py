@@ -95,14 +95,17 @@ def fingerprint(job: TrainingJob) -> str:
 @cache
 def digest_of_sources() -> str:
     """Stands for the grader's own code: a corrected one shall not repeat an earlier verdict."""
-    packages = [Path(package.__file__ or "").parent for package in (autograder, provided)]
-    texts = [
-        file.read_bytes()
-        for package in packages
+    return hashlib.sha256(b"\0".join(file.read_bytes() for file in shipped_sources())).hexdigest()
+
+
+def shipped_sources() -> list[Path]:
+    """The grader's own code and the given code, as a package holds them."""
+    return [
+        file
+        for package in (Path(one.__file__ or "").parent for one in (autograder, provided))
         for file in sorted(package.rglob("*.py"))
         if file.relative_to(package).parts[0] != NOT_SHIPPED
     ]
-    return hashlib.sha256(b"\0".join(texts)).hexdigest()
 
 
 def make_key(file: Path = KEY_FILE) -> None:

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import textwrap
 import time
@@ -25,10 +26,12 @@ import pytest
 import torch
 import yaml
 
+from autograder.confined.absent import AbsentFinder, AbsentModule
 from autograder.homework import VALUES_FILE
 from autograder.hw5 import assignment as assignments
 from autograder.hw5.assignment import Assignment
 from autograder.training.carry_over import KEY_FILE, make_key
+from provided.packages import ABSENT
 
 from .preloaded import Preloaded
 
@@ -102,6 +105,19 @@ def left_to_the_full_set(
         else pytest.param(case, marks=pytest.mark.full if full is None or case in full else LONG)
         for case in cases
     ]
+
+
+@contextmanager
+def stand_ins(folder: Path) -> Iterator[None]:
+    """Let files of a folder import packages that the grader hasn't, as a worker lets them."""
+    absent = AbsentFinder(folder, ABSENT)
+    sys.meta_path.append(absent)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(absent)
+        for name in [one for one, it in sys.modules.items() if isinstance(it, AbsentModule)]:
+            del sys.modules[name]
 
 
 def spread(cases: Iterable[Any], count: int) -> list[Any]:

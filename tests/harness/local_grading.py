@@ -25,7 +25,6 @@ import pytest
 from torch.overrides import TorchFunctionMode
 
 from autograder.confined import wire
-from autograder.confined.absent import AbsentFinder, AbsentModule
 from autograder.confined.describing import Refusal
 from autograder.confined.worker import (
     SubmissionFinder,
@@ -48,8 +47,9 @@ from autograder.sandbox.errors import InvalidReply, Refused, StudentCodeRaised, 
 from autograder.staff.solutions import Kind, Solution, load_solutions
 from autograder.staff.validation import WEIGHTS_LINE, LineOutcome, Outcome
 from autograder.training.job import Ending, TrainingJob, TrainingResult, Trial
-from provided.packages import ABSENT
 from provided.training import Epoch
+
+from .conftest import stand_ins
 
 ON_ONE_CORE = pytest.mark.xdist_group("recorded mistakes")  # which are recorded once there
 TRAINED_LINES = {"3c.1", "3c.4"}  # what they come to shows only after a real training
@@ -151,23 +151,20 @@ class LocalSandbox:
     @contextlib.contextmanager
     def worker(self, *files: str) -> Iterator[LocalWorker]:
         finder = SubmissionFinder(self._folder, STUDENT_MODULES)
-        absent = AbsentFinder(self._folder, ABSENT)
         forget_student_modules()
         sys.meta_path.insert(0, finder)
-        sys.meta_path.append(absent)
         worker = LocalWorker(self._folder, files)
         try:
-            yield worker
+            with stand_ins(self._folder):
+                yield worker
         finally:
             worker.close()
             sys.meta_path.remove(finder)
-            sys.meta_path.remove(absent)
             forget_student_modules()
 
 
 def forget_student_modules() -> None:
-    stand_ins = [name for name, one in sys.modules.items() if isinstance(one, AbsentModule)]
-    for name in (*STUDENT_FILES, *stand_ins):
+    for name in STUDENT_FILES:
         sys.modules.pop(name, None)
 
 

@@ -6,7 +6,8 @@ import csv
 
 import pytest
 
-from autograder.staff.classroom.grades import neutral, split_name, write_grades
+from autograder.staff.classroom.cells import neutral
+from autograder.staff.classroom.grades import split_name, write_grades
 from autograder.staff.classroom.records import Entry, Student
 
 from .made_class import HOSTILE, results

@@ -20,9 +20,9 @@ from autograder.hw5.mistakes.head_steps import (
     plain_softmax,
     query,
     rectified,
-    seen_out,
     seen_weights,
 )
+from autograder.hw5.mistakes.rounding import seen_out
 from autograder.rubric.mistake import Behind, Variant
 
 SCALE_HINT = (

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from autograder.hw5.mistakes.head_steps import seen_out, seen_weights
-from autograder.hw5.mistakes.rounding import halved, rounded, truncated
+from autograder.hw5.mistakes.head_steps import seen_weights
+from autograder.hw5.mistakes.rounding import halved, rounded, seen_out, truncated
 from autograder.rubric.mistake import Variant
 
 ROUNDING_HINT = (

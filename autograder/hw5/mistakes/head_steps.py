@@ -102,11 +102,6 @@ def _usable(factor: Tensor) -> Tensor:
     return factor
 
 
-def seen_out(p: Head) -> Tensor | None:
-    """The student's output (B, T, D), where one is being explained."""
-    return None if p.seen is None else p.seen.out
-
-
 def seen_weights(p: Head) -> Tensor | None:
     """The student's attention weights (B, T, T), where they returned any."""
     return None if p.seen is None else p.seen.attention

@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from autograder.hw5.mistakes.head_precision import HALF_HINT, ROUNDING_HINT
-from autograder.hw5.mistakes.layer_steps import Layer
-from autograder.hw5.mistakes.rounding import halved, rounded
+from autograder.hw5.mistakes.rounding import halved, rounded, seen_out
 from autograder.rubric.mistake import Variant
-
-
-def seen_out(p: Layer) -> Tensor | None:
-    """The student's output (B, T, dim), where one is being explained."""
-    return None if p.seen is None else p.seen.out
-
 
 ALL: tuple[Variant, ...] = (
     Variant(

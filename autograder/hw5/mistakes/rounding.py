@@ -19,6 +19,11 @@ HALF = (torch.bfloat16, torch.float16)  # in this order: the first's digits fit 
 Seen = Callable[[Pass[Any]], Tensor | None]
 
 
+def seen_out(p: Pass[Any]) -> Tensor | None:
+    """The student's output, where one is being explained."""
+    return None if p.seen is None else p.seen.out
+
+
 def rounded(seen: Seen) -> Behind:
     """A step rounded to as many decimals as the student's numbers have."""
 

@@ -10,7 +10,11 @@ from pathlib import Path
 from autograder.sandbox.text import one_line
 from autograder.staff.classroom.records import write_text
 
-RUN = ("=", "+", "-", "@", "\t", "\r", "\n")  # how a cell begins that a spreadsheet would run
+RUN = "=+-@\uff1d\uff0b\uff0d\uff20"  # what begins a formula, in full width too
+TEXT_MARK = "'"
+# Signs that a spreadsheet may drop, so that what follows them comes first.
+DROPPED = "\u00ad\u061c\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\ufeff\0"
+CONTROLS = "\t\r\n"  # at the beginning, these end the cell before, or hide what comes next
 MOST = 1_000  # characters of a cell
 
 
@@ -20,12 +24,15 @@ def cell(value: object) -> str:
         return ""
     if isinstance(value, float):
         return f"{value:g}"
-    text = str(value)
-    return f"'{one_line(text, MOST)}" if _is_run(text) else one_line(text, MOST)
+    text, short = str(value), one_line(str(value), MOST)
+    return neutral(short) if neutral(text) == text else TEXT_MARK + short
 
 
-def _is_run(text: str) -> bool:
-    return text.lstrip(" ").startswith(RUN) or one_line(text, MOST).startswith(RUN)
+def neutral(text: str) -> str:
+    """A text that no spreadsheet runs: with a mark in front where it might."""
+    first = text.lstrip(DROPPED + " \u00a0\u3000")[:1]
+    runs = text[:1] in tuple(CONTROLS) or (first and first in RUN + CONTROLS)
+    return TEXT_MARK + text if runs else text
 
 
 def write_table(file: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

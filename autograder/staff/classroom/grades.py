@@ -12,17 +12,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from autograder.hw5 import assignment as assignments
+from autograder.staff.classroom.cells import neutral
 from autograder.staff.classroom.reading import Line, Reading, read
 from autograder.staff.classroom.records import Entry, Student, write_text
 
 GRADESCOPE_FILE = "grades.csv"
 CANVAS_FILE = "grades-canvas.csv"
-RUN = "=+-@\uff1d\uff0b\uff0d\uff20"  # what begins a formula, in full width too
-TEXT_MARK = "'"
-# Signs that a spreadsheet may drop, so that what follows them comes first.
-DROPPED = "\u00ad\u061c\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\ufeff\0"
-CONTROLS = "\t\r\n"  # at the beginning, these end the cell before, or hide what comes next
-
 GRADED, MISSING = "Graded", "Ungraded"
 POINTS_POSSIBLE = "    Points Possible"  # Canvas knows the row by these blanks
 
@@ -46,13 +41,6 @@ def table(rows: Iterable[Sequence[Cell]]) -> str:
     for row in rows:
         writer.writerow([neutral(cell) if isinstance(cell, str) else f"{cell:g}" for cell in row])
     return text.getvalue()
-
-
-def neutral(text: str) -> str:
-    """A text that no spreadsheet runs: with a mark in front where it might."""
-    first = text.lstrip(DROPPED + " \u00a0\u3000")[:1]
-    runs = text[:1] in tuple(CONTROLS) or (first and first in RUN + CONTROLS)
-    return TEXT_MARK + text if runs else text
 
 
 def for_gradescope(entries: Sequence[Entry], readings: Sequence[Reading]) -> list[list[Cell]]:

@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from autograder.sandbox.text import one_line
+from autograder.staff.classroom.lenient import as_list, as_mapping, as_number, as_text
 
 MAX_TITLE = 120  # characters of a line's title
 MAX_HEADLINE = 300  # of what is said on a line
@@ -95,26 +96,28 @@ class Reading:
 def read(results: Mapping[str, Any] | None) -> Reading:
     """A results.json, as far as it can be read; an empty reading for none."""
     results = results or {}
-    tests = _listed(results.get("tests"))
+    tests = as_list(results.get("tests"))
     lines = {line.number: line for each in tests if (line := _line(each))}
-    extra = _named(results.get("extra_data"))
-    trainings = _named(extra.get("trainings"))
+    extra = as_mapping(results.get("extra_data"))
+    trainings = as_mapping(extra.get("trainings"))
     board = tuple(
-        placed for each in _listed(results.get("leaderboard")) if (placed := _placed(each))
+        placed for each in as_list(results.get("leaderboard")) if (placed := _placed(each))
     )
     return Reading(
         lines=dict(sorted(lines.items())),
         score=math.fsum(line.score for line in lines.values())
         if lines
-        else number(results.get("score")),
+        else as_number(results.get("score")),
         faults=tuple(
             (one_line(where, MAX_NAME), _last_line(what))
-            for where, what in _named(extra.get("faults")).items()
+            for where, what in as_mapping(extra.get("faults")).items()
         ),
         flags=(*_flags(extra), *_for_a_person(extra)),
         complete=extra.get("complete") is not False,
         accuracy={
-            kind: best for kind in KINDS if (best := _best(_named(trainings.get(kind)))) is not None
+            kind: best
+            for kind in KINDS
+            if (best := _best(as_mapping(trainings.get(kind)))) is not None
         },
         parameters=_parameters(extra, board, tests),
         leaderboard=board,
@@ -122,20 +125,22 @@ def read(results: Mapping[str, Any] | None) -> Reading:
 
 
 def _line(content: object) -> Line | None:
-    said = _named(content)
-    score, points = number(said.get("score")), number(said.get("max_score"))
-    name = _text(said.get("name"))
-    place = _text(said.get("number")) or name.partition(" ")[0]
+    said = as_mapping(content)
+    score, points = as_number(said.get("score")), as_number(said.get("max_score"))
+    name = as_text(said.get("name"))
+    place = as_text(said.get("number")) or name.partition(" ")[0]
     if score is None or points is None or not place:
         return None
-    named = _text(_named(said.get("extra_data")).get("diagnosis"))
+    named = as_text(as_mapping(said.get("extra_data")).get("diagnosis"))
     return Line(
         number=one_line(place, MAX_NAME),
         title=one_line(name.removeprefix(f"{place} "), MAX_TITLE),
         score=score,
         points=points,
         mistakes=tuple(one_line(each, MAX_NAME) for each in named.split("+") if each.strip()),
-        headline=headline(_text(said.get("output")), _text(said.get("output_format")) == "html"),
+        headline=headline(
+            as_text(said.get("output")), as_text(said.get("output_format")) == "html"
+        ),
     )
 
 
@@ -147,36 +152,36 @@ def headline(output: str, is_html: bool) -> str:
 
 
 def _placed(content: object) -> Placed | None:
-    said = _named(content)
-    value = number(said.get("value"))
-    if value is None or not _text(said.get("name")):
+    said = as_mapping(content)
+    value = as_number(said.get("value"))
+    if value is None or not as_text(said.get("name")):
         return None
     return Placed(one_line(said["name"], MAX_NAME), value, said.get("order") == "asc")
 
 
 def _flags(extra: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
-        (_text(said.get("line")), one_line(_text(said.get("what")), MAX_HEADLINE))
-        for each in _listed(extra.get("flags"))
-        if (said := _named(each))
+        (as_text(said.get("line")), one_line(as_text(said.get("what")), MAX_HEADLINE))
+        for each in as_list(extra.get("flags"))
+        if (said := as_mapping(each))
     ]
 
 
 def _for_a_person(extra: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Lines at which a person should look; a part by itself is an answer that a person grades."""
     return [
-        (one_line(line, MAX_NAME), one_line(_text(why), MAX_HEADLINE))
-        for line, why in _named(extra.get("for_a_person")).items()
-        if "." in line and _text(why)
+        (one_line(line, MAX_NAME), one_line(as_text(why), MAX_HEADLINE))
+        for line, why in as_mapping(extra.get("for_a_person")).items()
+        if "." in line and as_text(why)
     ]
 
 
 def _best(training: Mapping[str, Any]) -> float | None:
     reached = [
         accuracy
-        for trial in _listed(training.get("trials"))
-        for each in _listed(_named(trial).get("test_accuracy"))
-        if (accuracy := number(each)) is not None
+        for trial in as_list(training.get("trials"))
+        for each in as_list(as_mapping(trial).get("test_accuracy"))
+        if (accuracy := as_number(each)) is not None
     ]
     return max(reached, default=None)
 
@@ -185,15 +190,15 @@ def _parameters(
     extra: Mapping[str, Any], board: Sequence[Placed], tests: Sequence[Any]
 ) -> dict[str, int]:
     """Sizes that the results tell; of earlier graders, the leaderboard or a line does."""
-    networks = _named(extra.get("networks"))
+    networks = as_mapping(extra.get("networks"))
     found = {
         kind: int(count)
         for kind in KINDS
-        if (count := number(_named(networks.get(kind)).get("parameters"))) is not None
+        if (count := as_number(as_mapping(networks.get(kind)).get("parameters"))) is not None
     }
     placed = [int(one.value) for one in board if one.name == CNN_SIZE]
-    said = [_named(each) for each in tests if _named(each).get("number") == COUNT_LINE]
-    matches = [COUNTED.search(plain(_text(line.get("output")))) for line in said]
+    said = [as_mapping(each) for each in tests if as_mapping(each).get("number") == COUNT_LINE]
+    matches = [COUNTED.search(plain(as_text(line.get("output")))) for line in said]
     told = [int(match[1].replace(",", "")) for match in matches if match]
     for count in (*placed, *told):
         found.setdefault("cnn", count)
@@ -206,27 +211,5 @@ def plain(markup: str) -> str:
 
 
 def _last_line(trace: object) -> str:
-    lines = _text(trace).strip().splitlines()
+    lines = as_text(trace).strip().splitlines()
     return one_line(lines[-1], MAX_HEADLINE) if lines else ""
-
-
-def number(value: object) -> float | None:
-    """A finite number, or None."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    try:
-        return float(value) if math.isfinite(value) else None
-    except OverflowError:  # an integer beyond floats
-        return None
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _listed(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _named(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from autograder.staff.classroom.lenient import as_list, as_mapping, as_number, as_text
+
 RESULTS: Final = "results"
 BEFORE: Final = "before"
 ABOUT: Final = "about"
@@ -101,25 +103,29 @@ def read_entry(folder: Path, one: str) -> Entry:
     used = with_what(results)
     return Entry(
         id=one,
-        students=tuple(_student(each) for each in _listed(about.get("students"))),
+        students=tuple(_student(each) for each in as_list(about.get("students"))),
         results=without_pictures(results),
         before=without_pictures(read_json(folder / BEFORE / f"{one}.json")),
-        created_at=_text(about.get("created_at")),
-        attempts=int(_number(about.get("attempts")) or 0),
+        created_at=as_text(about.get("created_at")),
+        attempts=int(as_number(about.get("attempts")) or 0),
         history=tuple(
-            score for each in _listed(about.get("history")) if (score := _number(each)) is not None
+            score
+            for each in as_list(about.get("history"))
+            if (score := as_number(each)) is not None
         ),
         trouble=_trouble(folder, one, results),
-        seconds=_number(used.get("seconds")),
-        peak_mib=_number(used.get("peak_mib")),
-        digests={str(name): _text(value) for name, value in _named(about.get("digests")).items()},
+        seconds=as_number(used.get("seconds")),
+        peak_mib=as_number(used.get("peak_mib")),
+        digests={
+            str(name): as_text(value) for name, value in as_mapping(about.get("digests")).items()
+        },
         again=without_pictures(read_json(folder / AGAIN / f"{one}.json")),
     )
 
 
 def with_what(results: Mapping[str, Any] | None) -> Mapping[str, Any]:
     """What a regrade noted in its results: their key's parts, seconds, memory."""
-    return _named(_named((results or {}).get("extra_data")).get(REGRADE))
+    return as_mapping(as_mapping((results or {}).get("extra_data")).get(REGRADE))
 
 
 def without_pictures(results: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
@@ -130,7 +136,7 @@ def without_pictures(results: Mapping[str, Any] | None) -> Mapping[str, Any] | N
         {**line, "output": PICTURE.sub("", line["output"])}
         if isinstance(line, dict) and isinstance(line.get("output"), str)
         else line
-        for line in _listed(results.get("tests"))
+        for line in as_list(results.get("tests"))
     ]
     return {**results, "tests": lines}
 
@@ -169,30 +175,12 @@ def write_text(file: Path, pieces: Iterable[str]) -> None:
 def _trouble(folder: Path, one: str, results: Mapping[str, Any] | None) -> str:
     said = read_json(folder / TROUBLE / f"{one}.json") or {}
     if "trouble" in said:  # beside results, these are of an earlier regrade
-        return _text(said["trouble"]) or NOT_GRADED
+        return as_text(said["trouble"]) or NOT_GRADED
     if results is not None:
         return ""
     return UNREADABLE if (folder / RESULTS / f"{one}.json").exists() else NOT_GRADED
 
 
 def _student(content: object) -> Student:
-    said = _named(content)
-    return Student(*(_text(said.get(name)) for name in ("name", "sid", "email")))
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        return None
-    return float(value)
-
-
-def _listed(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _named(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
+    said = as_mapping(content)
+    return Student(*(as_text(said.get(name)) for name in ("name", "sid", "email")))
