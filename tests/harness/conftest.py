@@ -30,10 +30,9 @@ from autograder.confined.absent import AbsentFinder, AbsentModule
 from autograder.homework import VALUES_FILE
 from autograder.hw5 import assignment as assignments
 from autograder.hw5.assignment import Assignment
+from autograder.staff.preloaded import Preloaded
 from autograder.training.carry_over import KEY_FILE, make_key
 from provided.packages import ABSENT
-
-from .preloaded import Preloaded
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "solutions" / "reference"

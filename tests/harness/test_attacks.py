@@ -15,9 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from autograder.staff import preloaded
+from autograder.staff.preloaded import Preloaded
 from autograder.training.carry_over import KEY_FILE, make_key
 
-from . import attacks, preloaded
+from . import attacks
 from .attacks.attack import ESCAPED, REFERENCE, Attack, all_at_once, in_place, left_by
 from .conftest import (
     CANARY,
@@ -29,7 +31,6 @@ from .conftest import (
     settings_in,
     spread,
 )
-from .preloaded import Preloaded
 
 FAMILIES = sorted(m.name for m in pkgutil.iter_modules(attacks.__path__) if m.name != "attack")
 ATTACKS = {

@@ -11,19 +11,23 @@ It is claimed by a lock, so that two workers never do the same, and what is ther
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
 import fcntl
 import json
 import os
+import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from autograder.confined.surroundings import kept
 from autograder.homework import GRADED_PARTS
 from autograder.staff.classroom import merging
 from autograder.staff.classroom.records import (
@@ -33,6 +37,7 @@ from autograder.staff.classroom.records import (
     read_json,
     write_json,
 )
+from autograder.staff.preloaded import Gone, Preloaded
 
 ROOT = Path(__file__).resolve().parents[3]
 KEEPER = Path(__file__).with_name("keeper.py")
@@ -42,7 +47,10 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 STOPPED = "nobody waits for it"  # as the keeper says it
 LOOK_SECONDS = 0.2
 MAX_SAID = 300  # characters
-_keepers: set[subprocess.Popen[bytes]] = set()  # of gradings that are under way here
+
+_guard = threading.Lock()
+_stops: set[Callable[[], None]] = set()  # each ends a grading that is under way here
+_from_which: list[Preloaded] = []  # one at most
 
 
 @dataclass(frozen=True)
@@ -145,16 +153,9 @@ def _kept(grading: Grading, parts: set[str], fresh: Path) -> dict[str, Any]:
         "seconds": grading.seconds,
         "into": str(fresh),
     }
-    with subprocess.Popen(
-        [sys.executable, "-I", "-S", str(KEEPER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as keeper:
-        _keepers.add(keeper)
-        assert keeper.stdin is not None
-        assert keeper.stdout is not None
-        keeper.stdin.write(json.dumps(asked).encode() + b"\n")
-        keeper.stdin.flush()
-        said = keeper.stdout.read()  # standard input stays open: its end would stop the grading
-        _keepers.discard(keeper)
+    said = _forked(asked) if grading.command == (GRADER,) else None
+    if said is None:
+        said = _started(asked)
     try:
         report: dict[str, Any] = json.loads(said)
     except ValueError:
@@ -162,12 +163,77 @@ def _kept(grading: Grading, parts: set[str], fresh: Path) -> dict[str, Any]:
     return report
 
 
+def _forked(asked: Mapping[str, Any]) -> bytes | None:
+    """What a keeper says whose grader is forked from a process with torch; None without one."""
+    asked = {
+        **asked,
+        "command": ["grade", *asked["command"][1:]],
+        "keeper": str(KEEPER),
+        "environment": kept(os.environ),
+    }
+    preloaded = None
+    try:
+        preloaded = _preloaded()
+        life = preloaded.ask(asked)
+    except (Gone, OSError):
+        _forget(preloaded)
+        return None
+    with life:
+        return _said(life.makefile("rb"), lambda: life.shutdown(socket.SHUT_WR))
+
+
+def _started(asked: Mapping[str, Any]) -> bytes:
+    """What a keeper says that runs as a program, and starts the grader as one."""
+    with subprocess.Popen(
+        [sys.executable, "-I", "-S", str(KEEPER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as keeper:
+        assert keeper.stdin is not None
+        assert keeper.stdout is not None
+        keeper.stdin.write(json.dumps(asked).encode() + b"\n")
+        keeper.stdin.flush()
+        return _said(keeper.stdout, keeper.stdin.close)
+
+
+def _said(stream: IO[bytes], stop: Callable[[], None]) -> bytes:
+    """Everything that a keeper says; `stop` may be called meanwhile."""
+    with _guard:
+        _stops.add(stop)
+    try:
+        return stream.read()
+    except OSError:  # it was killed
+        return b""
+    finally:
+        with _guard:
+            _stops.discard(stop)
+
+
+def _preloaded() -> Preloaded:
+    """The process that graders are forked from: one for all gradings of this process."""
+    with _guard:
+        if not _from_which:
+            _from_which.append(Preloaded([sys.executable, "-I"], os.environ))
+            atexit.register(_forget, _from_which[0])
+        return _from_which[0]
+
+
+def _forget(preloaded: Preloaded | None) -> None:
+    """End it; the next grading starts another."""
+    with _guard:
+        if preloaded not in _from_which:
+            return
+        _from_which.remove(preloaded)
+    preloaded.close()
+
+
 def stop_all() -> None:
     """Let the gradings of this process end early; they count for nothing."""
-    for keeper in list(_keepers):
-        assert keeper.stdin is not None
+    with _guard:
+        stops, preloaded = list(_stops), _from_which[:1]
+    for stop in stops:
         with contextlib.suppress(OSError):
-            keeper.stdin.close()
+            stop()
+    for one in preloaded:
+        _forget(one)
 
 
 def _trouble(grading: Grading, report: dict[str, Any], new: dict[str, Any] | None) -> str:

@@ -1,8 +1,9 @@
-"""Keeps one grading: a program of its own, which starts the grader and sees to its end.
+"""Keeps one grading: a process of its own, which starts the grader and sees to its end.
 
-It runs with the standard library alone. On standard input it is told what to do, as a line of
-JSON, and the end of that stream tells it to stop: who asked has died. Whatever happens, the
-grader's process group is killed at the end, and its temporary files are removed.
+It is forked from one that has torch loaded (`staff/preloaded.py`), or runs as a program, with the
+standard library alone. A stream tells it what to do, as a line of JSON; the end of the stream
+tells it to stop: who asked has died. Whatever happens, the grader's process group is killed at
+the end, and its temporary files are removed.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 LOOK_SECONDS = 0.02
 GRACE_SECONDS = 10.0  # for a grader that is told to stop
@@ -28,8 +30,23 @@ TAIL = 4_000  # characters of what it printed last
 SET_PARENT_DEATH_SIGNAL = 1  # prctl's number for it
 KIBIBYTE = 1 if sys.platform == "linux" else 1024  # of ru_maxrss's unit
 
+Start = Callable[[list[str], BinaryIO, Path], int]
+"""Starts a command that prints to a file and has a folder for temporary ones; its process."""
 
-def keep(command: list[str], seconds: float, into: str) -> dict[str, Any]:
+
+def report(asked: Mapping[str, Any], *, start: Start, life: int) -> bytes:
+    """Keep a grader; what came of it, as JSON.
+
+    life: a stream whose end stops the grader
+    """
+    try:
+        said = keep(asked["command"], asked["seconds"], asked["into"], start, life)
+    except OSError as problem:
+        said = {"failed": problem.strerror or str(problem), "errno": problem.errno}
+    return json.dumps(said).encode()
+
+
+def keep(command: list[str], seconds: float, into: str, start: Start, life: int) -> dict[str, Any]:
     """Run a grader and move its results to a file; how it ended, in which time and memory.
 
     command: without the option that names the results
@@ -40,7 +57,9 @@ def keep(command: list[str], seconds: float, into: str) -> dict[str, Any]:
     try:
         with (folder / "printed").open("w+b") as printed:
             results = folder / "results.json"
-            report = _run([*command, "--results", str(results)], seconds, folder, printed)
+            started = time.monotonic()
+            pid = start([*command, "--results", str(results)], printed, folder)
+            report = _see_to(pid, started, seconds, life)
             printed.seek(0, os.SEEK_END)
             printed.seek(max(printed.tell() - TAIL, 0))
             report["printed"] = printed.read().decode(errors="replace")
@@ -55,22 +74,12 @@ def keep(command: list[str], seconds: float, into: str) -> dict[str, Any]:
         _remove(folder)
 
 
-def _run(command: list[str], seconds: float, folder: Path, printed: Any) -> dict[str, Any]:
-    started = time.monotonic()
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=printed,
-        stderr=subprocess.STDOUT,
-        env={**os.environ, "TMPDIR": str(folder)},
-        start_new_session=True,
-        preexec_fn=_die_with_keeper,
-    )
+def _see_to(pid: int, started: float, seconds: float, life: int) -> dict[str, Any]:
     try:
-        status, used, ended = _wait(process.pid, started + seconds)
+        status, used, ended = _wait(pid, started + seconds, life)
     finally:
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
+            os.killpg(pid, signal.SIGKILL)
     return {
         "ended": ended,
         "status": os.waitstatus_to_exitcode(status),
@@ -79,7 +88,7 @@ def _run(command: list[str], seconds: float, folder: Path, printed: Any) -> dict
     }
 
 
-def _wait(pid: int, deadline: float) -> tuple[int, Any, str]:
+def _wait(pid: int, deadline: float, life: int) -> tuple[int, Any, str]:
     """Wait for the grader; stop it where its time is up, or nobody waits for it any more."""
     ended = "by itself"
     kill_at = float("inf")
@@ -95,7 +104,7 @@ def _wait(pid: int, deadline: float) -> tuple[int, Any, str]:
             continue
         if now > deadline:
             ended = "out of time"
-        elif select.select([sys.stdin.fileno()], [], [], LOOK_SECONDS)[0]:
+        elif select.select([life], [], [], LOOK_SECONDS)[0]:
             ended = "nobody waits for it"
         if ended != "by itself":
             kill_at = now + GRACE_SECONDS
@@ -120,7 +129,8 @@ def one_core() -> socket.socket:
     return claim
 
 
-def _die_with_keeper() -> None:
+def die_with_keeper() -> None:
+    """Let the kernel kill this process when its parent ends (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
 
@@ -133,6 +143,21 @@ def _remove(folder: Path) -> None:
         time.sleep(LOOK_SECONDS)
 
 
+def spawn(command: list[str], printed: BinaryIO, folder: Path) -> int:
+    """Start the grader as a program."""
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=printed,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "TMPDIR": str(folder)},
+        start_new_session=True,
+        preexec_fn=die_with_keeper,
+    )
+    process.returncode = 0  # it is waited for by its number
+    return process.pid
+
+
 def main() -> None:
     """Keep the grading that standard input tells of; the report goes to standard output."""
     for number in (signal.SIGINT, signal.SIGHUP):  # of the terminal: who asked sees to that
@@ -143,12 +168,9 @@ def main() -> None:
         if not read:
             return
         asked += read
-    try:
-        report = keep(**json.loads(asked))
-    except OSError as problem:
-        report = {"failed": problem.strerror or str(problem), "errno": problem.errno}
     with contextlib.suppress(BrokenPipeError):  # nobody is left to be told
-        os.write(sys.stdout.fileno(), json.dumps(report).encode())
+        said = report(json.loads(asked), start=spawn, life=sys.stdin.fileno())
+        os.write(sys.stdout.fileno(), said)
 
 
 if __name__ == "__main__":

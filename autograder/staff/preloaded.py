@@ -1,0 +1,252 @@
+"""Graders forked from a process that has torch loaded: many runs wait for one import alone.
+
+That process is where `launch` is when it forks its zygotes: torch is ready, and of the grader
+nothing is in memory but `launch` and `confined`. A run is forked from it and goes on through
+`launch.main`, as one of `./run_autograder` does. So its workers hold no more than they would
+there, which is what the attacks are about.
+
+Between the two stands a process that sees to the run's end. It imports the keeper that a request
+names, by its file; the run's own processes drop that module's name.
+
+Run as a script, this file is that process. It imports nothing of staff's, so that a copy of it
+alone will do.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import importlib
+import importlib.util
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import traceback
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+POLL_SECONDS = 0.01
+TAKEN = b"+"
+MAX_REPLY_BYTES = 1 << 16
+
+
+class Gone(Exception):
+    """The preloaded process has ended, or can't be started."""
+
+
+class Preloaded:
+    """Forks graders for one process; ends when that process does.
+
+    command:     the interpreter and its options
+    environment: which the process is started with, and drops as every grader does
+    paths:       more places to import from
+    user:        who the graders run as; else who runs this
+    """
+
+    def __init__(
+        self,
+        command: list[str],
+        environment: Mapping[str, str],
+        script: Path = Path(__file__),
+        paths: tuple[Path, ...] = (),
+        user: int | None = None,
+    ) -> None:
+        self._lock = threading.Lock()
+        self._control, theirs = socket.socketpair()
+        self.mark = f"preloaded-{uuid.uuid4()}"  # in the command line of it and of its graders
+        with theirs:
+            self._process = subprocess.Popen(
+                [*command, str(script), str(theirs.fileno()), self.mark, *map(str, paths)],
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                cwd="/",
+                user=user,
+                group=user,
+                extra_groups=None if user is None else [],
+                start_new_session=True,  # an interruption of the terminal ends it by its socket
+            )
+
+    def run(
+        self, arguments: list[str], environment: Mapping[str, str], seconds: float
+    ) -> tuple[int, str]:
+        """A grader's exit status (negative: the signal that ended it), and what it printed.
+
+        Raises TimeoutExpired, with the grader killed, and Gone.
+        """
+        request = {"arguments": arguments, "environment": surroundings().kept(environment)}
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
+            with self.ask(request, out, errors) as life:
+                if not select.select([life], [], [], seconds)[0]:
+                    raise subprocess.TimeoutExpired(arguments, seconds)
+                status = int(life.recv(20))
+            printed = b""
+            for file in (out, errors):
+                file.seek(0)
+                printed += file.read()
+        return status, printed.decode()
+
+    def ask(self, request: Mapping[str, Any], *files: BinaryIO) -> socket.socket:
+        """Have a grader forked; its report comes through the socket, whose end ends it.
+
+        request: `arguments` and `environment`, where `files` take what it prints; or what a
+                 keeper's `keep` takes, with the `keeper`'s file
+        Raises Gone.
+        """
+        life, theirs = socket.socketpair()
+        try:
+            with theirs, self._lock:
+                descriptors = [theirs.fileno(), *(file.fileno() for file in files)]
+                life.sendall(json.dumps(request).encode() + b"\n")
+                socket.send_fds(self._control, [TAKEN], descriptors)
+                if self._control.recv(len(TAKEN)) != TAKEN:
+                    raise Gone("the preloaded process has ended")
+        except (OSError, Gone) as problem:
+            life.close()
+            raise Gone(str(problem)) from problem
+        return life
+
+    def close(self) -> None:
+        """End the process, and with it every grader that still runs."""
+        self._control.close()
+        self._process.wait()
+
+
+def serve(control: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
+    """Fork a process for each request, and return there with it; None at the end."""
+    forked: set[int] = set()
+    while True:
+        data, descriptors, _, _ = socket.recv_fds(control, len(TAKEN), 3)
+        forked -= {pid for pid in forked if os.waitpid(pid, os.WNOHANG)[0]}
+        if not data:
+            return None
+        pid = os.fork()
+        if pid == 0:
+            control.close()
+            with open(descriptors[0], "rb", closefd=False) as asked:
+                return json.loads(asked.readline()), descriptors
+        forked.add(pid)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        control.sendall(TAKEN)
+
+
+def wait(request: dict[str, Any], life: int, out: int, errors: int) -> None:
+    """Fork a grader and tell who asked how it ended; kill it if nobody waits any more."""
+    pid = os.fork()
+    if pid == 0:
+        be_grader(request["arguments"], request["environment"], (life,), out, errors)
+    reaped = 0
+    while not reaped and not select.select([life], [], [], POLL_SECONDS)[0]:
+        reaped, status = os.waitpid(pid, os.WNOHANG)
+    if reaped:
+        os.write(life, str(os.waitstatus_to_exitcode(status)).encode())
+    else:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def keep(request: dict[str, Any], life: int) -> None:
+    """Let the keeper of a request keep the grader that is forked here; report what it says."""
+    spec = importlib.util.spec_from_file_location("keeper", request.pop("keeper"))
+    assert spec is not None
+    assert spec.loader is not None
+    keeper = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(keeper)
+    environment = request.pop("environment")
+
+    def start(command: list[str], printed: BinaryIO, folder: Path) -> int:
+        pid = os.fork()
+        if pid == 0:
+            os.setsid()
+            keeper.die_with_keeper()
+            within = {**environment, "TMPDIR": str(folder)}
+            be_grader(command, within, (life,), printed.fileno(), printed.fileno())
+        return pid
+
+    with contextlib.suppress(BrokenPipeError):  # nobody is left to be told
+        os.write(life, keeper.report(request, start=start, life=life))
+
+
+def be_grader(
+    arguments: list[str],
+    environment: Mapping[str, str],
+    closed: tuple[int, ...],
+    out: int,
+    errors: int,
+) -> None:
+    """Be the grader, as a program of its own would be; never returns."""
+    status = 1
+    try:
+        os.dup2(out, 1)
+        os.dup2(errors, 2)
+        for descriptor in {*closed, out, errors}:
+            os.close(descriptor)
+        os.environ.clear()
+        os.environ.update(environment, OMP_NUM_THREADS="1")
+        tempfile.tempdir = None  # torch has looked for one, with the process's own TMPDIR
+        sys.argv = ["autograder", *arguments]
+        sys.modules["__main__"].main()
+        status = 0
+    except SystemExit as ending:
+        status = exit_status(ending.code)
+    except BaseException:  # noqa: BLE001  as Python does at the end of a program
+        traceback.print_exc()
+    finally:
+        end_process(status)
+
+
+def exit_status(code: object) -> int:
+    """What Python would make of an exit's argument."""
+    if code is None or isinstance(code, int):
+        return code or 0
+    print(code, file=sys.stderr)
+    return 1
+
+
+def end_process(status: int) -> None:
+    """End as a program does, without going back to where it was forked."""
+    try:
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+    finally:
+        os._exit(status & 0xFF)
+
+
+def surroundings() -> Any:
+    """The grader's own module, which may be one of another place than this process's."""
+    return importlib.import_module("autograder.confined.surroundings")
+
+
+def main() -> None:
+    """Import torch once; then fork each grader that is asked for."""
+    sys.path += sys.argv[3:]
+    surroundings().start_clean()
+    control = socket.socket(fileno=int(sys.argv[1]))
+    importlib.import_module("autograder.launch")
+    zygote: Any = importlib.import_module("autograder.confined.zygote")
+    sys.modules["__main__"] = sys.modules.pop("autograder.launch")  # as python -m has it
+    zygote.warm_up()
+    zygote.warm_up = lambda: None  # once in a process is all it stands
+    asked = serve(control)
+    if asked is None:
+        return
+    request, descriptors = asked
+    if "keeper" in request:
+        keep(request, *descriptors)
+    else:
+        wait(request, *descriptors)
+    end_process(0)
+
+
+if __name__ == "__main__":
+    main()
