@@ -17,6 +17,7 @@ from autograder.homework import SUITES
 from autograder.hw5 import assignment as assignments
 from autograder.rubric.outline import outline
 from autograder.staff.solutions import Solution, load_solutions
+from provided.homework import FULLY_CONNECTED
 
 from .attacks import accidents, exhaustion, forge_the_score, outliving, read_secrets, stored_answers
 from .attacks.attack import Attack, in_place
@@ -63,9 +64,11 @@ def make_class(
     pool: Sequence[Solution] | None = None,
     results: Mapping[str, Any] | None = None,
     zipped: bool = False,
+    own_networks: int = 0,
 ) -> Class:
     """An export of so many submissions, hostile ones among them.
 
+    own_networks: every so many-th student with the reference's networks has rates of their own
     pool:    solutions to choose from, in turn; all by default
     results: what the platform has kept, by id; by default what the solutions expect
     """
@@ -90,6 +93,8 @@ def make_class(
                 source = solution.assemble(place)
                 if source != place:
                     shutil.copytree(source, place, dirs_exist_ok=True)
+                if own_networks and number % own_networks == 0:
+                    _give_own_rates(place / FULLY_CONNECTED.file, number)
                 made.solutions[one] = solution
                 kept = (results or {}).get(one) or expected(solution)
             stream.write(described(number, one, kept))
@@ -99,6 +104,14 @@ def make_class(
             for file in sorted(top.rglob("*")):
                 archive.write(file, file.relative_to(folder))
     return made
+
+
+def _give_own_rates(file: Path, number: int) -> None:
+    """Let networks that many share be trained otherwise than anyone else's, and as well."""
+    if file.is_file():
+        text = file.read_text(encoding="utf-8")
+        rate = f"learning_rate={3e-3 * (1 + number / 10_000):.7f}"
+        file.write_text(text.replace("learning_rate=3e-3", rate), encoding="utf-8")
 
 
 def _few(count: int) -> list[tuple[str, Attack]]:
