@@ -5,11 +5,16 @@ nothing is in memory but `launch` and `confined`. A run is forked from it and go
 `launch.main`, as one of `./run_autograder` does. So its workers hold no more than they would
 there, which is what the attacks are about.
 
-Between the two stands a process that sees to the run's end. It imports the keeper that a request
-names, by its file; the run's own processes drop that module's name.
+Between the two stands a process that sees to the run's end: one that waits, or a keeper's. Runs
+with a keeper are many, so theirs are forked from a second process that has imported the grader
+too, and get zygotes that the first one forked:
 
-Run as a script, this file is that process. It imports nothing of staff's, so that a copy of it
-alone will do.
+    preloaded: torch ─┬─ waits for a run ── the run ── its zygotes
+                      ├─ zygotes of all kept runs
+                      └─ stocked: torch and the grader ── keeper ── a kept run
+
+Run as a script, this file is the first process. It imports nothing of staff's, so that a copy of
+it alone will do.
 """
 
 from __future__ import annotations
@@ -34,8 +39,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 POLL_SECONDS = 0.01
+WAITED_FOR, KEPT = b"w", b"k"  # the two ways of a run, as the first byte of a request
 TAKEN = b"+"
-MAX_REPLY_BYTES = 1 << 16
+MAX_BYTES = 1 << 10  # of what goes with descriptors
+MAX_DESCRIPTORS = 4
 
 
 class Gone(Exception):
@@ -98,15 +105,16 @@ class Preloaded:
         """Have a grader forked; its report comes through the socket, whose end ends it.
 
         request: `arguments` and `environment`, where `files` take what it prints; or what a
-                 keeper's `keep` takes, with the `keeper`'s file
+                 keeper's `report` takes, with the `keeper`'s file
         Raises Gone.
         """
+        way = KEPT if "keeper" in request else WAITED_FOR
         life, theirs = socket.socketpair()
         try:
             with theirs, self._lock:
                 descriptors = [theirs.fileno(), *(file.fileno() for file in files)]
                 life.sendall(json.dumps(request).encode() + b"\n")
-                socket.send_fds(self._control, [TAKEN], descriptors)
+                socket.send_fds(self._control, [way], descriptors)
                 if self._control.recv(len(TAKEN)) != TAKEN:
                     raise Gone("the preloaded process has ended")
         except (OSError, Gone) as problem:
@@ -120,23 +128,117 @@ class Preloaded:
         self._process.wait()
 
 
-def serve(control: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
-    """Fork a process for each request, and return there with it; None at the end."""
-    forked: set[int] = set()
+class Fork:
+    """The process that forks: runs that are waited for, and the zygotes of those that are kept."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._stock: socket.socket | None = None
+        self._waiting: set[int] = set()
+        self._zygotes: dict[
+            int, list[int]
+        ] = {}  # a kept run's pipe, which its end closes -> theirs
+
+    def serve(self) -> None:
+        """Do what is asked until the other side closes."""
+        while True:
+            control = self._control.fileno()
+            ready, _, _ = select.select([control, *self._zygotes], [], [])
+            for ended in self._zygotes.keys() & set(ready):
+                self._end_zygotes(ended)
+            if control not in ready:
+                continue
+            way, descriptors, _, _ = socket.recv_fds(self._control, 1, MAX_DESCRIPTORS)
+            self._waiting -= {pid for pid in self._waiting if os.waitpid(pid, os.WNOHANG)[0]}
+            if not way:
+                return
+            (self._keep if way == KEPT else self._wait)(*descriptors)
+            for descriptor in descriptors:
+                os.close(descriptor)
+            self._control.sendall(TAKEN)
+
+    def close(self) -> None:
+        """Let go of the stocked process and all zygotes."""
+        for run in list(self._zygotes):
+            self._end_zygotes(run)
+        if self._stock is not None:
+            self._stock.close()
+        for pid in self._waiting:
+            os.waitpid(pid, 0)
+
+    def _wait(self, life: int, out: int, errors: int) -> None:
+        pid = os.fork()
+        if pid == 0:
+            self._control.close()
+            wait(_read(life), life, out, errors)
+            end_process(0)
+        self._waiting.add(pid)
+
+    def _keep(self, life: int) -> None:
+        """Fork the zygotes of a run, and have the run forked from the process with the grader."""
+        if self._stock is None:
+            self._stock, theirs = socket.socketpair()
+            pid = os.fork()
+            if pid == 0:
+                for other in (self._control, self._stock):
+                    other.close()
+                os.close(life)  # of the run that is the first
+                serve_stocked(theirs)
+                end_process(0)
+            theirs.close()
+            self._waiting.add(pid)
+        launch = sys.modules["__main__"]
+        made = [launch.fork_zygote(kind) for kind in (launch.serve_workers, launch.serve_trainings)]
+        ended, running = os.pipe()
+        pids = [pid for pid, _ in made]
+        with made[0][1] as workers, made[1][1] as trainings:
+            handed = [life, running, workers.fileno(), trainings.fileno()]
+            socket.send_fds(self._stock, [json.dumps(pids).encode()], handed)
+        os.close(running)
+        self._zygotes[ended] = pids
+
+    def _end_zygotes(self, run: int) -> None:
+        """A run has ended: its zygotes are reaped here, and not before, so that it knows them."""
+        os.close(run)
+        for pid in self._zygotes.pop(run):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+
+def _read(life: int) -> dict[str, Any]:
+    with open(life, "rb", closefd=False) as asked:
+        request: dict[str, Any] = json.loads(asked.readline())
+    return request
+
+
+def serve_stocked(control: socket.socket) -> None:
+    """Import the grader; then fork a keeper for each request, and let it fork the grader."""
+    launch: Any = sys.modules["__main__"]
+    importlib.import_module("autograder.cli")
+    importlib.import_module("autograder.grade")
+    keepers: set[int] = set()
     while True:
-        data, descriptors, _, _ = socket.recv_fds(control, len(TAKEN), 3)
-        forked -= {pid for pid in forked if os.waitpid(pid, os.WNOHANG)[0]}
+        data, descriptors, _, _ = socket.recv_fds(control, MAX_BYTES, MAX_DESCRIPTORS)
+        keepers -= {pid for pid in keepers if os.waitpid(pid, os.WNOHANG)[0]}
         if not data:
-            return None
+            return
         pid = os.fork()
         if pid == 0:
             control.close()
-            with open(descriptors[0], "rb", closefd=False) as asked:
-                return json.loads(asked.readline()), descriptors
-        forked.add(pid)
+            life, _, *sockets = descriptors
+            pairs = zip(json.loads(data), map(_socket, sockets), strict=True)
+            zygotes = dict(zip((launch.serve_workers, launch.serve_trainings), pairs, strict=True))
+            launch.fork_zygote = zygotes.__getitem__
+            keep(_read(life), life)
+            end_process(0)
+        keepers.add(pid)
         for descriptor in descriptors:
             os.close(descriptor)
-        control.sendall(TAKEN)
+
+
+def _socket(descriptor: int) -> socket.socket:
+    return socket.socket(fileno=descriptor)
 
 
 def wait(request: dict[str, Any], life: int, out: int, errors: int) -> None:
@@ -237,15 +339,9 @@ def main() -> None:
     sys.modules["__main__"] = sys.modules.pop("autograder.launch")  # as python -m has it
     zygote.warm_up()
     zygote.warm_up = lambda: None  # once in a process is all it stands
-    asked = serve(control)
-    if asked is None:
-        return
-    request, descriptors = asked
-    if "keeper" in request:
-        keep(request, *descriptors)
-    else:
-        wait(request, *descriptors)
-    end_process(0)
+    fork = Fork(control)
+    fork.serve()
+    fork.close()
 
 
 if __name__ == "__main__":

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import socket
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from .conftest import ROOT, preloaded, run_grader, wait_until
+from autograder.confined.surroundings import kept
+from autograder.staff.classroom.grading import KEEPER
+
+from .conftest import ROOT, preloaded, read_on, run_grader, wait_until
 
 MODULES = """
 import sys
@@ -29,6 +35,48 @@ def test_a_worker_holds_the_same_modules_as_in_a_run_started_anew(submission, tm
     assert forked == started_anew
 
 
+@pytest.mark.full
+def test_a_worker_of_a_kept_run_holds_the_same_modules_too(submission, tmp_path):
+    folder = submission(attention=MODULES)
+    preloaded(ROOT)
+    told = [kept_run(folder, tmp_path) for _ in range(2)]  # the first, and one after it
+    assert " modules, " in told[0]
+    started_anew = run_grader(folder, tmp_path, "--only", "3a", anew=True).text("3a.1")
+    assert told == [started_anew, started_anew]
+
+
+def test_a_kept_run_ends_with_whoever_waits_for_it(submission, tmp_path):
+    folder = submission(attention="import time\ntime.sleep(600)\n")
+    preloaded(ROOT)
+    wait_until(lambda: len(graders()) == 1)
+    request = kept_request(folder, tmp_path / "stopped.json")
+    with preloaded(ROOT).ask(request) as life:
+        wait_until(lambda: len(graders()) > 4)  # the stocked one, the keeper, the run, its zygotes
+        life.shutdown(socket.SHUT_WR)
+        report = json.loads(life.makefile("rb").read())
+    assert report["ended"] == "nobody waits for it"
+    wait_until(lambda: len(graders()) == 2)
+
+
+def kept_request(folder: Path, into: Path) -> dict[str, Any]:
+    """What a class's grading asks of the preloaded process."""
+    return {
+        "command": ["grade", str(folder), "--only", "3a", "--seed", "1"],
+        "seconds": 120.0,
+        "into": str(into),
+        "keeper": str(KEEPER),
+        "environment": kept(os.environ),
+    }
+
+
+def kept_run(folder: Path, tmp_path: Path) -> str:
+    """What a student reads on 3a.1, graded as the submissions of a class are."""
+    with preloaded(ROOT).ask(kept_request(folder, tmp_path / "kept.json")) as life:
+        report = json.loads(life.makefile("rb").read())
+    assert (report["ended"], report["status"]) == ("by itself", 0)
+    return read_on(json.loads((tmp_path / "kept.json").read_text()), "3a.1")
+
+
 def test_an_exit_status_and_what_was_printed_come_back(tmp_path):
     missing = tmp_path / "nowhere"
     status, output = preloaded(ROOT).run(["grade", str(missing)], os.environ, 60)
@@ -39,10 +87,10 @@ def test_a_grader_that_takes_too_long_is_killed_with_all_that_it_started(submiss
     folder = submission(attention="import time\ntime.sleep(600)\n")
     arguments = ["grade", str(folder), "--results", str(tmp_path / "r.json"), "--only", "3a"]
     preloaded(ROOT)
-    wait_until(lambda: len(graders()) == 1)
+    idle = len(graders())
     with pytest.raises(subprocess.TimeoutExpired):
         preloaded(ROOT).run(arguments, os.environ, 0.5)
-    wait_until(lambda: len(graders()) == 1)
+    wait_until(lambda: len(graders()) == idle)
 
 
 def graders() -> list[str]:
