@@ -396,6 +396,8 @@ def page(record: dict[str, Any]) -> Iterator[str]:
             f"**{found['seconds']:.1f} s** (slowest {found['slowest']:.1f} s). Carried over: "
             f"{', '.join(found['carried_over'])}."
         )
+    if "class" in record:
+        yield from _class_section(record["class"])
     if "failing" in record:
         yield ""
         yield "## Submissions that fail (`python benchmarks/run.py failing`)"
@@ -404,6 +406,58 @@ def page(record: dict[str, Any]) -> Iterator[str]:
         yield "|---|---|"
         for name, seconds in record["failing"].items():
             yield f"| {name} | {seconds:.0f} |"
+
+
+def _class_section(found: dict[str, dict[str, Any]]) -> Iterator[str]:
+    yield ""
+    yield "## A class (`python benchmarks/classroom.py`, see there)"
+    yield ""
+    yield (
+        "Submissions in turn from `solutions/`, one in four with networks that nobody else has, and "
+        "hostile ones. Processor time is that of all processes; what was under way when the command "
+        "was killed is missing from it."
+    )
+    yield ""
+    yield "| a regrade | submissions | new trainings | processor s each | an hour of a core grades |"
+    yield "|---|---|---|---|---|"
+    named = {
+        "cold": "nothing known, killed three times on the way",
+        "known": "every line anew, trainings known",
+        "key": "after a new key for 1a",
+    }
+    for name, said in named.items():
+        if name in found:
+            one = found[name]
+            each = one["processor_seconds"] / one["submissions"]
+            trainings = one.get("new_trainings", one.get("trainings"))
+            yield (
+                f"| {said} | {one['submissions']} | {trainings} | {each:.2f} | {3600 / each:,.0f} |"
+            )
+    if "cold" in found:
+        cold = found["cold"]
+        yield ""
+        yield (
+            f"After the interruptions there were {cold['results']} results for {cold['submissions']} "
+            f"submissions, {len(cold['graded_twice'])} graded twice and {len(cold['unexpected'])} "
+            f"verdicts not as expected. The command's own process used {cold['client_peak_mib']:.0f} "
+            "MiB at most."
+        )
+    if "key" in found:
+        key = found["key"]
+        yield ""
+        yield (
+            f"The new key changed {key['concerned']} scores; `changes.csv` names all but "
+            f"{len(key['not_named'])} of them with the setting, and {len(key['named_wrongly'])} others."
+        )
+    if "plain" in found:
+        plain = found["plain"]
+        yield ""
+        yield (
+            f"Without trainings, {plain['submissions']} submissions take "
+            f"{plain['loop_processor_seconds']:.0f} s of processor time one after the other by "
+            f"`run_autograder`, and {plain['regrade_processor_seconds']:.0f} s by a regrade, which "
+            "forks its graders from a process that has torch and the grader loaded."
+        )
 
 
 def _grade_section(found: dict[str, Any]) -> Iterator[str]:
