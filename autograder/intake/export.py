@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
 
 METADATA = "submission_metadata.yml"
 SUBMISSION = re.compile(r"submission_\d+")
@@ -16,6 +18,19 @@ def exported_submissions(folder: Path) -> list[Path]:
         if len(found) > 1 or (found and (place / METADATA).is_file()):
             return found
     return []
+
+
+def count_exported(files: Iterable[PurePosixPath]) -> int:
+    """How many submissions an export has, from the paths of its files; 0 for anything else."""
+    told = set()
+    found = defaultdict(set)
+    for file in files:
+        if file.name == METADATA:
+            told.add(file.parent)
+        for folder in file.parents:
+            if SUBMISSION.fullmatch(folder.name):
+                found[folder.parent].add(folder.name)
+    return max((len(found[place]) for place in found if place in told), default=0)
 
 
 def _folders_in(folder: Path) -> list[Path]:

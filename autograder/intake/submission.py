@@ -9,6 +9,7 @@ the grader's own copy.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import zipfile
 from collections import Counter
@@ -27,6 +28,7 @@ from autograder.homework import (
 )
 from autograder.intake.archives import UNREADABLE, Entry, Opened, OpenFolder, OpenZip
 from autograder.intake.decoding import decoded
+from autograder.intake.export import count_exported
 from autograder.intake.notebook import MAX_BYTES as MAX_NOTEBOOK
 from autograder.intake.notebook import WRITABLE, Extract, Span, best_of, is_untouched
 
@@ -76,9 +78,15 @@ def take(source: Path, into: Path) -> Submission:
     elif zipfile.is_zipfile(source):
         opened = OpenZip(source)
         try:
-            opened.entries([])
+            exported = count_exported(entry.path for entry in opened.entries([]))
         except UNREADABLE:
             raise IntakeError(f"{source} is a damaged zip") from None
+        if exported:
+            raise IntakeError(
+                f"{source} is an export of {exported} submissions, and one is graded at a time: "
+                f"autograder regrade {shlex.quote(str(source))} grades all (after ./setup.sh "
+                "--class); unpacked, each folder in it is a submission"
+            )
     elif source.suffix == NOTEBOOK:
         opened = OpenFolder(source.absolute().parent, only=source.name)
     else:

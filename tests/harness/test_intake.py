@@ -407,3 +407,23 @@ def test_files_that_are_no_utf8_are_taken_with_marks(take_in, tmp_path):
 def test_a_flat_artifacts_folder_is_understood(take_in, tmp_path):
     source = folder_of(tmp_path / "s", {"models.py": b"", "artifacts/vit.safetensors": b"w"})
     assert take_in(source).artifacts == {"vit/weights.safetensors": b"w"}
+
+
+@pytest.mark.parametrize(
+    ("described", "submissions", "refused"),
+    [(True, 3, "an export of 3 submissions"), (True, 1, "an export of 1 "), (False, 3, "")],
+)
+def test_a_zip_that_is_a_classs_export_is_no_submission(
+    take_in, tmp_path, described, submissions, refused
+):
+    file = tmp_path / "export.zip"
+    with zipfile.ZipFile(file, "w") as archive:
+        for number in range(submissions):
+            archive.writestr(f"assignment_7_export/submission_{number}/models.py", "one = 1\n")
+        if described:
+            archive.writestr("assignment_7_export/submission_metadata.yml", "---\n")
+    if refused:
+        with pytest.raises(IntakeError, match=refused):
+            take_in(file)
+    else:
+        assert take_in(file).code == {"models.py": "one = 1\n"}
