@@ -26,10 +26,11 @@ NO_TEXT = "What stands under {0} was read as {1}, where a text belongs. " + INDE
 MAX_BITS = 200  # of a whole number; no answer comes near
 
 
-class _Loader(yaml.SafeLoader):
+class PlainLoader(yaml.SafeLoader):
     """Reads plain values; aliases are refused, as a few of them can stand for millions."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
+        """The next value. Raises MarkedYAMLError at an alias."""
         if self.check_event(yaml.AliasEvent):
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
             raise yaml.MarkedYAMLError(problem="aliases are not supported here", problem_mark=mark)
@@ -146,7 +147,7 @@ def read_answers(text: str | None, in_words: str = "") -> Answers:
 def _loaded(text: str) -> tuple[Any, str]:
     """What a YAML text holds, and what is wrong with it."""
     try:
-        return yaml.load(text, Loader=_Loader), ""  # _Loader is a SafeLoader
+        return yaml.load(text, Loader=PlainLoader), ""  # PlainLoader is a SafeLoader
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark
         place = f", line {mark.line + 1}" if mark else ""

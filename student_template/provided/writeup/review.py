@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from provided.homework import ANSWERS_FILE, CODE_FILES, HEAD, LAYER, TRANSFORMER
+from provided.homework import ANSWERS_FILE, CODE_FILES, HEAD, LAYER, RUN, TRANSFORMER
 from provided.writeup import prose, runs
 from provided.writeup.document import IN_WORDS, Document
 from provided.writeup.problem import CannotBuild, counted, in_a_row
@@ -133,7 +133,7 @@ class Review:
     def _about_age(self, run: Run) -> Iterator[Finding]:
         """Whether the run was made with the code as it is now."""
         if run.kind == TRANSFORMER:
-            made = (run.folder / runs.RUN).stat().st_mtime
+            made = (run.folder / RUN).stat().st_mtime
             changed = [
                 name
                 for name in (HEAD.file, LAYER.file)
@@ -172,7 +172,7 @@ class Review:
         sources = [
             *(self.root / prose.FOLDER).rglob("*"),
             *((self.root / name) for name in (ANSWERS_FILE, *CODE_FILES)),
-            *self.root.glob(f"artifacts/*/{runs.RUN}"),
+            *self.root.glob(f"artifacts/*/{RUN}"),
         ]
         times = {one: one.stat().st_mtime for one in sources if one.is_file()}
         newest = max(times, key=lambda one: times[one], default=None)

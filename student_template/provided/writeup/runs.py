@@ -11,10 +11,9 @@ from typing import Any
 
 import yaml
 
-from provided.homework import ARTIFACTS_FOLDER, HISTORY
+from provided.homework import ARTIFACTS_FOLDER, HISTORY, RUN
 from provided.writeup.problem import CannotBuild, counted
 
-RUN = "run.yaml"
 EXPERIMENTS = "experiments.csv"
 LOSSES = "loss.png"
 MAPS = "attention.png"
