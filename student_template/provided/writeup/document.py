@@ -13,7 +13,7 @@ from provided.homework import ANSWERS_FILE, TRANSFORMER
 from provided.writeup import blocks as made
 from provided.writeup import prose, runs
 from provided.writeup.blocks import Element
-from provided.writeup.listings import Listing, listing_of
+from provided.writeup.listings import CONTINUED, Listing, listing_of, wrapped
 from provided.writeup.manuscript import Manuscript
 from provided.writeup.problem import CannotBuild, counted
 from provided.writeup.questions import (
@@ -194,25 +194,19 @@ class Document:
         if listing is None:
             blocks = [_gap("Not written yet", question.code.file)]
         else:
-            note = (
-                f" The mark ↪ goes on with a line that is too long for the page "
-                f"({counted(listing.wrapped_lines, 'line')})."
-                if listing.wrapped_lines
-                else ""
-            )
-            blocks = [
-                made.para(*made.text("From"), {"t": "Space"}, made.code(listing.origin))
-                if not note
-                else made.para(
-                    *made.text("From"),
-                    {"t": "Space"},
-                    made.code(listing.origin),
-                    *made.text("."),
-                    {"t": "Space"},
-                    *made.text(note),
-                ),
-                made.listing(listing.source),
+            origin = [
+                *made.text("From"),
+                {"t": "Space"},
+                made.code(listing.origin),
+                *made.text("."),
             ]
+            if listing.wrapped_lines:
+                lines = counted(listing.wrapped_lines, "line")
+                origin += [
+                    {"t": "Space"},
+                    *made.text(f"{lines} too long for the page: {CONTINUED} begins the rest."),
+                ]
+            blocks = [made.para(*origin), made.listing(listing.source)]
         return Section(f"{APPENDIX}{question.part}", f"Code of question {question.part}", blocks)
 
     def _map(self) -> Element:
@@ -243,7 +237,7 @@ def _about(run: Run) -> Iterator[Element]:
         [[made.text(name), made.text(value)] for name, value in run.settings()],
     )
     if run.kind != TRANSFORMER:  # whose architecture is given
-        yield made.listing(run.architecture(), "")
+        yield made.listing(wrapped(run.architecture())[0], "")
 
 
 def _table_of(tried: Sequence[Mapping[str, str]]) -> Iterator[Element]:

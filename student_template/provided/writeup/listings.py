@@ -45,13 +45,14 @@ def listing_of(root: Path, code: Code, others: Sequence[Code]) -> Listing | None
         statements = _statements(text, code.file)
         if statements is not None and _is_written(statements, own):
             shown = [one for one in statements if not one.only_for(theirs - own, statements, own)]
-            return _wrapped(code.file, "\n".join(one.text for one in shown))
+            return Listing(code.file, *wrapped("\n".join(one.text for one in shown).strip("\n")))
     for notebook in sorted(root.glob(f"*{NOTEBOOK}")):
         statements = _notebook_statements(notebook)
         if _is_written(statements, own):
             needed = _closure(statements, own)
             shown = [one for one in statements if one in needed]
-            return _wrapped(notebook.name, "\n\n".join(one.text.strip("\n") for one in shown))
+            text = "\n\n".join(one.text.strip("\n") for one in shown)
+            return Listing(notebook.name, *wrapped(text))
     return None
 
 
@@ -169,15 +170,11 @@ def _notebook_statements(file: Path) -> list[_Statement]:
     return found
 
 
-def _wrapped(origin: str, source: str) -> Listing:
-    """The lines of a listing, the long ones in several."""
-    shown: list[str] = []
-    wrapped = 0
-    for line in source.strip("\n").expandtabs(4).split("\n"):
-        pieces = list(_pieces_of(line.rstrip()))
-        wrapped += len(pieces) > 1
-        shown += pieces
-    return Listing(origin, "\n".join(shown), wrapped)
+def wrapped(source: str) -> tuple[str, int]:
+    """Lines that the page has room for, the long ones in several; and how many were too long."""
+    lines = [list(_pieces_of(line.rstrip())) for line in source.expandtabs(4).split("\n")]
+    shown = "\n".join(piece for pieces in lines for piece in pieces)
+    return shown, sum(len(pieces) > 1 for pieces in lines)
 
 
 def _pieces_of(line: str) -> Iterator[str]:

@@ -10,11 +10,12 @@ from pathlib import Path
 from provided.writeup import blocks as made
 from provided.writeup import pandoc
 from provided.writeup.blocks import Element
+from provided.writeup.listings import wrapped
 from provided.writeup.pictures import NoPicture, Pictures
 from provided.writeup.prose import Prose
 
 MATHS = re.compile(r"\\begin\{(align|aligned|equation|gather|multline|eqnarray)(\*?)\}")
-NUMBERED = re.compile(r"\\(?:label\{[^}]*\}|nonumber|notag)")
+NUMBERED = re.compile(r"\\(?:label\{[^}]*\}|tag\*?\{[^}]*\}|nonumber|notag)")
 MAX_SHOWN = 40  # characters of a formula or a piece of LaTeX in a sentence
 
 
@@ -60,6 +61,14 @@ class Manuscript:
             return self._without_raw(one, prose)
         if kind == "Image":
             return [self._picture(one, prose)]
+        if kind == "CodeBlock":
+            return [{**one, "c": [one["c"][0], wrapped(one["c"][1])[0]]}]
+        if kind == "Math" and one["c"][0]["t"] == "InlineMath":
+            formula = NUMBERED.sub("", one["c"][1]).strip()
+            return [{**one, "c": [one["c"][0], formula]}] if formula else []
+        if kind == "Link" and one["c"][2][0].startswith("#"):  # to a heading, whose name is gone
+            words = made.exchanged(one["c"][1], lambda each: self._printable(each, prose))
+            return list(words)
         return None
 
     def _without_raw(self, one: Element, prose: Prose) -> list[Element]:

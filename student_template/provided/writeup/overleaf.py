@@ -15,6 +15,7 @@ from provided.writeup.document import Document
 TEMPLATE = Path(__file__).with_name("template.tex")
 MAIN = "main.tex"
 FIXED_TIME = (2024, 1, 1, 0, 0, 0)  # the same words make the same zip
+BOX = "□"  # stands for what code can't show
 NO_LATEX = (".svg",)  # kinds of pictures that LaTeX doesn't take
 # Characters that pdfLaTeX knows of itself, in a text and in code.
 KNOWN = re.compile(r"[\u00a0-\u017f\u2013\u2014\u2018-\u201d\u2022\u2026\u20ac\u2122]")
@@ -25,7 +26,7 @@ SYMBOLS = dict(  # characters that pdfLaTeX lacks, as it calls them in a formula
     α=alpha β=beta γ=gamma δ=delta ε=varepsilon η=eta θ=theta λ=lambda μ=mu π=pi ρ=rho
     σ=sigma τ=tau φ=varphi χ=chi ψ=psi ω=omega Δ=Delta Σ=Sigma Ω=Omega →=to ←=leftarrow
     ⇒=Rightarrow ↔=leftrightarrow ↪=hookrightarrow ≤=le ≥=ge ≠=ne ≈=approx ∈=in ∞=infty
-    ∑=sum √=surd ·=cdot −=text{-} ∂=partial ⊤=top
+    ∑=sum √=surd ·=cdot −=text{-} ∂=partial ⊤=top □=square
     """.split()  # noqa: SIM905  a list of so many is hard to read
 )
 
@@ -33,7 +34,7 @@ SYMBOLS = dict(  # characters that pdfLaTeX lacks, as it calls them in a formula
 def make_zip(document: Document) -> tuple[bytes, str]:
     """The zip, and the characters in it that LaTeX will not show. Raises CannotBuild."""
     source = pandoc.write(for_latex(document.blocks()), "latex", TEMPLATE)
-    outside = re.sub(r"\\chinese\{[^}]*\}", "", source)
+    outside = CHINESE.sub("", source)
     unknown = sorted({letter for letter in outside if _is_unknown(letter)})
     symbols = "".join(_declared(letter) for letter in unknown)
     source = source.replace("%characters%", symbols)
@@ -62,6 +63,8 @@ def for_latex(content: list[Element]) -> list[Element]:
             return [made.code(one["c"][1])] if one["c"][1] in broken else None
         if one["t"] == "Image" and one["c"][2][0].endswith(NO_LATEX):
             return [made.emphasised(f"The picture {one['c'][2][0]} is one that LaTeX can't show.")]
+        if one["t"] in ("CodeBlock", "Code"):
+            return [{**one, "c": [one["c"][0], CHINESE.sub(_boxes, one["c"][1])]}]
         if one["t"] == "Str" and CHINESE.search(one["c"]):
             return _in_chinese(one["c"])
         return None
@@ -79,6 +82,10 @@ def _in_chinese(words: str) -> list[Element]:
     return [*found, *([{"t": "Str", "c": words[place:]}] if place < len(words) else [])]
 
 
+def _boxes(run: re.Match[str]) -> str:
+    return BOX * len(run[0])
+
+
 def _is_unknown(letter: str) -> bool:
     return not letter.isascii() and not KNOWN.match(letter)
 
@@ -86,5 +93,5 @@ def _is_unknown(letter: str) -> bool:
 def _declared(letter: str) -> str:
     """What pdfLaTeX is to print for a character that it doesn't know."""
     name = SYMBOLS.get(letter)
-    shown = f"\\ensuremath{{\\{name}}}" if name else "\\ensuremath{\\square}"
+    shown = f"\\ensuremath{{\\{name or 'square'}}}"
     return f"\\DeclareUnicodeCharacter{{{ord(letter):04X}}}{{{shown}}}\n"

@@ -16,7 +16,7 @@ from provided.writeup.problem import CannotBuild
 
 OLDEST = (3, 1, 8)  # the first whose Typst has table headers
 SECONDS = 120  # a document takes a fraction of one
-READER = "markdown+tex_math_single_backslash-yaml_metadata_block"
+READER = "markdown+tex_math_single_backslash-yaml_metadata_block-citations-example_lists"
 INSTALL = (
     "pip install -r requirements-writeup.txt brings it. Where pip has no wheel of it, as on "
     "Windows on ARM, take the installer from pandoc.org"
@@ -52,12 +52,10 @@ def program() -> str:
 def _path() -> str | None:
     try:
         import pypandoc
-    except ImportError:
-        return shutil.which("pandoc")
-    try:
+
         return str(pypandoc.get_pandoc_path())
-    except OSError:
-        return None
+    except (ImportError, OSError):
+        return shutil.which("pandoc")
 
 
 def parse(markdown: str) -> list[Element]:

@@ -72,17 +72,17 @@ def for_typst(content: list[Element]) -> list[Element]:
     ]
     known = {(one.tex, one.alone): one.typst for one in pandoc.in_typst(formulas)}
 
-    def own_words(one: Element) -> list[Element] | None:
+    def own_words(one: Element, alone: bool = False) -> list[Element] | None:
         if one["t"] == "Math":
             tex = one["c"][1]
             typst = known[tex, one["c"][0]["t"] == "DisplayMath"]
             if typst is None:
                 return [made.code(tex)]
-            alt = _quoted(tex)
+            alt = _quoted(tex.strip() or "an empty formula")
             return [made.raw_inline("typst", f"#[#set math.equation(alt: {alt});{typst}]")]
         if one["t"] == "Figure":
-            return [{**one, "c": made.exchanged(one["c"], lambda each: _image(each, alone=True))}]
-        return _image(one, alone=False)
+            return [{**one, "c": made.exchanged(one["c"], lambda each: own_words(each, True))}]
+        return _image(one, alone=alone)
 
     return list(made.exchanged(content, own_words))
 

@@ -14,7 +14,7 @@ from provided.writeup.questions import COLLABORATORS, HONOUR, SIGNED, Question
 FOLDER = "writeup"
 MAX_BYTES = 1_000_000  # of a file of words: more is something else, saved by mistake
 COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
-HEADING = re.compile(r"^ {0,3}#{1,6}[ \t]+(.+?)[ \t]*#*[ \t]*$")
+HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]+(.+?)[ \t]*#*[ \t]*$")
 FENCE = re.compile(r"^ {0,3}(```+|~~~+)")
 SIGNATURE = re.compile(
     rf"^[ \t*_]*{SIGNED.removesuffix(':')}[ \t*_]*:[ \t*_]*(.*)$", re.MULTILINE | re.IGNORECASE
@@ -50,7 +50,8 @@ class Prose:
         """Headings with nothing below them; [''] where the file says nothing at all."""
         if not self.words:
             return [""]
-        sections: list[tuple[str, int]] = [("", 0)]
+        open_ones: list[tuple[int, str]] = []  # headings that have nothing below them so far
+        empty: list[str] = []
         fence = ""
         for line in self.words.splitlines():
             mark = FENCE.match(line)
@@ -58,10 +59,13 @@ class Prose:
                 fence = "" if fence else mark[1]
             heading = None if fence else HEADING.match(line)
             if heading:
-                sections.append((heading[1], 0))
+                level = len(heading[1])
+                empty += [title for above, title in open_ones if above >= level]
+                open_ones = [one for one in open_ones if one[0] < level]
+                open_ones.append((level, heading[2]))
             elif line.strip():
-                sections[-1] = (sections[-1][0], sections[-1][1] + 1)
-        return [title for title, lines in sections if title and not lines]
+                open_ones = []
+        return [*empty, *(title for _, title in open_ones)]
 
     def signature(self) -> str:
         """The name behind 'Signed:', or on the line below it; empty where nobody signed."""
