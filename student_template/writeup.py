@@ -23,6 +23,8 @@ HERE = Path(__file__).resolve().parent
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns 0 if there is nothing to fix."""
     options = parse(arguments)
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without Chinese letters
     return review.review(HERE) if options.check else build.build(HERE)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from provided.writeup import overleaf, pdf, prose
@@ -17,8 +16,6 @@ SHOWN = 12  # problems in a report
 
 def build(root: Path) -> int:
     """Make what can be made of the template in `root`; returns 0 if nothing is wrong."""
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="replace")  # a terminal without Chinese letters
     try:
         created = prose.create(root, questions())
         if created:
