@@ -260,11 +260,11 @@ def test_runs_are_told_by_their_numbers_and_networks_by_letters(tmp_path):
     )
     tried = runs.read_tried(tmp_path, "fc")
     networks = runs.networks_of(tried)
-    first, second = (runs.cells_of(row, networks) for row in tried)
-    assert first[:2] == ["4", "3 (trial)"]
-    assert first[-2:] == ["96.66%", "A"]
-    assert second[0] == "6"
-    assert second[-2:] == ["nonsense", "B"]
+    columns = [name for name, _ in runs.columns_of(tried)]
+    assert columns == ["run", "epochs", "parameters", "test_accuracy", "architecture"]
+    first, second = ([runs.cell_of(name, row, networks) for name in columns] for row in tried)
+    assert first == ["4", "3 (trial)", "159,010", "96.66%", "A"]
+    assert second == ["6", "10", "159,010", "nonsense", "B"]
 
 
 @pytest.mark.parametrize(

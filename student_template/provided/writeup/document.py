@@ -230,7 +230,9 @@ class Document:
 def _about(run: Run) -> Iterator[Element]:
     """A run in numbers: accuracies, settings, architecture."""
     if run.is_trial:
-        yield made.para(made.emphasised(f"{run.name} is a trial, not a full training."))
+        yield made.para(
+            made.emphasised(f"{run.name} is a trial{run.trial_because}, not a full training.")
+        )
     yield made.para(*made.text(" ".join([f"{run.name}.", *run.accuracies()])))
     yield made.table(
         ["Setting", "Value"],
@@ -242,11 +244,11 @@ def _about(run: Run) -> Iterator[Element]:
 
 def _table_of(tried: Sequence[Mapping[str, str]]) -> Iterator[Element]:
     """Runs as a table, and below it the networks that it calls A, B and so on."""
-    networks = runs.networks_of(tried)
+    networks, columns = runs.networks_of(tried), runs.columns_of(tried)
     yield made.table(
-        [title for _, title in runs.COLUMNS],
-        [[made.text(cell) for cell in runs.cells_of(row, networks)] for row in tried],
-        [name not in runs.WORDS for name, _ in runs.COLUMNS],
+        [title for _, title in columns],
+        [[made.text(runs.cell_of(name, row, networks)) for name, _ in columns] for row in tried],
+        [name not in runs.WORDS for name, _ in columns],
     )
     for architecture, letter in networks.items():
         yield made.para(*made.text(f"Network {letter}: {architecture}"))

@@ -121,7 +121,7 @@ class Review:
             yield TO_DO, f"no training yet: python train.py {kind}"
             return
         if run.is_trial:
-            yield TO_DO, f"{run.name} is only a trial: python train.py {kind}"
+            yield TO_DO, f"{run.name} is only a trial{run.trial_because}: python train.py {kind}"
         pictures = [runs.LOSSES, *([runs.MAPS] if kind == TRANSFORMER else [])]
         missing = [name for name in pictures if not (run.folder / name).is_file()]
         if missing:

@@ -47,6 +47,7 @@ COLUMNS = (  # of experiments.csv, and their titles
     ("parameters", "parameters"),
     ("validation_accuracy", "validation"),
     ("test_accuracy", "test"),
+    ("best_test_accuracy", "best test"),
     ("architecture", "network"),
 )
 WORDS = ("optimizer", "schedule", "architecture")  # set to the left; numbers to the right
@@ -93,6 +94,12 @@ class Run:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return None
         return float(value) if 0 <= value <= 1 else None
+
+    @property
+    def trial_because(self) -> str:
+        """Why it is a trial, in brackets; empty where nothing is said about it."""
+        because = self.content.get("trial_because")
+        return f" ({because})" if because else ""
 
     def accuracies(self) -> list[str]:
         """What it reached, a sentence each."""
@@ -202,12 +209,13 @@ def networks_of(rows: Sequence[Mapping[str, str]]) -> dict[str, str]:
     }
 
 
-def cells_of(row: Mapping[str, str], networks: Mapping[str, str]) -> list[str]:
-    """A run as a line of the table."""
-    return [_cell(name, row, networks) for name, _ in COLUMNS]
+def columns_of(rows: Sequence[Mapping[str, str]]) -> list[tuple[str, str]]:
+    """The columns that say something of any of the runs, by name and title."""
+    return [column for column in COLUMNS if any(row.get(column[0]) for row in rows)]
 
 
-def _cell(name: str, row: Mapping[str, str], networks: Mapping[str, str]) -> str:
+def cell_of(name: str, row: Mapping[str, str], networks: Mapping[str, str]) -> str:
+    """What a run has in a column of the table."""
     text = row.get(name, "")
     if name.endswith("_accuracy"):
         return _percent(text)
