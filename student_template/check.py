@@ -55,6 +55,7 @@ from provided.homework import (
     FULLY_CONNECTED,
     HEAD,
     LAYER,
+    OPTIONAL,
     PARTS,
     SUBMITTED,
     TRANSFORMER,
@@ -388,7 +389,8 @@ def show_files() -> int:
         size = file.stat().st_size if file.is_file() else None
         over = size is not None and size > limit
         too_big += over
-        state = "missing" if size is None else f"{size:,} bytes"
+        absent = "optional" if name in OPTIONAL else "missing"
+        state = absent if size is None else f"{size:,} bytes"
         print(f"  {name:35}{state:>18}{f'   FIX: at most {limit:,}' if over else ''}")
     return too_big
 
@@ -399,7 +401,8 @@ def make_zip() -> None:
     with zipfile.ZipFile(HERE / "submission.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for name in present:
             archive.write(HERE / name, name)
-    print(f"\nsubmission.zip holds {len(present)} of {len(SUBMITTED)} files.")
+    required = SUBMITTED.keys() - OPTIONAL
+    print(f"\nsubmission.zip holds {len(required.intersection(present))} of {len(required)} files.")
 
 
 if __name__ == "__main__":

@@ -199,6 +199,12 @@ class WorkerLimits(Section):
     scratch_mib: Positive
 
 
+class Writeup(Section):
+    """The words of the write-up that staff set."""
+
+    honour_statement: Annotated[str, Field(min_length=1, max_length=2000)]
+
+
 class Assignment(Section):
     """Everything in homework.yaml and assignment.yaml."""
 
@@ -211,6 +217,7 @@ class Assignment(Section):
     fully_connected: FullyConnected
     cnn: Cnn
     transformer: Transformer
+    writeup: Writeup
     seconds: TimeLimits
     worker: WorkerLimits
     pictures: bool

@@ -37,6 +37,7 @@ NOTEBOOK = ".ipynb"
 OTHER_NAMES = {f"{Path(WEIGHTS).parent}{Path(WEIGHTS).suffix}": WEIGHTS}
 MAX_ZIP = 200 << 20  # bytes of a zip inside a folder
 MAX_NOTEBOOKS = 5  # that are looked into
+NOT_GRADED = ("__pycache__", "writeup")  # of the given code: what submissions can do without
 
 
 class IntakeError(Exception):
@@ -137,7 +138,7 @@ def _copy(opened: Opened, entries: list[Entry], into: Path, notes: list[str]) ->
     notes += _near_misses(entries, root, read)
     folder = into / "submission"
     shutil.copytree(
-        GIVEN_CODE, folder / GIVEN_CODE.name, ignore=shutil.ignore_patterns("__pycache__")
+        GIVEN_CODE, folder / GIVEN_CODE.name, ignore=shutil.ignore_patterns(*NOT_GRADED)
     )
     code = {}
     for name in CODE_FILES:

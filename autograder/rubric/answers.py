@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from autograder.rubric.feedback import reject
+from autograder.rubric.plain_yaml import PlainLoader
 from autograder.sandbox.text import clean
 from provided.own_words import without_own_words
 
@@ -24,16 +25,6 @@ INDENT = "To be sure, write it below `{0}: >`, each line indented by two spaces.
 NOT_YAML = "What stands under {0} is not valid YAML, so it was read as plain text. " + INDENT
 NO_TEXT = "What stands under {0} was read as {1}, where a text belongs. " + INDENT
 MAX_BITS = 200  # of a whole number; no answer comes near
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads plain values; aliases are refused, as a few of them can stand for millions."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.MarkedYAMLError(problem="aliases are not supported here", problem_mark=mark)
-        return super().compose_node(parent, index)
 
 
 class Answers:
@@ -146,7 +137,7 @@ def read_answers(text: str | None, in_words: str = "") -> Answers:
 def _loaded(text: str) -> tuple[Any, str]:
     """What a YAML text holds, and what is wrong with it."""
     try:
-        return yaml.load(text, Loader=_Loader), ""  # _Loader is a SafeLoader
+        return yaml.load(text, Loader=PlainLoader), ""  # a SafeLoader
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark
         place = f", line {mark.line + 1}" if mark else ""

@@ -29,6 +29,8 @@ FOR_GRADESCOPE = (
     "tests/grading",
 )
 LEFT_OUT = {"__pycache__", "artifacts", "data", "staff"}
+# What writeup.py and check.py make, where somebody tried them in the template itself.
+MADE = ("writeup", "writeup.pdf", "writeup_overleaf.zip", "submission.zip")
 
 
 def make_packages(into: Path) -> Iterator[tuple[Path, int]]:
@@ -77,5 +79,6 @@ def _files(names: Iterable[str]) -> Iterator[Path]:
         for candidate in candidates:
             parts = candidate.relative_to(ROOT).parts
             hidden = any(part in LEFT_OUT or part.startswith(".") for part in parts)
+            hidden |= parts[0] == "student_template" and parts[1] in MADE
             if candidate.is_file() and not hidden and candidate.suffix != ".pyc":
                 yield candidate

@@ -75,8 +75,10 @@ CODE_FILES = tuple(SLOTS)
 ANSWERS_FILE = "answers.yaml"
 MAX_TEXT_BYTES = 200_000  # of a code file or the answers
 MAX_HISTORY_BYTES = 100_000
+MAX_RUN_BYTES = 100_000  # a network of 500 layers fills half of it
 ARTIFACTS_FOLDER = "artifacts"
 HISTORY = "history.csv"
+RUN = "run.yaml"
 WEIGHTS = f"{TRANSFORMER}/weights.safetensors"
 ARTIFACTS = {  # name in the artifacts folder -> most bytes
     **{
@@ -84,11 +86,15 @@ ARTIFACTS = {  # name in the artifacts folder -> most bytes
         for kind in (FULLY_CONNECTED.kind, CNN.kind, TRANSFORMER)
     },
     WEIGHTS: 16 << 20,
+    **{f"{kind}/{RUN}": MAX_RUN_BYTES for kind in (FULLY_CONNECTED.kind, CNN.kind, TRANSFORMER)},
 }
 SUBMITTED = {  # every file of a submission -> most bytes
     **dict.fromkeys((*CODE_FILES, ANSWERS_FILE), MAX_TEXT_BYTES),
     **{f"{ARTIFACTS_FOLDER}/{name}": most for name, most in ARTIFACTS.items()},
 }
+OPTIONAL = frozenset(
+    name for name in SUBMITTED if name.endswith(RUN)
+)  # their absence costs nothing
 TRANSFORMER_FILES = (
     HEAD.file,
     LAYER.file,

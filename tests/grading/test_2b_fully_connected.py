@@ -27,12 +27,15 @@ def test_hidden_units(exam, assignment, line):
 @pytest.mark.slow
 @number("2b.3")
 @weight(4)
-def test_accuracy(exam, assignment, line):
+def test_accuracy(exam, assignment, submission, line):
     """Fully connected: test accuracy of at least {fully_connected.training.accuracy:.1%}."""
     result = exam.fully_connected_training.get()
     rules = assignment.fully_connected.training
     model = exam.fully_connected.get()
-    line.say(verdicts.judge_training(result, rules, "Fully connected network", assignment, model))
+    record = submission.artifacts.get("fc/run.yaml")
+    line.say(
+        verdicts.judge_training(result, rules, "Fully connected network", assignment, model, record)
+    )
 
 
 @number("2b.4")

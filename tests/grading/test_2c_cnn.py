@@ -35,12 +35,15 @@ def test_parameters(exam, assignment, line):
 @pytest.mark.slow
 @number("2c.4")
 @weight(6)
-def test_accuracy(exam, assignment, line):
+def test_accuracy(exam, assignment, submission, line):
     """CNN: test accuracy of at least {cnn.training.accuracy:.1%}."""
     result = exam.cnn_training.get()
     rules = assignment.cnn.training
     model = exam.cnn.get()
-    line.say(verdicts.judge_training(result, rules, "Convolutional network", assignment, model))
+    record = submission.artifacts.get("cnn/run.yaml")
+    line.say(
+        verdicts.judge_training(result, rules, "Convolutional network", assignment, model, record)
+    )
 
 
 @number("2c.5")

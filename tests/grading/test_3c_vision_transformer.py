@@ -21,10 +21,11 @@ def test_learns(exam, assignment, line):
 @pytest.mark.slow
 @number("3c.2")
 @weight(2)
-def test_accuracy(exam, assignment, line):
+def test_accuracy(exam, assignment, submission, line):
     """Vision Transformer: submitted weights reach {transformer.accuracy:.1%} on the test images."""
     judgement = exam.transformer_weights.get()
-    line.say(verdicts.judge_weights(judgement, assignment).noting(exam.head_note()))
+    record = submission.artifacts.get("vit/run.yaml")
+    line.say(verdicts.judge_weights(judgement, assignment, record).noting(exam.head_note()))
 
 
 @number("3c.3")

@@ -111,10 +111,26 @@ def test_the_students_package_is_the_template_alone(package):
     packed = names(package("p")["student_template.zip"])
     assert {"models.py", "attention.py", "encoder.py", "answers.yaml"} <= packed
     assert "provided/training.py" in packed
+    assert {
+        "writeup.py",
+        "requirements-writeup.txt",
+        *(f"provided/writeup/{name}" for name in ("pdf.py", "preamble.typ", "template.tex")),
+    } <= packed
     forbidden = re.compile(
         r"(^|/)artifacts/|^data/|__pycache__|\.pyc$|/\.|^\.|safetensors|history|\.key$|^autograder|^tests|^solutions"
     )
     assert [name for name in packed if forbidden.search(name)] == []
+
+
+def test_what_was_tried_in_the_template_itself_is_not_given_to_students(tmp_path, monkeypatch):
+    for name in (*packaging.MADE, "writeup.py", "provided/writeup/pdf.py"):
+        file = tmp_path / "student_template" / name
+        file = file if file.suffix else file / "1a.md"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"x")
+    monkeypatch.setattr(packaging, "ROOT", tmp_path)
+    found = {file.name for file in packaging._files(["student_template"])}
+    assert found == {"writeup.py", "pdf.py"}
 
 
 def test_the_students_package_holds_stubs(package):

@@ -16,6 +16,7 @@ from autograder.homework import ARTIFACTS, CODE_FILES, PARTS, SUBMITTED
 from autograder.hw5.probes import source_rules
 from autograder.intake.submission import OTHER_NAMES, take, wanted
 from autograder.staff.solutions import load_solutions
+from provided.homework import OPTIONAL
 
 from .conftest import left_to_the_full_set, spread
 from .student_copy import REFERENCE, ROOT, replace, run, solved, untouched
@@ -78,6 +79,8 @@ def test_wrong_answers_of_the_right_kind_are_no_business_of_the_check(template):
 
 def test_the_zip_holds_exactly_what_the_grader_takes(template, tmp_path):
     (template / "artifacts" / "fc" / "loss.png").write_bytes(b"a picture")
+    for name in OPTIONAL:
+        (template / name).write_text("test_accuracy: 0.98\n")
     ended = run(template, "check.py", "--zip")
     assert ended.status == 0, ended.output
     with zipfile.ZipFile(template / "submission.zip") as archive:
@@ -87,7 +90,7 @@ def test_the_zip_holds_exactly_what_the_grader_takes(template, tmp_path):
     taken = take(template / "submission.zip", tmp_path / "taken")
     assert set(taken.code) == {"models.py", "attention.py", "encoder.py"}
     assert taken.answers is not None
-    assert len(taken.artifacts) == 4
+    assert len(taken.artifacts) == len(ARTIFACTS)
     assert taken.notes == []
 
 
@@ -113,8 +116,10 @@ def test_a_zip_of_an_unfinished_template_is_made_and_says_what_is_missing(tmp_pa
     folder = untouched(tmp_path / "hw5")
     ended = run(folder, "check.py", "--zip")
     assert ended.status == 1
-    assert ended.output.count("missing") == len(ARTIFACTS)
-    assert f"{len(CODE_FILES) + 1} of {len(SUBMITTED)} files" in ended.output
+    required = SUBMITTED.keys() - OPTIONAL
+    assert ended.output.count("missing") == len(required) - len(CODE_FILES) - 1
+    assert ended.output.count("optional") == len(OPTIONAL)
+    assert f"{len(CODE_FILES) + 1} of {len(required)} files" in ended.output
     assert zipfile.is_zipfile(folder / "submission.zip")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import nbclient
 import nbformat
 import pytest
+from pypdf import PdfReader
 
 from .student_copy import DATA, REFERENCE, TEMPLATE, solved, untouched
 
@@ -50,10 +51,12 @@ def test_the_notebook_runs_from_top_to_bottom_and_shows_every_picture(execute, t
     notebook = execute(read(), folder)
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     pictures = [
-        output for cell in cells for output in cell.outputs if "image/png" in output.get("data", {})
+        cell for cell in cells for output in cell.outputs if "image/png" in output.get("data", {})
     ]
+    (writeup,) = [cell for cell in cells if "writeup.show" in cell.source]
     # digits, two samples, three trainings, patches, attention maps, what was tried
-    assert len(pictures) == 9
+    assert len([cell for cell in pictures if cell is not writeup]) == 9
+    assert pictures.count(writeup) == len(PdfReader(folder / "writeup.pdf").pages)
     assert "FIX" not in "".join(map(printed, cells))
     assert (folder / "submission.zip").exists()
     assert (folder / "artifacts" / "vit" / "attention.png").exists()

@@ -15,16 +15,16 @@ from .student_copy import TEMPLATE, run, untouched
 README = (TEMPLATE / "README.md").read_text(encoding="utf-8")
 PARSED = """
 import shlex, sys
-import check, train
+import check, train, writeup
 
 for command in sys.argv[1:]:
     _, script, *options = shlex.split(command)
-    print({"train.py": train, "check.py": check}[script].parse(options))
+    print({"train.py": train, "check.py": check, "writeup.py": writeup}[script].parse(options))
 """
 
 
 def test_every_command_is_one_that_the_scripts_take(tmp_path):
-    commands = re.findall(r"^(python (?:train|check)\.py[^#\n]*)", README, re.MULTILINE)
+    commands = re.findall(r"^(python (?:train|check|writeup)\.py[^#\n]*)", README, re.MULTILINE)
     assert len(commands) >= 8
     folder = untouched(tmp_path / "hw5")
     (folder / "parsed.py").write_text(PARSED)
@@ -44,7 +44,7 @@ def files_given(template: Path) -> set[str]:
 
 def files_described(readme: str) -> set[str]:
     """The files that a template's README names, but for what a training writes."""
-    return set(re.findall(r"(?:provided/)?\w+\.(?:py|yaml|ipynb|txt)\b", readme)) - {"run.yaml"}
+    return set(re.findall(r"(?:provided/)?[\w-]+\.(?:py|yaml|ipynb|txt)\b", readme)) - {"run.yaml"}
 
 
 def files_to_submit(readme: str) -> set[str]:

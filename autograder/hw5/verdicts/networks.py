@@ -12,7 +12,9 @@ from autograder.hw5.assignment import Assignment, Bar, Cnn, TrainingRules
 from autograder.hw5.described import Model
 from autograder.hw5.examination import Untrainable
 from autograder.hw5.mistakes import networks as known
+from autograder.hw5.network_figures import count_of_parameters
 from autograder.hw5.verdicts.pictures import loss_picture
+from autograder.hw5.verdicts.run_record import beside_ours
 from autograder.rubric.feedback import (
     Feedback,
     Named,
@@ -178,8 +180,12 @@ def judge_training(
     title: str,
     assignment: Assignment,
     model: Model,
+    record: bytes | None = None,
 ) -> Feedback:
-    """Full points at the bar, the table's points below it. The best epoch of any seed counts."""
+    """Full points at the bar, the table's points below it. The best epoch of any seed counts.
+
+    record: the run.yaml that was submitted, whose figures are shown and don't count
+    """
     if isinstance(result, Untrainable):
         raise _untrainable(result)
     trial, notes = result.best, model.notes
@@ -212,11 +218,14 @@ def judge_training(
         f"Test accuracy {trial.best:.2%} after epoch {best + 1}, the best one "
         f"(validation accuracy {trial.epochs[best].validation_accuracy:.2%})"
     )
+    met = trial.best >= rules.accuracy
+    parameters = count_of_parameters(model.layers)
+    notes = (*notes, *beside_ours(record, trial.best, parameters, stopped=met))
     pictures: tuple[Picture, ...] = ()
     if assignment.pictures:
         pictures = (loss_picture(trial.epochs, f"{title}, trained by the grader"),)
     history = _history_table(result)
-    if trial.best >= rules.accuracy:
+    if met:
         text = f"{headline}: meets the {rules.accuracy:.1%} threshold."
         return Feedback(text, table=history, notes=notes, pictures=pictures)
     points = points_of(trial.best, rules.partial)

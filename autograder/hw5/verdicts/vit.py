@@ -16,6 +16,7 @@ from autograder.hw5.probes.vit import JudgedBy, Judgement, TransformerRun, Weigh
 from autograder.hw5.verdicts import numbers
 from autograder.hw5.verdicts.networks import points_of
 from autograder.hw5.verdicts.pictures import attention_picture, step_picture
+from autograder.hw5.verdicts.run_record import beside_ours
 from autograder.rubric.comparison import well_formed
 from autograder.rubric.feedback import Feedback, Picture, Rejected, reject
 from autograder.rubric.mistake import hinted
@@ -79,8 +80,13 @@ def check_losses(run: TransformerRun) -> None:
         )
 
 
-def judge_weights(judgement: Judgement | WeightsProblem, assignment: Assignment) -> Feedback:
-    """Accuracy of the submitted weights; where the submission's code gave it, no doubts."""
+def judge_weights(
+    judgement: Judgement | WeightsProblem, assignment: Assignment, record: bytes | None = None
+) -> Feedback:
+    """Accuracy of the submitted weights; where the submission's code gave it, no doubts.
+
+    record: the run.yaml that was submitted, whose figures are shown and don't count
+    """
     if isinstance(judgement, WeightsProblem):
         raise _no_weights(judgement)
     rules = assignment.transformer
@@ -89,8 +95,9 @@ def judge_weights(judgement: Judgement | WeightsProblem, assignment: Assignment)
     if reached or points > 0:
         _check_doubts(judgement, assignment)
     text = f"Test accuracy {judgement.accuracy:.2%}"
+    claimed = beside_ours(record, judgement.accuracy)
     if reached:
-        notes = (BY_A_PERSON,) if judgement.by is JudgedBy.SUBMISSION else ()
+        notes = (*claimed, BY_A_PERSON) if judgement.by is JudgedBy.SUBMISSION else claimed
         return Feedback(f"{text}: meets the {rules.accuracy:.1%} threshold.", notes=notes)
     if judgement.for_a_person and judgement.by is JudgedBy.GRADER:
         likely = "in the Vision Transformer your layer computes something else than in 3a and 3b"
@@ -101,7 +108,10 @@ def judge_weights(judgement: Judgement | WeightsProblem, assignment: Assignment)
         likely = "the weights were trained with different code from what you submitted"
         next_step = "Run python train.py vit with your current code; submit code and weights."
     feedback = Feedback(
-        f"{text}: below the {rules.accuracy:.1%} threshold.", likely=likely, next_step=next_step
+        f"{text}: below the {rules.accuracy:.1%} threshold.",
+        likely=likely,
+        next_step=next_step,
+        notes=claimed,
     )
     raise Rejected(feedback, points)
 
