@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from autograder.hw5.assignment import load
 from autograder.hw5.figures import notes
 from autograder.hw5.mistakes.pooling import ROUNDED_TOO_FAR, of_pooling
-from autograder.rubric.answers import MAX_BYTES, Answers, read_answers
+from autograder.rubric.answers import MAX_CHARACTERS, Answers, read_answers
 from autograder.rubric.feedback import Rejected
 from autograder.staff.solutions import Kind, Solution
 
@@ -208,7 +208,7 @@ def test_what_is_no_answer_is_rejected_with_a_sentence(written):
         "? [1]\n: 3\n",
         "!!timestamp soon",
         "!!bool maybe",
-        "x" * (MAX_BYTES + 1),
+        "x" * (MAX_CHARACTERS + 1),
         "<<: 3",
     ],
     ids=lambda text: ascii(text[:16]),
@@ -253,7 +253,7 @@ BOMBS = {
 
 @pytest.mark.parametrize("text", BOMBS.values(), ids=BOMBS.keys())
 def test_a_small_file_that_unfolds_to_a_huge_one_is_rejected_at_once(text):
-    assert len(text) <= MAX_BYTES
+    assert len(text) <= MAX_CHARACTERS
     rejected_by_all(text, seconds=3)
 
 

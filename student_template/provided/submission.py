@@ -1,0 +1,140 @@
+"""Your files as the grader takes them: from the folder, or out of a notebook. Used by check.py."""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.util
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
+
+from provided.decoding import decoded
+from provided.homework import ANSWERS_FILE, CODE_FILES, SUBMITTED
+from provided.near_names import NOTEBOOK, missing_files
+from provided.notebook import MAX_BYTES, MAX_NOTEBOOKS, Span, in_place_of
+
+TEXTS = (*CODE_FILES, ANSWERS_FILE)
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What the grader would take of a folder.
+
+    code:     the text of each code file
+    answers:  the text of answers.yaml, None where it is missing
+    notebook: the notebook that some of them were read from; empty where none was
+    made:     the files that were read from it
+    spans:    where their lines come from
+    notes:    what was found elsewhere, refused or ignored
+    """
+
+    folder: Path
+    code: Mapping[str, str]
+    answers: str | None
+    notebook: str = ""
+    made: frozenset[str] = frozenset()
+    spans: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> list[str]:
+        """The files to hand in, by their names in the folder: those that are there."""
+        there = [name for name in SUBMITTED if is_there(self.folder / name)]
+        return [*there, self.notebook] if self.notebook else there
+
+
+def take(folder: Path) -> Submission:
+    """What the grader would take of a folder."""
+    notes: list[str] = []
+    there = sorted(path.name for path in folder.iterdir() if path.is_file())
+    read: dict[str, bytes] = {}
+    for name in TEXTS:
+        size = (folder / name).stat().st_size if name in there else 0
+        if size > SUBMITTED[name]:
+            notes.append(
+                f"{name} is too large ({size:,} bytes, limit {SUBMITTED[name]:,}): ignored."
+            )
+        elif name in there:
+            read[name] = (folder / name).read_bytes()
+    texts = {name: decoded(content, name, []) for name, content in read.items()}
+    found = in_place_of(texts, _notebooks(folder, there, notes), notes)
+    made = found.files if found else {}
+    texts |= {name: extract.text for name, extract in made.items()}
+    notes += missing_files(there, texts)
+    for name in set(read) & set(CODE_FILES) - set(made):
+        decoded(read[name], name, notes)
+    return Submission(
+        folder,
+        {name: texts[name] for name in CODE_FILES if name in texts},
+        texts.get(ANSWERS_FILE),
+        found.name if found and made else "",
+        frozenset(made),
+        {name: extract.spans for name, extract in made.items()},
+        tuple(notes),
+    )
+
+
+def is_there(file: Path) -> bool:
+    """Whether there is a file of just this name, capital letters and all."""
+    return file.is_file() and file.name in {path.name for path in file.parent.iterdir()}
+
+
+def _notebooks(folder: Path, there: Sequence[str], notes: list[str]) -> Iterator[tuple[str, bytes]]:
+    """Names and contents of the notebooks beside your other files."""
+    for name in [name for name in there if name.endswith(NOTEBOOK)][:MAX_NOTEBOOKS]:
+        if (folder / name).stat().st_size > MAX_BYTES:
+            notes.append(f"{name} is larger than {MAX_BYTES >> 20} MB: ignored.")
+        else:
+            yield name, (folder / name).read_bytes()
+
+
+class _Texts(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
+    """Imports code files from the text that the grader takes, whatever the folder holds."""
+
+    def __init__(self, submission: Submission) -> None:
+        self._submission = submission
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """A code file's; None for any other name."""
+        if f"{fullname}.py" not in self._submission.code:
+            return None
+        file = self.get_filename(fullname)
+        return importlib.util.spec_from_file_location(fullname, file, loader=self)
+
+    def get_filename(self, fullname: str) -> str:
+        """The file that the text stands for."""
+        return str(self._submission.folder / f"{fullname}.py")
+
+    def get_source(self, fullname: str) -> str:
+        """The text."""
+        return self._submission.code[f"{fullname}.py"]
+
+    def is_package(self, fullname: str) -> bool:
+        """None is."""
+        return False
+
+
+@contextmanager
+def imported_as_taken(submission: Submission) -> Iterator[None]:
+    """While the block runs, imports of your files bring what the grader would take of them."""
+    finder = _Texts(submission)
+    forget()
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+        forget()
+
+
+def forget() -> None:
+    """Import your files, and what is built on them, anew the next time."""
+    own = {file.removesuffix(".py") for file in CODE_FILES}
+    for name in [*own, "provided.multi_head", "provided.vision_transformer"]:
+        sys.modules.pop(name, None)
