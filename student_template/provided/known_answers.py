@@ -195,10 +195,9 @@ def _layouts(value: Tensor) -> Iterator[list[Tensor]]:
     """The ways to cut a parameter into projections (D, I), as views of it."""
     if value.dim() == 3:
         axes = {size: axis for axis, size in enumerate(value.shape)}
-        count = {*axes} - {INNER, INPUT}
-        if len(axes) == 3 and len(count) == 1 and next(iter(count)) in (2, PROJECTIONS):
-            cut = value.permute(axes[count.pop()], axes[INNER], axes[INPUT])
-            yield list(cut)
+        held = [size for size in axes if size not in (INNER, INPUT)]
+        if len(axes) == 3 and len(held) == 1 and held[0] in (2, PROJECTIONS):
+            yield list(value.permute(axes[held[0]], axes[INNER], axes[INPUT]))
         return
     for count in range(1, PROJECTIONS + 1):
         for shape, upright in (
@@ -246,7 +245,7 @@ def _judged(kind: str, module: nn.Module, x: Tensor, readings: Iterator[Assignme
 
 
 def _agrees(got: object, expected: Mapping[str, Tensor], tolerance: float) -> bool:
-    """Whether a forward returned the known output, and the known weights in either order of axes."""
+    """Whether a forward returned the known output and weights, axes in either order."""
     if not isinstance(got, (tuple, list)) or len(got) != 2:
         raise CannotTell("forward should return two tensors: its output and the attention weights")
     return all(

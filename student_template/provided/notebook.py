@@ -127,7 +127,8 @@ def best_of(
         readable.append(replace(notebook, files=files))
     if not readable:
         return None
-    best = max(readable, key=lambda notebook: len(notebook.files))
+    # Cells that can't be read may hold what is missing, so their notes are worth telling.
+    best = max(readable, key=lambda notebook: (len(notebook.files), len(notebook.notes)))
     if best.files:
         *most, last = sorted(best.files)
         names = f"{', '.join(most)} and {last} were" if most else f"{last} was"

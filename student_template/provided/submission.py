@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.abc
 import importlib.util
 import sys
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -60,7 +61,12 @@ def take(folder: Path) -> Submission:
             )
         elif name in there:
             read[name] = (folder / name).read_bytes()
-    texts = {name: decoded(content, name, []) for name, content in read.items()}
+    texts = {
+        name: content.decode(errors="replace")
+        if name == ANSWERS_FILE
+        else decoded(content, name, [])
+        for name, content in read.items()
+    }
     found = in_place_of(texts, _notebooks(folder, there, notes), notes)
     made = found.files if found else {}
     texts |= {name: extract.text for name, extract in made.items()}
@@ -76,6 +82,32 @@ def take(folder: Path) -> Submission:
         {name: extract.spans for name, extract in made.items()},
         tuple(notes),
     )
+
+
+def listed(submission: Submission) -> Iterator[tuple[str, bool]]:
+    """A line for each file to submit, and whether it is too big to be taken."""
+    for name, limit in SUBMITTED.items():
+        file = submission.folder / name
+        size = file.stat().st_size if is_there(file) else None
+        over = size is not None and size > limit
+        state = "missing" if size is None else f"{size:,} bytes"
+        if name in submission.made:
+            state = f"in {submission.notebook}"
+        yield f"  {name:35}{state:>18}{f'   FIX: at most {limit:,}' if over else ''}", over
+
+
+def write_zip(submission: Submission, file: Path) -> str:
+    """Write a zip with exactly the files that are graded, the notebook among them where it is.
+
+    Returns what it holds, in a sentence.
+    """
+    files = submission.files
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in files:
+            archive.write(submission.folder / name, name)
+    notebook = f" and {submission.notebook}" if submission.notebook else ""
+    present = len(files) - bool(notebook)
+    return f"{file.name} holds {present} of {len(SUBMITTED)} files{notebook}."
 
 
 def is_there(file: Path) -> bool:
@@ -101,9 +133,11 @@ class _Texts(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """A code file's; None for any other name."""
-        if f"{fullname}.py" not in self._submission.code:
+        """A code file's; None for other names. Raises ModuleNotFoundError where it isn't taken."""
+        if f"{fullname}.py" not in CODE_FILES:
             return None
+        if f"{fullname}.py" not in self._submission.code:
+            raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
         file = self.get_filename(fullname)
         return importlib.util.spec_from_file_location(fullname, file, loader=self)
 
