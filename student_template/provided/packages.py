@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+import warnings
 from collections.abc import Collection, Iterator
 
 from provided.homework import CODE_FILES
@@ -26,14 +27,10 @@ def notes_on_imports(file: str, source: str, beside: Collection[str]) -> list[st
 
     beside: modules of your own in the same folder
     """
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError):
-        return []
     return [
         f"{file} imports {name}, which the grader hasn't got: the import does no harm, but don't "
         "use it in what is graded."
-        for name in dict.fromkeys(name for name, _ in imported(tree))
+        for name in dict.fromkeys(name for name, _ in imported(parsed(source)))
         if name in ABSENT and name not in beside
     ]
 
@@ -43,13 +40,9 @@ def lost_imports(file: str, source: str, beside: Collection[str]) -> list[str]:
 
     Nothing under `try:` or `if __name__ == "__main__":`, which may do without.
     """
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError):
-        return []
     known = PRESENT | ABSENT | sys.stdlib_module_names | SUBMITTED_MODULES
     notes = []
-    for name in dict.fromkeys(name for name, needed in imported(tree) if needed):
+    for name in dict.fromkeys(name for name, needed in imported(parsed(source)) if needed):
         if name in beside and name not in SUBMITTED_MODULES | {"provided"}:
             notes.append(
                 f"{file} imports {name}, a file that isn't submitted: move what you need of it "
@@ -60,6 +53,16 @@ def lost_imports(file: str, source: str, beside: Collection[str]) -> list[str]:
                 f"{file} imports {name}, which the grader hasn't got: it can't be graded so."
             )
     return notes
+
+
+def parsed(source: str) -> ast.Module:
+    """A file's text; nothing where it can't be read as Python, which its own check tells."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError):
+        return ast.Module([], [])
 
 
 def imported(tree: ast.AST, needed: bool = True) -> Iterator[tuple[str, bool]]:
