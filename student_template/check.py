@@ -12,6 +12,7 @@ It doesn't know whether your answers are right; of 3a and 3b it knows one exampl
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -57,7 +58,6 @@ from provided.homework import (
     ANSWERS_FILE,
     ARTIFACTS_FOLDER,
     CNN,
-    CODE_FILES,
     FULLY_CONNECTED,
     HEAD,
     LAYER,
@@ -79,11 +79,10 @@ from provided.layers import (
     sized,
 )
 from provided.notebook import located
-from provided.packages import lost_imports, notes_on_imports
 from provided.sanity import can_learn
 from provided.slots import default_of, layer_name, still_to_write, what_was_raised
 from provided.source_rules import HEAD_LAYERS, forbidden_in_head, forbidden_in_layer
-from provided.submission import Submission, imported_as_taken, listed, take, write_zip
+from provided.submission import Submission, imported_as_taken, listed, take, told_about, write_zip
 
 HERE = Path(__file__).resolve().parent
 WITH_KNOWN_ANSWER = ("3a", "3b")
@@ -94,6 +93,8 @@ Check = Callable[[], Iterator[str]]  # yields what holds, raises Problem at what
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns 0 if there is nothing to do or to fix."""
     options = parse(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a pipe on Windows may not know every letter
+        sys.stdout.reconfigure(errors="replace")
     taken.cache_clear()
     with imported_as_taken(taken()):
         problems = report(options)
@@ -152,7 +153,9 @@ def report(options: argparse.Namespace) -> int:
         problems += run(part, CHECKS[part])
         if options.known_answer and part in WITH_KNOWN_ANSWER:
             problems += try_known_answer(part)
-    problems += look_at_imports({file for part in parts for file in PARTS[part].files})
+    for state, text in told_about(taken(), {f for part in parts for f in PARTS[part].files}):
+        say("", state, text)
+        problems += state == "FIX"
     if options.zip or not asked:
         print("\nFiles to submit:")
         for line, over in listed(taken()):
@@ -219,27 +222,6 @@ def try_known_answer(part: str) -> bool:
 def say(part: str, state: str, text: str) -> None:
     """A line of the report; lines of a file made from a notebook are its cells'."""
     print(f"{part:3} {state:5} {located(text, taken().spans)}")
-
-
-def look_at_imports(files: set[str]) -> int:
-    """Say what these files import and the grader lacks, and where they come from.
-
-    Returns how many imports it will not find.
-    """
-    beside = {path.stem for path in HERE.glob("*.py")}
-    problems = 0
-    for file in sorted(files & set(taken().code)):
-        source = taken().code[file]
-        for note in notes_on_imports(file, source, beside):
-            say("", "note", note)
-        for problem in lost_imports(file, source, beside):
-            say("", "FIX", problem)
-            problems += 1
-    others = {*CODE_FILES, ANSWERS_FILE} - files
-    for note in taken().notes:
-        if note.partition(" ")[0] not in others and " is missing" not in note:
-            say("", "note", note)
-    return problems
 
 
 def check_fully_connected() -> Iterator[str]:

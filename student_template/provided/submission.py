@@ -6,7 +6,7 @@ import importlib.abc
 import importlib.util
 import sys
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec
@@ -17,6 +17,7 @@ from provided.decoding import decoded
 from provided.homework import ANSWERS_FILE, CODE_FILES, SUBMITTED
 from provided.near_names import NOTEBOOK, missing_files
 from provided.notebook import MAX_BYTES, MAX_NOTEBOOKS, Span, in_place_of
+from provided.packages import lost_imports, notes_on_imports
 
 TEXTS = (*CODE_FILES, ANSWERS_FILE)
 
@@ -82,6 +83,22 @@ def take(folder: Path) -> Submission:
         {name: extract.spans for name, extract in made.items()},
         tuple(notes),
     )
+
+
+def told_about(submission: Submission, files: Collection[str]) -> Iterator[tuple[str, str]]:
+    """What to know about some files beside their contents: "note" or "FIX", and a sentence.
+
+    Packages that the grader lacks, and where files were taken from. What is missing, its part says.
+    """
+    beside = {path.stem for path in submission.folder.glob("*.py")}
+    for file in sorted(files):
+        source = submission.code.get(file, "")
+        yield from (("note", note) for note in notes_on_imports(file, source, beside))
+        yield from (("FIX", problem) for problem in lost_imports(file, source, beside))
+    others = {*TEXTS} - {*files}
+    for note in submission.notes:
+        if note.partition(" ")[0] not in others and " is missing" not in note:
+            yield "note", note
 
 
 def listed(submission: Submission) -> Iterator[tuple[str, bool]]:

@@ -175,6 +175,11 @@ CASES = {
         "3a.1", in_place_of_head("1 + 1", name="attention.ipynb"),
         "the notebook attention.ipynb defines nothing of it",
     ),
+    "a change in place": Case(
+        "3b.3", both(changed("encoder.py", "x = x + self.a", "x += self.a"),
+                     removed("artifacts/vit/weights.safetensors")),
+        "a tensor that backward still needs is changed in place",
+    ),
     "no answers": Case("1a.1", removed("answers.yaml"), "answers.yaml is missing"),
     "answers of another ending": Case(
         "1a.1", renamed("answers.yaml", "answers.yml"), "answers.yml is there: rename it to"

@@ -646,6 +646,30 @@ def test_every_correct_alternative_has_nothing_to_mend(tmp_path, solution):
     assert ended.status == 0, ended.output
 
 
+def test_a_package_that_is_not_installed_here_is_told_apart_from_one_the_grader_lacks(template):
+    models = template / "models.py"
+    models.write_text(f"import tensorflow\n{models.read_text(encoding='utf-8')}")
+    output = run(template, "check.py", "2b").output
+    ((_, state, text),) = problems(output)
+    assert state == "FIX"
+    assert text.startswith("models.py, line 1: tensorflow is not installed here. The grader passes")
+    assert "the import does no harm" in output
+
+
+def test_letters_that_the_terminal_lacks_are_replaced(template):
+    replace(template / "answers.yaml", "intensity", "Helligkeit “ü” ４")
+    ended = subprocess.run(
+        [sys.executable, "check.py", "2a"],
+        cwd=template,
+        env={"PYTHONIOENCODING": "ascii", "PATH": ""},
+        capture_output=True,
+        check=False,
+        timeout=300,
+    )
+    assert b"Helligkeit ??? ? can't be read; write one of intensity" in ended.stdout
+    assert ended.stderr == b""
+
+
 def test_a_layer_under_an_unknown_name_is_not_found(template):
     replace(template / "encoder.py", "class ViTLayer", "class Layer")
     (found,) = problems(run(template, "check.py", "3b").output)
