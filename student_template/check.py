@@ -331,6 +331,8 @@ def check_layer() -> Iterator[str]:
 
 def check_transformer() -> Iterator[str]:
     """Question 3c: history, weights that fit, maps."""
+    for slot in (HEAD, LAYER):
+        student_module(slot.module)
     from provided.vision_transformer import VisionTransformer
 
     model = VisionTransformer().eval()

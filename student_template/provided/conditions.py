@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from provided.homework import Network
+from provided.homework import CODE_FILES, Network
 from provided.near_names import definition_like
 from provided.settings import in_words, layer_names
 from provided.settings_rules import as_graded, bounds_of, problem_of
@@ -47,9 +47,9 @@ def student_module(name: str, notes: Sequence[str] = ()) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as missing:
-        if missing.name != name:
+        if f"{missing.name}.py" not in CODE_FILES:
             raise
-        raise ToDo(why_missing(f"{name}.py", notes)) from None
+        raise ToDo(why_missing(f"{missing.name}.py", notes)) from None
 
 
 def why_missing(file: str, notes: Sequence[str]) -> str:

@@ -656,6 +656,12 @@ def test_a_package_that_is_not_installed_here_is_told_apart_from_one_the_grader_
     assert "the import does no harm" in output
 
 
+def test_a_file_that_another_needs_is_called_missing_by_each_part(template):
+    (template / "attention.py").unlink()
+    said = problems(run(template, "check.py", "3").output)
+    assert said == [(part, "TO DO", "attention.py is missing.") for part in ("3a", "3b", "3c")]
+
+
 def test_letters_that_the_terminal_lacks_are_replaced(template):
     replace(template / "answers.yaml", "intensity", "Helligkeit “ü” ４")
     ended = subprocess.run(
