@@ -3,80 +3,89 @@
     python check.py              everything
     python check.py 3a           one part or several; 3 stands for 3a, 3b and 3c
     python check.py --zip        everything, then submission.zip with what you submit
+    python check.py 3a --known-answer    3a, and 3b: a small example with a known result as well
 
-It checks rules, shapes, sizes and files. It doesn't know whether your answers are right.
+It checks rules, shapes, sizes and files, as the grader reads them: from .py files or a notebook.
+It doesn't know whether your answers are right; of 3a and 3b it knows one example.
 """
 
 from __future__ import annotations
 
 import argparse
-import inspect
+import io
 import sys
 import warnings
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from provided import answer_checks
+from provided.answers import Read
 from provided.artifacts import Folder, count_parameters
 from provided.conditions import (
     Problem,
+    Remark,
     ToDo,
-    answered,
     attribute,
     names_in_short,
     need_dropout,
     need_gradients,
     need_history,
-    need_matrix,
     need_probabilities,
     need_settings,
     need_shape,
     need_silent_in_eval,
-    need_sizes,
     need_token_order,
     need_used,
     need_weights,
-    need_whole,
-    need_word,
-    read_answers,
-    student_module,
     two_results,
     unused_parameters,
 )
-from provided.experiments import in_short, layer_in_short
+from provided.conditions import student_module as imported
+from provided.experiments import in_short
+from provided.heads import (
+    need_head_layers,
+    need_no_biases,
+    need_output_projection,
+    on_copies,
+    output_of,
+    remark_on,
+)
 from provided.homework import (
     ANSWERS_FILE,
     ARTIFACTS_FOLDER,
     CNN,
-    CODE_FILES,
     FULLY_CONNECTED,
     HEAD,
     LAYER,
-    OPTIONAL,
     PARTS,
-    SUBMITTED,
     TRANSFORMER,
     values,
 )
+from provided.known_answers import RIGHT, WRONG, CannotTell, judge_head, judge_layer
 from provided.layers import (
     flat_layers,
+    image_shape,
+    kinds,
     need_allowed,
     need_dropping,
+    need_few_parameters,
     need_few_units,
     need_logits,
+    need_required,
     sized,
 )
-from provided.packages import notes_on_imports
-from provided.slots import layer_name, place_of, still_to_write
-from provided.source_rules import CONTAINERS, HEAD_LAYERS, forbidden_in_head, forbidden_in_layer
+from provided.notebook import located
+from provided.sanity import can_learn
+from provided.slots import default_of, layer_name, still_to_write, what_was_raised
+from provided.source_rules import HEAD_LAYERS, forbidden_in_head, forbidden_in_layer
+from provided.submission import Submission, imported_as_taken, listed, take, told_about, write_zip
 
 HERE = Path(__file__).resolve().parent
-POOLED = ("first_average", "first_maximum", "second_average", "second_maximum")
-COUNTS = ("image_height", "image_width", "training_images", "test_images")
-PIXEL_VALUES = ("intensity", "color", "label", "probability")
+WITH_KNOWN_ANSWER = ("3a", "3b")
 
 Check = Callable[[], Iterator[str]]  # yields what holds, raises Problem at what doesn't
 
@@ -84,21 +93,32 @@ Check = Callable[[], Iterator[str]]  # yields what holds, raises Problem at what
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns 0 if there is nothing to do or to fix."""
     options = parse(arguments)
-    asked = tuple(options.parts)
-    parts = [part for part in CHECKS if not asked or part.startswith(asked)]
-    problems = sum(run(part, CHECKS[part]) for part in parts)
-    files = {file for part in parts for file in PARTS[part].files if file in CODE_FILES}
-    for note in [note for file in sorted(files) for note in notes_on_imports(HERE / file)]:
-        say("", "note", note)
-    if options.zip or not asked:
-        problems += show_files()
-    if options.zip:
-        make_zip()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a pipe on Windows may not know every letter
+        sys.stdout.reconfigure(errors="replace")
+    taken.cache_clear()
+    with imported_as_taken(taken()):
+        problems = report(options)
     print()
     if problems:
         print(f"{problems} thing{'s' if problems > 1 else ''} to do or fix.", end=" ")
     print("This is not the grade: it doesn't say whether your answers are right.")
     return 1 if problems else 0
+
+
+@cache
+def taken() -> Submission:
+    """Your files, as the grader would take them."""
+    return take(HERE)
+
+
+def student_module(name: str) -> object:
+    """One of your files, imported. Raises ToDo where there is none."""
+    return imported(name, taken().notes)
+
+
+def answers() -> Read:
+    """Your answers. Raises Problem where they can't be read."""
+    return answer_checks.read_answers(taken().answers, taken().notes)
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -110,11 +130,54 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         "parts", nargs="*", type=str.lower, help="parts such as 3a, or 3 for 3a, 3b and 3c"
     )
     parser.add_argument("--zip", action="store_true", help="make submission.zip as well")
+    parser.add_argument(
+        "--known-answer", action="store_true", help="try an example of 3a and 3b as well"
+    )
     options = parser.parse_args(arguments)
     for part in options.parts:
         if not any(known.startswith(part) for known in CHECKS):
             parser.error(f"there is no part {part}; parts are {', '.join(CHECKS)}")
     return options
+
+
+def report(options: argparse.Namespace) -> int:
+    """Say all that was asked for; returns how much is to do or to fix."""
+    asked = tuple(options.parts)
+    parts = [part for part in CHECKS if not asked or part.startswith(asked)]
+    problems = 0
+    by_answers = [part for part in parts if PARTS[part].files == (ANSWERS_FILE,)]
+    if by_answers and not answers_can_be_read(by_answers):
+        problems += 1
+        parts = [part for part in parts if part not in by_answers]
+    for part in parts:
+        problems += run(part, CHECKS[part])
+        if options.known_answer and part in WITH_KNOWN_ANSWER:
+            problems += try_known_answer(part)
+    for state, text in told_about(taken(), {f for part in parts for f in PARTS[part].files}):
+        say("", state, text)
+        problems += state == "FIX"
+    if options.zip or not asked:
+        print("\nFiles to submit:")
+        for line, over in listed(taken()):
+            print(line)
+            problems += over
+    if options.zip:
+        print(f"\n{write_zip(taken(), HERE / 'submission.zip')}")
+    return problems
+
+
+def answers_can_be_read(parts: Sequence[str]) -> bool:
+    """Whether answers.yaml can be read at all; says once what is wrong, and in YAML's meaning."""
+    try:
+        read = answers()
+    except Problem as problem:
+        state = "TO DO" if isinstance(problem, ToDo) else "FIX"
+        say(parts[0], state, f"{problem} Nothing of it can be read for {', '.join(parts)}.")
+        return False
+    for note in (read.slip, *read.askew):
+        if note:
+            say("", "note", note)
+    return True
 
 
 def run(part: str, check: Check) -> bool:
@@ -124,58 +187,41 @@ def run(part: str, check: Check) -> bool:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             for fact in check():
-                say(part, "ok", fact)
+                say(part, "note" if isinstance(fact, Remark) else "ok", fact)
     except Problem as problem:
         say(part, "TO DO" if isinstance(problem, ToDo) else "FIX", str(problem))
         return True
     except (Exception, SystemExit) as problem:  # noqa: BLE001  your code's own
         slot = still_to_write(problem)
-        if slot is not None:
-            say(part, "TO DO", f"write {slot}.")
-        else:
-            place = place_of(problem)
-            text = str(problem).splitlines()[0] if str(problem) else "no message"
-            say(part, "FIX", f"{type(problem).__name__}{f' in {place}' if place else ''}: {text}")
+        say(part, *(("TO DO", f"write {slot}.") if slot else ("FIX", what_was_raised(problem))))
         return True
     return False
 
 
+def try_known_answer(part: str) -> bool:
+    """Say whether the small example comes out as known; True where it doesn't."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            verdict = judge_head(attribute(HEAD.name, student_module(HEAD.module)))
+            if LAYER.file in PARTS[part].files:
+                if verdict is not RIGHT:
+                    raise CannotTell("the head of 3a comes first, and its answer is wrong")
+                encoder = student_module(LAYER.module)
+                verdict = judge_layer(attribute(layer_name(encoder), encoder))
+    except (CannotTell, Problem) as problem:
+        say(part, "note", f"known answer: can't tell: {str(problem).removesuffix('.')}.")
+        return False
+    except (Exception, SystemExit) as problem:  # noqa: BLE001  your code's own
+        say(part, "note", f"known answer: can't tell: {what_was_raised(problem)}")
+        return False
+    say(part, verdict, "known answer")
+    return verdict is WRONG
+
+
 def say(part: str, state: str, text: str) -> None:
-    """A line of the report."""
-    print(f"{part:3} {state:5} {text}")
-
-
-def check_convolution(question: str) -> Iterator[str]:
-    """Questions 1a and 1b: a number and a shape."""
-    answers = answered(read_answers(HERE / ANSWERS_FILE), question, ("parameters", "output_shape"))
-    need_whole(answers, question, "parameters")
-    need_sizes(answers, question, "output_shape")
-    yield "answered"
-
-
-def check_pooling() -> Iterator[str]:
-    """Question 1c: four matrices."""
-    answers = answered(read_answers(HERE / ANSWERS_FILE), "q1c", POOLED)
-    for name in POOLED:
-        need_matrix(answers, "q1c", name)
-    yield "answered"
-
-
-def check_text() -> Iterator[str]:
-    """Question 1d: some text."""
-    text = read_answers(HERE / ANSWERS_FILE).get("q1d")
-    if not isinstance(text, str) or not text.strip():
-        raise ToDo("not answered yet in answers.yaml: q1d, write a few sentences.")
-    yield f"{len(text.split())} words, graded by hand"
-
-
-def check_data_answers() -> Iterator[str]:
-    """Question 2a: numbers and a word."""
-    answers = answered(read_answers(HERE / ANSWERS_FILE), "q2a", (*COUNTS, "pixel_value"))
-    for name in COUNTS:
-        need_whole(answers, "q2a", name)
-    need_word(answers, "q2a", "pixel_value", PIXEL_VALUES)
-    yield "answered"
+    """A line of the report; lines of a file made from a notebook are its cells'."""
+    print(f"{part:3} {state:5} {located(text, taken().spans)}")
 
 
 def check_fully_connected() -> Iterator[str]:
@@ -189,6 +235,7 @@ def check_fully_connected() -> Iterator[str]:
     yield need_few_units(layers, rules["max_hidden_units"])
     yield need_logits(model, layers)
     yield need_settings(attribute(FULLY_CONNECTED.settings, models), FULLY_CONNECTED, model)
+    yield from can_learn(model, image_shape(layers))
     yield need_history(artifacts(FULLY_CONNECTED.kind).history, FULLY_CONNECTED.kind)
 
 
@@ -199,31 +246,14 @@ def check_cnn() -> Iterator[str]:
     layers = flat_layers(model)
     rules = values()["cnn"]
     need_allowed(layers, kinds(rules["allowed_layers"]))
-    missing = [
-        kind.__name__
-        for kind in kinds(rules["required_layers"])
-        if not any(type(layer) is kind for layer in layers)
-    ]
-    if missing:
-        raise Problem(f"the network needs at least one {' and one '.join(missing)}.")
+    need_required(layers, kinds(rules["required_layers"]))
     need_dropping(layers)
     yield f"only allowed layers, {' and '.join(rules['required_layers'])} among them"
-    for layer in layers:
-        if count := count_parameters(layer):
-            yield f"{count:9,} parameters in {layer_in_short(layer)}"
-    total = count_parameters(model)
-    limit = rules["max_parameters"]
-    if total >= limit:
-        raise Problem(f"{total:,} parameters; fewer than {limit:,} are allowed.")
-    yield f"{total:9,} parameters together, of fewer than {limit:,}"
+    yield from need_few_parameters(model, layers, rules["max_parameters"])
     yield need_logits(model, layers)
     yield need_settings(attribute(CNN.settings, models), CNN, model)
+    yield from can_learn(model, image_shape(layers))
     yield need_history(artifacts(CNN.kind).history, CNN.kind)
-
-
-def kinds(names: Sequence[str]) -> list[type[nn.Module]]:
-    """Layers of torch by their names."""
-    return [getattr(nn, name) for name in names]
 
 
 def artifacts(kind: str) -> Folder:
@@ -234,14 +264,15 @@ def artifacts(kind: str) -> Folder:
 def check_head() -> Iterator[str]:
     """Question 3a: rules, and what holds for every attention head."""
     build = attribute(HEAD.name, student_module(HEAD.module))
-    found = forbidden_in_head((HERE / HEAD.file).read_bytes())
+    found = forbidden_in_head(taken().code[HEAD.file])
     if found:
         raise Problem(f"{HEAD.file}, {'; '.join(found[:3])}: not allowed in this question.")
     head = build(12, 5, 0.0).eval()
     need_head_layers(head)
     x = torch.randn(3, 7, 12, requires_grad=True)
-    unused = unused_parameters(head, lambda tokens: output_of(head(tokens)), x)
-    results = head(x)  # only now: values were changed and put back
+    call = on_copies(head)
+    unused = unused_parameters(head, lambda tokens: output_of(call(tokens)), x)
+    results = call(x)  # only now: values were changed and put back
     need_no_biases(head, unused)
     yield f"only {', '.join(HEAD_LAYERS)}, no biases"
     out, attention = two_results(results, HEAD.name)
@@ -252,68 +283,29 @@ def check_head() -> Iterator[str]:
         raise Problem(f"no result depends on {names_in_short(unused)}: is it forgotten?")
     yield "shapes (B, T, inner_dim) and (B, T, T)"
     need_probabilities(attention, "the attention weights")
-    need_token_order(lambda tokens: head(tokens)[0], x)
+    need_token_order(lambda tokens: call(tokens)[0], x)
     need_gradients(head, out, x, unused)
     yield "rows sum to one; token order doesn't matter; sequences don't mix; gradients flow"
     yield from remark_on(unused)
     dropping = build(12, 5, 0.5)
-    need_silent_in_eval(dropping, lambda tokens: dropping(tokens)[0], x)
+    drop = on_copies(dropping)
+    need_silent_in_eval(dropping, lambda tokens: drop(tokens)[0], x)
     yield "nothing is dropped in evaluation"
-
-
-def output_of(results: object) -> torch.Tensor:
-    """The first of a forward's results, or the one that there is."""
-    first = results[0] if isinstance(results, (tuple, list)) and results else results
-    return first if isinstance(first, torch.Tensor) else torch.empty(0)
-
-
-def remark_on(unused: Sequence[str]) -> Iterator[str]:
-    """A remark on parameters that do nothing."""
-    if unused:
-        yield f"no result depends on {names_in_short(unused)}: fine if it is left over"
-
-
-def need_head_layers(head: nn.Module) -> None:
-    """The head is made of the layers on the list."""
-    foreign = {
-        type(part).__name__
-        for part in list(head.modules())[1:]
-        if type(part).__module__.startswith("torch.nn.")
-    } - {*HEAD_LAYERS, *CONTAINERS}
-    if foreign:
-        raise Problem(f"the head contains {', '.join(sorted(foreign))}: not allowed here.")
-
-
-def need_no_biases(head: nn.Module, unused: Sequence[str]) -> None:
-    """No projection has a bias, and nothing else is learned but the projections."""
-    vectors = [
-        (name, value)
-        for name, value in head.named_parameters()
-        if value.dim() < 2 and name not in unused
-    ]
-    biases = [name for name, value in vectors if value.numel() != 1]
-    if biases:
-        raise Problem(f"no biases are allowed in the head: {', '.join(biases)}.")
-    numbers = [name for name, value in vectors if value.requires_grad]
-    if numbers:
-        raise Problem(f"a single number that is learned doesn't belong here: {', '.join(numbers)}.")
 
 
 def check_layer() -> Iterator[str]:
     """Question 3b: rules, and what holds for every encoder layer."""
     encoder = student_module(LAYER.module)
     build = attribute(layer_name(encoder), encoder)
-    found = forbidden_in_layer((HERE / LAYER.file).read_bytes())
+    found = forbidden_in_layer(taken().code[LAYER.file])
     if found:
         raise Problem(f"{LAYER.file}, {'; '.join(found[:3])}: not allowed in this question.")
     layer = build(12, 3, 5, 20, 0.0).eval()  # dim, heads, dim_head, mlp_dim, dropout
     x = torch.randn(2, 7, 12, requires_grad=True)
-    unused = unused_parameters(layer, lambda tokens: output_of(layer(tokens)), x)
-    results = layer(x)  # only now: values were changed and put back
-    for name, part in layer.named_modules():
-        is_output = isinstance(part, nn.Linear) and part.weight.shape == (12, 15)
-        if is_output and part.bias is not None and f"{name}.bias" not in unused:
-            raise Problem(f"W_O, the Linear from heads * dim_head to dim, has a bias: {name}.")
+    call = on_copies(layer)
+    unused = unused_parameters(layer, lambda tokens: output_of(call(tokens)), x)
+    results = call(x)  # only now: values were changed and put back
+    need_output_projection(layer, (12, 15), unused)
     yield "no ready-made attention, W_O without bias"
     out, attention = two_results(results, LAYER.name)
     need_shape(out, (2, 7, 12), "the output for x (2, 7, 12)")
@@ -326,18 +318,21 @@ def check_layer() -> Iterator[str]:
     need_used(layer, unused, {(12, 15): 180, (12, 20): 480, (12,): 48})  # W_O, MLP, two norms
     yield "shapes (B, T, dim) and (B, heads, T, T)"
     need_probabilities(attention, "the attention maps")
-    need_token_order(lambda tokens: layer(tokens)[0], x)
+    need_token_order(lambda tokens: call(tokens)[0], x)
     need_gradients(layer, out, x, unused)
     yield "rows sum to one; token order doesn't matter; sequences don't mix; gradients flow"
     yield from remark_on(unused)
     dropping = build(12, 3, 5, 20, 0.5)
-    need_silent_in_eval(dropping, lambda tokens: dropping(tokens)[0], x)
-    need_dropout(dropping, lambda tokens: dropping(tokens)[0], x)
+    drop = on_copies(dropping)
+    need_silent_in_eval(dropping, lambda tokens: drop(tokens)[0], x)
+    need_dropout(dropping, lambda tokens: drop(tokens)[0], x)
     yield "numbers are dropped in training, not in evaluation"
 
 
 def check_transformer() -> Iterator[str]:
     """Question 3c: history, weights that fit, maps."""
+    for slot in (HEAD, LAYER):
+        student_module(slot.module)
     from provided.vision_transformer import VisionTransformer
 
     model = VisionTransformer().eval()
@@ -361,48 +356,18 @@ def check_transformer() -> Iterator[str]:
     yield f"{heads} attention maps of {tokens} by {tokens} tokens, rows sum to one"
 
 
-def default_of(build: Callable[..., object], argument: str) -> int:
-    """The value that an argument has where none is given."""
-    return int(inspect.signature(build).parameters[argument].default)
-
-
 CHECKS: dict[str, Check] = {
-    "1a": lambda: check_convolution("q1a"),
-    "1b": lambda: check_convolution("q1b"),
-    "1c": check_pooling,
-    "1d": check_text,
-    "2a": check_data_answers,
+    "1a": lambda: answer_checks.check_convolution(answers(), "q1a"),
+    "1b": lambda: answer_checks.check_convolution(answers(), "q1b"),
+    "1c": lambda: answer_checks.check_pooling(answers()),
+    "1d": lambda: answer_checks.check_text(answers()),
+    "2a": lambda: answer_checks.check_data_answers(answers()),
     "2b": check_fully_connected,
     "2c": check_cnn,
     "3a": check_head,
     "3b": check_layer,
     "3c": check_transformer,
 }
-
-
-def show_files() -> int:
-    """List what would be submitted; returns how many files are too big to be taken."""
-    print("\nFiles to submit:")
-    too_big = 0
-    for name, limit in SUBMITTED.items():
-        file = HERE / name
-        size = file.stat().st_size if file.is_file() else None
-        over = size is not None and size > limit
-        too_big += over
-        absent = "optional" if name in OPTIONAL else "missing"
-        state = absent if size is None else f"{size:,} bytes"
-        print(f"  {name:35}{state:>18}{f'   FIX: at most {limit:,}' if over else ''}")
-    return too_big
-
-
-def make_zip() -> None:
-    """Write submission.zip with exactly the files that are graded."""
-    present = [name for name in SUBMITTED if (HERE / name).is_file()]
-    with zipfile.ZipFile(HERE / "submission.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in present:
-            archive.write(HERE / name, name)
-    required = SUBMITTED.keys() - OPTIONAL
-    print(f"\nsubmission.zip holds {len(required.intersection(present))} of {len(required)} files.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,9 @@
-"""Question 3b: one encoder layer of a Vision Transformer."""
+"""Question 3b: one encoder layer of a Vision Transformer.
+
+Several of your heads side by side are given: `from provided.multi_head import Attention`.
+Attention(dim, heads, dim_head, dropout) turns x (B, T, dim) into the heads' outputs side by
+side, (B, T, heads * dim_head), and their attention weights (B, heads, T, T).
+"""
 
 from torch import Tensor, nn
 

@@ -44,13 +44,15 @@ def notes(examination: Examination) -> list[str]:
     answers, points = examination.answers, int(PARTS["1d"].by_hand)
     asked = (
         f"1d is graded by hand ({counted(points, 'point')}): what you see in your pooled results, "
-        "and why pooling is useful for pictures."
+        "and why both kinds of pooling help with distorted, rotated or noisy pictures."
     )
     if not answers.words:
-        return [f"{asked} You have not answered it yet: write a few sentences under q1d."]
-    words = len(answers.words.split())
-    kept = f"Course staff read your {counted(words, 'word')} as you wrote them."
-    return [" ".join(filter(None, (asked, kept, answers.slip)))]
+        said = f"{asked} You have not answered it yet: write a few sentences under q1d."
+    else:
+        words = len(answers.words.split())
+        kept = f"Course staff read your {counted(words, 'word')} as you wrote them."
+        said = " ".join(filter(None, (asked, kept, answers.slip)))
+    return [said, *answers.askew]
 
 
 def leaderboard(examination: Examination) -> list[LeaderboardEntry]:

@@ -27,16 +27,16 @@ from autograder.homework import (
     WEIGHTS,
 )
 from autograder.intake.archives import UNREADABLE, Entry, Opened, OpenFolder, OpenZip
-from autograder.intake.decoding import decoded
 from autograder.intake.export import count_exported
-from autograder.intake.notebook import MAX_BYTES as MAX_NOTEBOOK
-from autograder.intake.notebook import WRITABLE, Extract, Span, best_of, is_untouched
+from provided.decoding import decoded
+from provided.near_names import NOTEBOOK, missing_files
+from provided.notebook import MAX_BYTES as MAX_NOTEBOOK
+from provided.notebook import MAX_NOTEBOOKS, Extract, Span, in_place_of
 
-NOTEBOOK = ".ipynb"
 # In a flat artifacts folder the weights carry the model's name: vit.safetensors.
 OTHER_NAMES = {f"{Path(WEIGHTS).parent}{Path(WEIGHTS).suffix}": WEIGHTS}
+TEXTS = (*CODE_FILES, ANSWERS_FILE)
 MAX_ZIP = 200 << 20  # bytes of a zip inside a folder
-MAX_NOTEBOOKS = 5  # that are looked into
 NOT_GRADED = ("__pycache__", "writeup")  # of the given code: what submissions can do without
 
 
@@ -135,7 +135,8 @@ def _copy(opened: Opened, entries: list[Entry], into: Path, notes: list[str]) ->
                 notes.append(f"{name} can't be read: ignored.")
     made = _from_notebook(opened, entries, root, read, notes)
     read |= {name: extract.text.encode() for name, extract in made.items()}
-    notes += _near_misses(entries, root, read)
+    beside = {entry.path.name for entry in entries if entry.path.parent == root}
+    notes += missing_files(beside, read)
     folder = into / "submission"
     shutil.copytree(
         GIVEN_CODE, folder / GIVEN_CODE.name, ignore=shutil.ignore_patterns(*NOT_GRADED)
@@ -165,17 +166,9 @@ def _from_notebook(
     notes: list[str],
 ) -> Mapping[str, Extract]:
     """Files that are missing, or stand as the template has them, and that a notebook holds."""
-    missing = [
-        name for name in WRITABLE if name not in read or is_untouched(decoded(read[name], name, []))
-    ]
-    notebook = (
-        best_of(_notebooks(opened, entries, root, notes), missing, notes) if missing else None
-    )
-    if notebook is None:
-        return {}
-    too_long = {name for name, made in notebook.files.items() if len(made.text) > SUBMITTED[name]}
-    notes += [f"{name} from the notebook would be too long: ignored." for name in sorted(too_long)]
-    return {name: made for name, made in notebook.files.items() if name not in too_long}
+    texts = {name: decoded(content, name, []) for name, content in read.items() if name in TEXTS}
+    notebook = in_place_of(texts, _notebooks(opened, entries, root, notes), notes)
+    return {} if notebook is None else notebook.files
 
 
 def _notebooks(
@@ -224,26 +217,6 @@ def _root(entries: list[Entry], notes: list[str]) -> PurePosixPath:
     if root != PurePosixPath("."):
         notes.append(f"Graded the files in the folder {root}.")
     return root
-
-
-def _near_misses(entries: list[Entry], root: PurePosixPath, read: dict[str, bytes]) -> list[str]:
-    """A sentence for each missing file that seems to be there under another name."""
-    notes = []
-    for name in (*CODE_FILES, ANSWERS_FILE):
-        if name in read or any(entry.path == root / name for entry in entries):
-            continue
-        stem, suffix = name.split(".")
-        similar = [
-            entry.path.name
-            for entry in entries
-            if entry.path.parent == root
-            and entry.path.stem.lower().startswith(stem[:5])
-            and entry.path.name not in (*CODE_FILES, ANSWERS_FILE)
-            and entry.path.suffix.lower() in (f".{suffix}", ".yml", ".txt", NOTEBOOK)
-        ]
-        found = f"; {similar[0]} is there: rename it to {name}" if similar else ""
-        notes.append(f"{name} is missing{found}.")
-    return notes
 
 
 def _make_readable(folder: Path) -> None:

@@ -10,13 +10,13 @@ from typing import Any
 
 import torch
 
-from autograder.intake.notebook import located
 from autograder.intake.submission import Submission
 from autograder.rubric.gradescope import LeaderboardEntry, Metadata, Results
 from autograder.rubric.plugin import Flag, RubricLine
 from autograder.rubric.repeated import told_once, what_was_lost
 from autograder.sandbox.client import Sandbox
 from autograder.sandbox.text import one_line
+from provided.notebook import located
 
 WELCOME = (
     "Each line says what the grader found and, where points are missing, what to look at next. "

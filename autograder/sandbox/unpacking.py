@@ -27,10 +27,10 @@ from typing import Any, NoReturn
 
 from autograder.confined.confine import address_space_bytes, die_with_parent, offer_to_oom_killer
 from autograder.homework import ANSWERS_FILE, ARTIFACTS, CODE_FILES, SUBMITTED
-from autograder.intake.notebook import Span
 from autograder.intake.submission import IntakeError, Submission, take
 from autograder.sandbox.errors import GraderFault
 from autograder.sandbox.text import one_line
+from provided.notebook import Span
 
 SECONDS = 20.0  # the largest notebook that is read takes 2 s on half a processor
 MEMORY_MIB = 512  # on top of the grader's own; the largest notebook takes 200

@@ -26,6 +26,7 @@ from autograder.staff import (
     calibration_report,
     explanation,
     explanation_report,
+    known_answers,
     readiness,
     stale,
     texts,
@@ -193,7 +194,8 @@ def check(
     """List what a changed value makes stale and how to redo it; exits with 1 if there is any."""
     try:
         settings = assignment.load()
-        for file in texts.write_texts(ROOT, settings) if write else ():
+        written = (*texts.write_texts(ROOT, settings), *known_answers.write()) if write else ()
+        for file in written:
             print(f"Brought up to date: {file}")
         sentences = list(stale.stale())
     except assignment.AssignmentError as problem:

@@ -14,7 +14,7 @@ from autograder.homework import VALUES_FILE
 from autograder.hw5 import assignment as assignments
 from autograder.hw5.assignment import Assignment
 from autograder.hw5.probes.given_model import SIZES, Sizes
-from autograder.staff import calibration, calibration_report
+from autograder.staff import calibration, calibration_report, known_answers
 from autograder.staff.calibration import KINDS, CalibrationRun, digest_of
 from autograder.staff.solutions import ROOT, SOLUTIONS, SUBMITTED_WEIGHTS, load_solutions
 from autograder.staff.texts import stale_texts
@@ -33,6 +33,8 @@ def stale(file: Path = assignments.FILE, homework: Path = VALUES_FILE) -> Iterat
     assignment = assignments.load(file, homework)
     for text in stale_texts(ROOT, assignment):
         yield f"{text}. Run: autograder check --write, or fix it by hand."
+    if known_answers.is_stale():
+        yield "known_answers.yaml isn't what the reference gives. Run: autograder check --write"
     yield from stale_reference(assignment)
     yield from stale_calibration(
         calibration.read_record(RECORD), PAGE.read_text(encoding="utf-8"), assignment

@@ -5,24 +5,24 @@ from __future__ import annotations
 import csv
 import importlib
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor, nn
 
-from provided.homework import Network
-from provided.own_words import without_own_words
+from provided.homework import CODE_FILES, Network
+from provided.near_names import definition_like
 from provided.settings import in_words, layer_names
 from provided.settings_rules import as_graded, bounds_of, problem_of
 from provided.training import EPOCHS, Training
 
-IN_WORDS = "q1d"  # the question that is answered in words
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)( */ *\d+(\.\d+)?)?")
+CHANGED_IN_PLACE = (
+    "a tensor that backward still needs is changed in place, as by x += ... or relu_(); make a "
+    "new one, x = x + ..."
+)
 NAMES_SHOWN = 4  # of parameters in one sentence
 IMAGES = 4  # in a batch to try a model with
 TOLERANCE = 1e-4  # of float32 sums of a few dozen numbers
@@ -38,102 +38,35 @@ class ToDo(Problem):
     """Something that is still missing; one sentence."""
 
 
-def read_answers(file: Path) -> dict[str, Any]:
-    """answers.yaml as it stands."""
-    if not file.exists():
-        raise ToDo(f"{file.name} is missing.")
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-        rest, words = without_own_words(text, IN_WORDS)
-        try:
-            answers = yaml.safe_load(text)
-        except yaml.MarkedYAMLError:
-            answers = {**yaml.safe_load(rest), IN_WORDS: words} if words else yaml.safe_load(text)
-    except yaml.MarkedYAMLError as problem:
-        line = f" at line {problem.problem_mark.line + 1}" if problem.problem_mark else ""
-        raise Problem(f"{file.name} is not valid YAML{line}: {problem.problem}.") from None
-    except (yaml.YAMLError, UnicodeDecodeError, TypeError):
-        raise Problem(f"{file.name} is not valid YAML: save it as plain text (UTF-8).") from None
-    if not isinstance(answers, dict):
-        raise Problem(f"{file.name} contains no questions.")
-    if not isinstance(answers.get(IN_WORDS), str | None):
-        answers[IN_WORDS] = words  # a list, a number: the words are those that you wrote
-    return answers
+class Remark(str):
+    """Something to know that is no mistake; one sentence."""
 
 
-def answered(answers: dict[str, Any], question: str, names: Sequence[str]) -> dict[str, Any]:
-    """A question's answers, all of them filled in."""
-    section = answers.get(question)
-    found = section if isinstance(section, dict) else {}
-    missing = [name for name in names if found.get(name) in (None, "")]
-    if missing:
-        raise ToDo(f"not answered yet in answers.yaml: {question}, {', '.join(missing)}.")
-    return found
-
-
-def need_whole(section: dict[str, Any], question: str, name: str) -> None:
-    """An answer is a whole number."""
-    if not is_whole(section[name]):
-        raise Problem(f"{question}, {name}: write a whole number such as 12.")
-
-
-def need_sizes(section: dict[str, Any], question: str, name: str) -> None:
-    """An answer is a shape, a list of whole numbers."""
-    value = section[name]
-    parts = re.split(r"[x,]", value.strip("[]() ")) if isinstance(value, str) else value
-    if not isinstance(parts, list) or not parts or not all(is_whole(one) for one in parts):
-        raise Problem(f"{question}, {name}: write a list of whole numbers such as [5, 3].")
-
-
-def need_matrix(section: dict[str, Any], question: str, name: str) -> None:
-    """An answer is a matrix, a list of rows of numbers."""
-    rows = section[name]
-    are_rows = isinstance(rows, list) and rows and all(isinstance(row, list) for row in rows)
-    if not are_rows or not all(is_number(one) for row in rows for one in row):
-        raise Problem(f"{question}, {name}: write a matrix such as [[1, 2], [3, 5/7]].")
-    if len({len(row) for row in rows}) > 1:
-        raise Problem(f"{question}, {name}: the rows of the matrix have different lengths.")
-
-
-def need_word(section: dict[str, Any], question: str, name: str, words: Sequence[str]) -> None:
-    """An answer is one of some words."""
-    if str(section[name]).strip().lower() not in words:
-        raise Problem(f"{question}, {name}: write one of {', '.join(words)}.")
-
-
-def is_number(value: object) -> bool:
-    """A number, also as text or as a fraction: 12, 1.5, '5/7'."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return False
-    return bool(NUMBER.fullmatch(plain(value)))
-
-
-def plain(value: object) -> str:
-    """A number as it is written, without separators between thousands."""
-    return str(value).replace(",", "").replace("_", "").strip()
-
-
-def is_whole(value: object) -> bool:
-    """A whole number: 12, 12.0, '12'."""
-    return (
-        is_number(value) and "/" not in str(value) and float(str(value).replace(",", "")) % 1 == 0
-    )
-
-
-def student_module(name: str) -> ModuleType:
-    """One of your files, imported."""
+def student_module(name: str, notes: Sequence[str] = ()) -> ModuleType:
+    """One of your files, imported; `notes` may say why it isn't there."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as missing:
-        if missing.name != name:
+        if f"{missing.name}.py" not in CODE_FILES:
             raise
-        raise ToDo(f"{name}.py is missing.") from None
+        raise ToDo(why_missing(f"{missing.name}.py", notes)) from None
+
+
+def why_missing(file: str, notes: Sequence[str]) -> str:
+    """What was noted about a file that isn't there."""
+    found = (note for note in notes if note.startswith(f"{file} is "))
+    return next(found, f"{file} is missing.")
 
 
 def attribute(name: str, module: ModuleType) -> Any:
     """What one of your files has to define."""
     if not hasattr(module, name):
-        raise Problem(f"{module.__name__}.py defines no {name}.")
+        file = f"{module.__name__}.py"
+        loader = getattr(module.__spec__, "loader", None)
+        source = loader.get_source(module.__name__) if loader else ""
+        near = definition_like(name, source or "")
+        found = f" {file} has {near}: call it {name}." if near else ""
+        raise Problem(f"{file} defines no {name}.{found}")
     return getattr(module, name)
 
 
@@ -151,10 +84,11 @@ def need_settings(settings: object, network: Network, model: nn.Module) -> str:
 
 def two_results(results: object, name: str) -> tuple[Tensor, Tensor]:
     """The output and the attention weights that a forward returns."""
-    is_pair = isinstance(results, tuple) and len(results) == 2
-    if not is_pair or not all(isinstance(one, Tensor) for one in results):
+    pair = results if isinstance(results, tuple) and len(results) == 2 else (None, None)
+    out, attention = pair
+    if not isinstance(out, Tensor) or not isinstance(attention, Tensor):
         raise Problem(f"{name} should return two tensors: its output and the attention weights.")
-    return results
+    return out, attention
 
 
 def need_shape(tensor: object, shape: tuple[int, ...], what: str) -> None:
@@ -211,7 +145,12 @@ def need_gradients(
     """
     if not out.requires_grad:
         raise Problem("no gradient flows at all: something cuts off the output.")
-    out.square().sum().backward()
+    try:
+        out.square().sum().backward()
+    except RuntimeError as problem:
+        if "inplace operation" not in str(problem):
+            raise
+        raise Problem(CHANGED_IN_PLACE) from None
     without = [
         name
         for name, p in module.named_parameters()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from provided.artifacts import count_parameters
 from provided.conditions import TOLERANCE, Problem, need_gradients, need_shape
+from provided.experiments import layer_in_short
 from provided.mnist import CLASSES, IMAGE_SIZE
 from provided.training import LEAST_DROPOUT
 
@@ -105,6 +107,31 @@ def need_few_units(layers: Sequence[nn.Module], most: int) -> str:
         )
         raise Problem(f"{units:,} hidden units; at most {most} are allowed.{why}")
     return f"{units} hidden units of at most {most}"
+
+
+def kinds(names: Sequence[str]) -> list[type[nn.Module]]:
+    """Layers of torch by their names."""
+    return [getattr(nn, name) for name in names]
+
+
+def need_required(layers: Sequence[nn.Module], required: Sequence[type[nn.Module]]) -> None:
+    """At least one layer of each kind that is asked for."""
+    missing = [
+        kind.__name__ for kind in required if not any(type(layer) is kind for layer in layers)
+    ]
+    if missing:
+        raise Problem(f"the network needs at least one {' and one '.join(missing)}.")
+
+
+def need_few_parameters(model: nn.Module, layers: Sequence[nn.Module], limit: int) -> Iterator[str]:
+    """Fewer parameters than the limit; says how many each layer has."""
+    for layer in layers:
+        if count := count_parameters(layer):
+            yield f"{count:9,} parameters in {layer_in_short(layer)}"
+    total = count_parameters(model)
+    if total >= limit:
+        raise Problem(f"{total:,} parameters; fewer than {limit:,} are allowed.")
+    yield f"{total:9,} parameters together, of fewer than {limit:,}"
 
 
 def need_dropping(layers: Sequence[nn.Module]) -> None:

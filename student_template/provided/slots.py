@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 from provided.homework import CODE_FILES, LAYER
+from provided.packages import ABSENT
 
 HERE = Path(__file__).resolve().parent.parent
 
@@ -42,3 +45,20 @@ def place_of(problem: BaseException) -> str:
         if file.name in CODE_FILES and file.parent.resolve() == HERE:
             return f"{file.name}, line {frame.lineno}"
     return ""
+
+
+def what_was_raised(problem: BaseException) -> str:
+    """An exception in a line: its kind, the last line of yours that it passed, what it says."""
+    place = place_of(problem)
+    if isinstance(problem, ModuleNotFoundError) and problem.name in ABSENT and place:
+        return (
+            f"{place}: {problem.name} is not installed here. The grader passes over this import; "
+            f"here, install it or take the line out."
+        )
+    text = str(problem).splitlines()[0] if str(problem) else "no message"
+    return f"{type(problem).__name__}{f' in {place}' if place else ''}: {text}"
+
+
+def default_of(build: Callable[..., object], argument: str) -> int:
+    """The value that an argument has where none is given."""
+    return int(inspect.signature(build).parameters[argument].default)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from autograder.confined.absent import AbsentFinder, importing
-from provided.packages import ABSENT, PRESENT, notes_on_imports
+from provided.packages import ABSENT, PRESENT, lost_imports, notes_on_imports
 
 HABITS = """
 import pandas as pd
@@ -104,20 +104,25 @@ def test_others_than_the_submission_find_nothing(imported, monkeypatch):
         importlib.import_module("einops")
 
 
-def test_check_py_warns_of_what_the_grader_lacks(tmp_path):
-    (tmp_path / "helpers.py").touch()
-    file = tmp_path / "models.py"
-    file.write_text(
+def test_check_py_tells_what_the_grader_lacks():
+    source = (
         "import math, os.path\nimport torch.nn as nn\nimport numpy as np\nimport helpers\n"
-        "from provided.training import Training\n"
+        "from provided.training import Training\nimport attention\n"
+        "try:\n    import not_needed\nexcept ImportError:\n    pass\n"
         "def build():\n    import pandas.plotting\n    from my_own_package import thing\n"
+        "if __name__ == '__main__':\n    import torchvision, tried_out\n"
     )
-    notes = notes_on_imports(file)
+    beside = {"models", "attention", "helpers", "check"}
+    notes = notes_on_imports("models.py", source, beside)
     assert [note.split(",")[0] for note in notes] == [
         "models.py imports pandas",
-        "models.py imports my_own_package",
+        "models.py imports torchvision",
     ]
     assert "does no harm" in notes[0]
-    assert "can't be graded so" in notes[1]
-    file.write_text("import pandas as")
-    assert notes_on_imports(file) == []
+    assert lost_imports("models.py", source, beside) == [
+        "models.py imports helpers, a file that isn't submitted: move what you need of it into "
+        "models.py.",
+        "models.py imports my_own_package, which the grader hasn't got: it can't be graded so.",
+    ]
+    assert notes_on_imports("models.py", "import pandas as", beside) == []
+    assert lost_imports("models.py", "import pandas as", beside) == []

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from autograder.hw5.assignment import load
 from autograder.hw5.figures import notes
 from autograder.hw5.mistakes.pooling import ROUNDED_TOO_FAR, of_pooling
-from autograder.rubric.answers import MAX_BYTES, Answers, read_answers
+from autograder.rubric.answers import MAX_CHARACTERS, Answers, read_answers
 from autograder.rubric.feedback import Rejected
 from autograder.staff.solutions import Kind, Solution
 
@@ -208,7 +208,7 @@ def test_what_is_no_answer_is_rejected_with_a_sentence(written):
         "? [1]\n: 3\n",
         "!!timestamp soon",
         "!!bool maybe",
-        "x" * (MAX_BYTES + 1),
+        "x" * (MAX_CHARACTERS + 1),
         "<<: 3",
     ],
     ids=lambda text: ascii(text[:16]),
@@ -234,6 +234,64 @@ def test_a_line_of_broken_yaml_is_named():
         read_answers("q:\n  a: [1, }\n").whole_number("q", "a")
 
 
+SLIPS = {  # text, line, what is said of it
+    "q:\n\ta: 3\n": (2, "there is a tab"),
+    "q:\n  a:\t3\n": (2, "there is a tab"),
+    "q:\n  a:3\n  b: 4\n": (2, "a space is missing after the colon"),
+    "q:\n  a: 3\n  b:4\n\nr:\n  c: 1\n": (3, "a space is missing after the colon"),
+    "q:\n  a = 3\n  b: 4\n": (2, "a colon is missing"),
+    "q:\n  a [3, 4]\n  b: 4\n": (2, "a colon is missing"),
+    "q:\n  a：3\n  b: 4\n": (2, "the colon is a full-width one"),
+    "q:\n  a: [3, 4\n\nr:\n  c: 1\n": (2, "a bracket [ is opened and never closed"),
+    "q:\n  a: [[3, 4], [5, 6]\n  b: 4\n": (2, "a bracket [ is opened and never closed"),
+    "q:\n  a: {b: 4\nr: 1\n": (2, "a brace { is opened and never closed"),
+    "q:\n  a: [3, 4]]\n": (2, "there is a ] too many"),
+    "q:\n  a: '3\nr: 1\n": (2, "a quotation mark is opened and never closed"),
+    "q:\n  a: %3\n": (2, "a value can't begin with %"),
+    "q:\n  a: 3\n    b: 4\n": (3, "move it to the left"),
+    "q:\n  a: 3\n b: 4\n": (3, "the line is indented differently"),
+    "q:\n  a: b: 4\n": (2, "there are two colons"),
+}
+
+
+@pytest.mark.parametrize("text", SLIPS, ids=ascii)
+def test_a_slip_of_yaml_is_told_in_plain_words_with_its_own_line(text):
+    line, said = SLIPS[text]
+    with pytest.raises(Rejected) as refused:
+        read_answers(text).whole_number("q", "a")
+    headline = refused.value.feedback.headline
+    assert headline.startswith(f"answers.yaml is not valid YAML, line {line}: ")
+    assert said in headline
+
+
+@pytest.mark.parametrize("text", ["q: {a: 3, b: [1,2]}", "q:\n  a: 3  # 1,5, 2\n  b: [[1,2]]\n"])
+def test_what_is_written_as_meant_gets_no_remark(text):
+    answers = read_answers(text)
+    assert answers.whole_number("q", "a") == 3
+    assert answers.askew == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("q:\n  a: 1\n  a: 3\n", "line 3: a stands twice under q; the last one counts."),
+        ("q: {a: 1}\nr: 2\nq: {a: 3}\n", "line 3: q stands twice; the last one counts."),
+        ("q:\n  a: 3\n  b: [[0,5, 1], [2, 3]]\n", "line 3: a comma separates numbers"),
+    ],
+)  # fmt: skip
+def test_what_yaml_takes_and_hardly_anybody_means_is_remarked(text, said):
+    answers = read_answers(text)
+    assert answers.whole_number("q", "a") == 3
+    (found,) = answers.askew
+    assert found.startswith(f"answers.yaml, {said}")
+
+
+@pytest.mark.parametrize("written", ["4,5", "0,040", "'1,00'", "4,0000", "40,"])
+def test_a_decimal_comma_is_no_thousands_separator(written):
+    with pytest.raises(Rejected, match="can't be read"):
+        read_answers(f"q:\n  a: {written}\n").whole_number("q", "a")
+
+
 def bomb(first: str, level: str) -> str:
     """Eight levels, each nine times the one before."""
     lines = [f"a: &a {first}"]
@@ -253,7 +311,7 @@ BOMBS = {
 
 @pytest.mark.parametrize("text", BOMBS.values(), ids=BOMBS.keys())
 def test_a_small_file_that_unfolds_to_a_huge_one_is_rejected_at_once(text):
-    assert len(text) <= MAX_BYTES
+    assert len(text) <= MAX_CHARACTERS
     rejected_by_all(text, seconds=3)
 
 

@@ -353,11 +353,12 @@ def test_two_zips_in_a_folder_are_not_guessed_between(take_in, tmp_path):
     [
         ("Attention.py", "attention.py"),
         ("attention (1).py", "attention.py"),
-        ("models.ipynb", "models.py"),
         ("Models.PY", "models.py"),
         ("model.py", "models.py"),
         ("answers.yml", "answers.yaml"),
         ("answers.txt", "answers.yaml"),
+        ("my_models.py", "models.py"),
+        ("Encoder-final.py", "encoder.py"),
         ("encoder.py.txt", "encoder.py"),
     ],
 )
@@ -365,6 +366,15 @@ def test_a_file_of_a_similar_name_is_pointed_out(take_in, tmp_path, there, missi
     files = {name: content for name, content in FILES.items() if name != missing}
     submission = take_in(folder_of(tmp_path / "s", files | {there: b"x"}))
     assert f"{missing} is missing; {there} is there: rename it to {missing}." in submission.notes
+
+
+def test_a_notebook_that_defines_nothing_is_not_to_be_renamed(take_in, tmp_path):
+    files = {name: content for name, content in FILES.items() if name != "models.py"}
+    notebook = b'{"cells": [{"cell_type": "code", "source": "1 + 1"}]}'
+    submission = take_in(folder_of(tmp_path / "s", files | {"models.ipynb": notebook}))
+    assert submission.notes == [
+        "models.py is missing; the notebook models.ipynb defines nothing of it."
+    ]
 
 
 def test_a_missing_file_is_named(take_in, tmp_path):

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from autograder.homework import PARTS
-from autograder.intake import notebook
-from autograder.intake.notebook import NotebookError, located, read_notebook
 from autograder.intake.submission import CODE_FILES, Submission, take
+from provided import notebook
+from provided.notebook import NotebookError, located, read_notebook
 
 from .conftest import REFERENCE, TEMPLATE
 

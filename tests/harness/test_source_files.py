@@ -11,8 +11,8 @@ import pytest
 from autograder.confined.worker import SubmissionFinder
 from autograder.hw5.probes.source_doubts import doubts
 from autograder.hw5.probes.source_modules import files_behind, search_head, search_layer
-from autograder.intake.decoding import decoded
 from autograder.intake.submission import take
+from provided.decoding import decoded
 
 from .conftest import REFERENCE, ROOT
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import subprocess
 import sys
@@ -64,11 +65,22 @@ def test_it_takes_seconds(template):
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 10
 
 
-def test_no_answer_is_given_away(template):
-    said = run(template, "check.py", "1").output + run(template, "check.py", "2a").output
-    assert [text for _, _, text in states(said) if any(c.isdigit() for c in text)] == [
-        "34 words, graded by hand"
-    ]
+def test_answers_are_repeated_as_they_are_graded_right_or_wrong(template):
+    replace(template / "answers.yaml", "parameters: 40", "parameters: '1,041'")
+    replace(template / "answers.yaml", "[13, 13, 8]", "13 x 12")
+    replace(template / "answers.yaml", "[[6, 7], [5, 8]]", "[[5/7, 2.], ['1/3', 8]]")
+    replace(template / "answers.yaml", "intensity", "Label")
+    said = [text for _, _, text in states(run(template, "check.py", "1", "2a").output)]
+    assert "read as parameters 1,041, output_shape [99, 8]" in said
+    assert any(text.endswith("output_shape [13, 12]") for text in said)
+    assert "read as first_maximum [[0.7143, 2], [0.3333, 8]]" in said
+    assert any(text.endswith("test_images 10,000, pixel_value label") for text in said)
+
+
+def test_no_answer_is_given_away(tmp_path):
+    folder = untouched(tmp_path / "hw5")
+    for output in (run(folder, "check.py", "1").output, run(folder, "check.py", "2a").output):
+        assert not any(re.search(r"(?<!q)\d", text) for _, _, text in states(output))
 
 
 def test_wrong_answers_of_the_right_kind_are_no_business_of_the_check(template):
@@ -96,7 +108,10 @@ def test_the_zip_holds_exactly_what_the_grader_takes(template, tmp_path):
 
 def test_the_sizes_that_it_allows_are_those_that_the_grader_takes(template):
     script = template / "limits.py"
-    script.write_text("import check\nfor name in check.SUBMITTED.items():\n    print(*name)\n")
+    script.write_text(
+        "from provided.submission import SUBMITTED\n"
+        "for name in SUBMITTED.items():\n    print(*name)\n"
+    )
     limits = dict(line.split() for line in run(template, "limits.py").output.splitlines())
     assert {name: int(size) for name, size in limits.items()} == {
         name: size for name, size in wanted() if name in limits
@@ -636,10 +651,40 @@ def test_every_correct_alternative_has_nothing_to_mend(tmp_path, solution):
     assert ended.status == 0, ended.output
 
 
+def test_a_package_that_is_not_installed_here_is_told_apart_from_one_the_grader_lacks(template):
+    models = template / "models.py"
+    models.write_text(f"import tensorflow\n{models.read_text(encoding='utf-8')}")
+    output = run(template, "check.py", "2b").output
+    ((_, state, text),) = problems(output)
+    assert state == "FIX"
+    assert text.startswith("models.py, line 1: tensorflow is not installed here. The grader passes")
+    assert "the import does no harm" in output
+
+
+def test_a_file_that_another_needs_is_called_missing_by_each_part(template):
+    (template / "attention.py").unlink()
+    said = problems(run(template, "check.py", "3").output)
+    assert said == [(part, "TO DO", "attention.py is missing.") for part in ("3a", "3b", "3c")]
+
+
+def test_letters_that_the_terminal_lacks_are_replaced(template):
+    replace(template / "answers.yaml", "intensity", "Helligkeit “ü” ４")
+    ended = subprocess.run(
+        [sys.executable, "check.py", "2a"],
+        cwd=template,
+        env={"PYTHONIOENCODING": "ascii", "PATH": ""},
+        capture_output=True,
+        check=False,
+        timeout=300,
+    )
+    assert b"Helligkeit ??? ? can't be read; write one of intensity" in ended.stdout
+    assert ended.stderr == b""
+
+
 def test_a_layer_under_an_unknown_name_is_not_found(template):
     replace(template / "encoder.py", "class ViTLayer", "class Layer")
     (found,) = problems(run(template, "check.py", "3b").output)
-    assert found[2] == "encoder.py defines no ViTLayer."
+    assert found[2] == "encoder.py defines no ViTLayer. encoder.py has Layer: call it ViTLayer."
     assert "ViTLayer" in problems(run(template, "check.py", "3c").output)[0][2]
 
 

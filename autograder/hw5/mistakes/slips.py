@@ -20,6 +20,7 @@ from autograder.homework import HEAD, LAYER
 from autograder.rubric.feedback import Named
 from autograder.rubric.mistake import Mistake
 from autograder.sandbox.errors import Refused, StudentCodeRaised
+from provided.near_names import definition_like
 
 MISSPELLED = Mistake(
     id="misspelled-name",
@@ -108,6 +109,7 @@ NO_ATTRIBUTE = re.compile(r"(?:module|type object) '([\w.]+)' has no attribute '
 NO_IMPORT = re.compile(r"cannot import name '(\w+)' from '([\w.]+)'")
 NO_FIELD = re.compile(r"'(\w+)' object has no attribute '(\w+)'")
 NO_NAME = re.compile(r"name '(\w+)' is not defined")
+NOT_DEFINED = re.compile(r"(\w+\.py) defines no (\w+)")
 NO_ROOM = re.compile(
     r"cannot assign \w+ before Module\.__init__\(\) call"
     r"|object has no attribute '_(?:modules|parameters|buffers|\w+_hooks)'"
@@ -142,7 +144,7 @@ def _said(found: tuple[Mistake, str] | None) -> Named | None:
 def _found(error: StudentCodeRaised, text: str) -> Iterator[tuple[Mistake, str]]:
     message = error.message
     if isinstance(error, Refused):
-        yield from _lacking(message)
+        yield from _lacking(message, text)
     elif NO_ROOM.search(message):
         yield NO_SUPER, NO_SUPER.explanation
     elif error.type == "TypeError":
@@ -155,12 +157,16 @@ def _found(error: StudentCodeRaised, text: str) -> Iterator[tuple[Mistake, str]]
         yield from _without_attribute(message, text)
 
 
-def _lacking(message: str) -> Iterator[tuple[Mistake, str]]:
-    """A class without a method, or a method without a result, as the worker says."""
+def _lacking(message: str, text: str) -> Iterator[tuple[Mistake, str]]:
+    """A file without a slot, a class without a method, a method without a result."""
     if " has no method forward" in message:
         yield NO_FORWARD, ""
     if message.startswith("forward returned nothing"):
         yield NO_RETURN, NO_RETURN.explanation
+    if match := NOT_DEFINED.fullmatch(message):
+        near = definition_like(match[2], text)
+        if near:
+            yield MISSPELLED, f"{match[1]} has {near}: call it {match[2]}"
 
 
 def _without_attribute(message: str, text: str) -> Iterator[tuple[Mistake, str]]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from autograder.rubric.plain_yaml import PlainLoader
+from provided.answers import PlainLoader
 from provided.homework import MAX_RUN_BYTES, RUN
 
 MAX_EPOCHS = 10_000  # more than any training of this homework has

@@ -26,9 +26,10 @@ from autograder.intake.archives import (
     OpenZip,
     directory_bytes,
 )
-from autograder.intake.submission import MAX_ZIP, NOTEBOOK
+from autograder.intake.submission import MAX_ZIP
 from autograder.staff.classroom import handed_in, metadata
 from autograder.staff.classroom.records import ID, by_number
+from provided.near_names import NOTEBOOK
 
 SUBMISSION = re.compile(r"submission_(\d{1,20})")
 MAX_DIRECTORY_BYTES = 512 << 20  # of a zip's list of files: millions of them

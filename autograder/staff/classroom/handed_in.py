@@ -15,10 +15,11 @@ from pathlib import Path, PurePosixPath
 
 from autograder.homework import CODE_FILES, SUBMITTED
 from autograder.intake.archives import UNREADABLE, Opened
-from autograder.intake.decoding import decoded
-from autograder.intake.notebook import MAX_BYTES as MAX_NOTEBOOK
-from autograder.intake.submission import MAX_ZIP, NOTEBOOK, OTHER_NAMES
+from autograder.intake.submission import MAX_ZIP, OTHER_NAMES
 from autograder.staff.solutions import TEMPLATE
+from provided.decoding import decoded
+from provided.near_names import NOTEBOOK
+from provided.notebook import MAX_BYTES as MAX_NOTEBOOK
 
 MAX_BYTES = 512 << 20  # of all files together
 LENGTH = 32  # hexadecimal digits of a digest

@@ -101,13 +101,17 @@ class Document:
     @cached_property
     def answered(self) -> Mapping[str, Any]:
         """answers.yaml; nothing where it can't be read."""
-        from provided.conditions import Problem, read_answers  # imports torch
+        from provided.answer_checks import IN_WORDS, read_answers  # imports torch
+        from provided.conditions import Problem
 
+        file = self.root / ANSWERS_FILE
+        text = file.read_bytes().decode(errors="replace") if file.is_file() else None
         try:
-            return read_answers(self.root / ANSWERS_FILE)
+            read = read_answers(text)
         except Problem as problem:
             self.manuscript.problems.append(str(problem))
             return {}
+        return {**read.values, IN_WORDS: read.words}
 
     def _own_words(self, question: Question) -> list[Element]:
         assert question.answers

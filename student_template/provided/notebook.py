@@ -20,8 +20,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from autograder.homework import ANSWERS_FILE, CODE_FILES, HEAD, LAYER, SLOTS
-from autograder.intake.notebook_names import (
+from provided.homework import ANSWERS_FILE, CODE_FILES, HEAD, LAYER, SLOTS, SUBMITTED
+from provided.notebook_names import (
     UNPARSABLE,
     Statement,
     TooTangled,
@@ -30,6 +30,7 @@ from autograder.intake.notebook_names import (
 )
 
 MAX_BYTES = 20 << 20  # with pictures among its outputs
+MAX_NOTEBOOKS = 5  # of a submission that are looked into
 MAX_PARTS = 2_000_000  # lists, dictionaries and values: some 100 bytes of memory each
 MAX_CODE = 400_000  # characters in all code cells together
 MAX_CELLS = 2_000
@@ -88,6 +89,26 @@ class _Cell:
     source: str
 
 
+def in_place_of(
+    read: Mapping[str, str], candidates: Iterable[tuple[str, bytes]], notes: list[str]
+) -> Notebook | None:
+    """The notebook whose definitions stand in for code files; None where none is needed or there.
+
+    A file is needed where it is missing, or as the template has it. Says in notes what is wrong.
+
+    read:       the text of each file that is there
+    candidates: notebooks, each with its name
+    """
+    missing = [name for name in WRITABLE if name not in read or is_untouched(read[name])]
+    notebook = best_of(candidates, missing, notes) if missing else None
+    if notebook is None:
+        return None
+    too_long = {name for name, made in notebook.files.items() if len(made.text) > SUBMITTED[name]}
+    notes += [f"{name} from the notebook would be too long: ignored." for name in sorted(too_long)]
+    files = {name: made for name, made in notebook.files.items() if name not in too_long}
+    return replace(notebook, files=files)
+
+
 def best_of(
     candidates: Iterable[tuple[str, bytes]], missing: Collection[str], notes: list[str]
 ) -> Notebook | None:
@@ -106,7 +127,8 @@ def best_of(
         readable.append(replace(notebook, files=files))
     if not readable:
         return None
-    best = max(readable, key=lambda notebook: len(notebook.files))
+    # Cells that can't be read may hold what is missing, so their notes are worth telling.
+    best = max(readable, key=lambda notebook: (len(notebook.files), len(notebook.notes)))
     if best.files:
         *most, last = sorted(best.files)
         names = f"{', '.join(most)} and {last} were" if most else f"{last} was"
