@@ -181,7 +181,13 @@ def train_model(
     else:
         print(f"Nothing to do: {session.progress.done} of {last} epochs are done.")
         session.complete()
-    return write_up(session)
+    try:
+        return write_up(session)
+    except KeyboardInterrupt:
+        raise TrainingProblem(
+            "Stopped while the pictures were drawn. The run is kept; python train.py compare "
+            "brings the rest up to date."
+        ) from None
 
 
 def load_data(root: str | Path | None, images: int | None = None) -> mnist.Mnist:
@@ -301,6 +307,8 @@ def outcome(result: Result) -> str:
     )
     if result.shown is not None:
         lines.append(f"{where} shows {in_a_phrase(result.shown, number)}.")
+        if result.shown.number != number and not result.trial:
+            lines.append(f"What run {result.shown.number} was stands in {where / 'run.yaml'}.")
     return "\n".join(lines)
 
 

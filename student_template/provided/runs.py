@@ -36,6 +36,7 @@ from provided.training import Epoch
 RUNS = "runs"
 PREVIOUS = "previous"  # where an earlier train.py kept the run before
 NOT_SHOWN = ("resume.pt",)  # it is large, and stays with the run
+TRANSFORMER_CODE = (HEAD.file, LAYER.file, "provided/vision_transformer.py")
 OURS = {"history.csv", "weights.safetensors", "run.yaml", "loss.png", "attention.png"}
 OURS |= {"attention.npz", *NOT_SHOWN}
 
@@ -134,10 +135,6 @@ class Runs:
         unfinished = [one for one in same if done[one] != run.settings.epochs]
         return next(iter([*unfinished, *same, *folders]))
 
-    def shown(self, model: str) -> Folder:
-        """The folder that shows a model's best run."""
-        return Folder(self.path / model)
-
     def show(self, model: str, code: str | None) -> Kept | None:
         """Let artifacts/fc show the best run; returns it. Raises OSError where it can't."""
         self.settle(model)
@@ -158,7 +155,11 @@ class Runs:
             shutil.rmtree(left, ignore_errors=True)
         for folder in (Folder(shown / PREVIOUS), Folder(shown)):
             if folder.history.exists() and not self._known(folder, model):
-                self._take_over(folder, model)
+                if readable(folder):
+                    self._take_over(folder, model)
+                else:
+                    aside = self.path / RUNS / f"unreadable-{model}"
+                    shutil.copytree(folder.path, aside, dirs_exist_ok=True)
 
     def _folders(self) -> list[Folder]:
         places = (self.path / RUNS).glob("[0-9]*-*")
@@ -201,13 +202,11 @@ class Runs:
 
     def _take_over(self, folder: Folder, model: str) -> None:
         """Copy a run of an earlier train.py; its notes last, which make it one of the runs."""
-        epochs = read_history(folder.history)
-        if not epochs:
-            return
         new = self.new(model)
         for file in folder.path.iterdir():
             if file.name in OURS - {"run.yaml"}:
                 shutil.copy2(file, new.path / file.name)
+        epochs = read_history(folder.history)
         old = folder.read_notes()
         steps, done = old.get("steps_done"), old.get("epochs_done", len(epochs))
         images = old.get("images", TRAINING_IMAGES)
@@ -229,11 +228,17 @@ def _goodness(epoch: Epoch) -> tuple[float, float]:
 def kept_in(folder: Folder) -> Kept | None:
     """The run in a folder; None for a folder where none came to the end of an epoch."""
     notes = folder.read_notes()
-    try:
-        epochs = read_history(folder.history)
-    except (OSError, ValueError, KeyError, TypeError):
+    if "model" not in notes or not readable(folder):
         return None
-    return Kept(folder, notes, epochs) if "model" in notes and epochs else None
+    return Kept(folder, notes, read_history(folder.history))
+
+
+def readable(folder: Folder) -> bool:
+    """Whether its history can be read, and has an epoch."""
+    try:
+        return bool(read_history(folder.history))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def files_to_show(folder: Folder) -> Iterator[Path]:
@@ -244,10 +249,17 @@ def files_to_show(folder: Folder) -> Iterator[Path]:
 
 
 def code_of(model: str) -> str | None:
-    """A digest of the code that a Transformer's weights belong to; comments don't count."""
+    """A digest of the code that a Transformer's weights belong to; comments don't count.
+
+    None for the other models, and an empty text where the code can't be read.
+    """
     if model != TRANSFORMER:
         return None
     digest = hashlib.sha256()
-    for name in (HEAD.file, LAYER.file):
-        digest.update(ast.dump(ast.parse((HERE / name).read_text(encoding="utf-8-sig"))).encode())
+    for name in TRANSFORMER_CODE:
+        try:
+            tree = ast.parse((HERE / name).read_text(encoding="utf-8-sig"))
+        except (OSError, SyntaxError, ValueError):
+            return ""
+        digest.update(ast.dump(tree).encode())
     return digest.hexdigest()[:16]

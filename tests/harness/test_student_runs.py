@@ -11,7 +11,7 @@ import yaml
 from provided.artifacts import Folder, trial_notes, write_history
 from provided.experiments import read_experiments, table, update_experiments
 from provided.mnist import TRAINING_IMAGES
-from provided.runs import Runs
+from provided.runs import TRANSFORMER_CODE, Runs, code_of
 from provided.training import Epoch
 
 from .student_copy import replace, run, solved
@@ -187,6 +187,31 @@ def test_artifacts_put_there_by_hand_become_a_run(tmp_path):
     write_history(tmp_path / "fc" / "history.csv", write_history_of_ten)
     assert shown(runs) == 2
     assert len(runs.all()) == 2
+
+
+def test_an_unreadable_history_is_set_aside_before_anything_takes_its_place(tmp_path):
+    runs = Runs(tmp_path)
+    made(runs, 0.5, 0.6)
+    (tmp_path / "fc").mkdir()
+    (tmp_path / "fc" / "history.csv").write_text("epoch,train_loss\none,two\n")
+    (tmp_path / "fc" / "weights.safetensors").write_text("precious")
+    assert shown(runs) == 1
+    assert (tmp_path / "runs/unreadable-fc/weights.safetensors").read_text() == "precious"
+
+
+def test_a_transformers_code_is_its_own_whatever_comments_say(tmp_path, monkeypatch):
+    monkeypatch.setattr("provided.runs.HERE", tmp_path)
+    (tmp_path / "provided").mkdir()
+    for name in TRANSFORMER_CODE:
+        (tmp_path / name).write_text("scale = 2\n")
+    code = code_of("vit")
+    (tmp_path / "encoder.py").write_text("# a comment\nscale = (2)\n")
+    assert code_of("vit") == code
+    (tmp_path / "encoder.py").write_text("scale = 3\n")
+    assert code_of("vit") != code
+    (tmp_path / "encoder.py").write_text("scale =\n")
+    assert code_of("vit") == ""
+    assert code_of("fc") is None
 
 
 @pytest.fixture
