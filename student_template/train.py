@@ -17,7 +17,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -170,7 +171,8 @@ def train_model(
     model.to(device)
     run = Run(name, seed, settings, len(sets.train), code_of(name))
     runs = Runs(ARTIFACTS)
-    runs.settle(name)
+    with told_if_closed(name):
+        runs.settle(name)
     session = Session(run, runs, model, make_optimizer(model, settings), sets, device)
     if resume:
         session.resume()
@@ -278,16 +280,24 @@ def show_best(name: str, code: str | None) -> Kept | None:
     Raises TrainingProblem where another program keeps the folder from being replaced.
     """
     runs = Runs(ARTIFACTS)
-    try:
+    with told_if_closed(name):
+        runs.settle(name)
         for kept in runs.all(name):
             if not kept.folder.losses.exists():  # it was killed before it could be drawn
                 kept.folder.save_losses(kept.epochs, TITLES[name])
         return runs.show(name, code)
+
+
+@contextmanager
+def told_if_closed(name: str) -> Iterator[None]:
+    """Turn an OSError, such as that of a file open in another program, into a TrainingProblem."""
+    try:
+        yield
     except OSError as problem:
         raise TrainingProblem(
-            f"The run is kept in {ARTIFACTS / 'runs'}, but {ARTIFACTS / name} can't be brought up "
-            f"to date: {problem}\nClose what has a file of it open, then run python train.py "
-            "compare."
+            f"{ARTIFACTS / name} can't be brought up to date: {problem}\nEvery run is kept in "
+            f"{ARTIFACTS / 'runs'}. Close what has a file of that folder open, then run python "
+            "train.py compare."
         ) from problem
 
 
@@ -338,7 +348,6 @@ def compare() -> str:
     runs = Runs(ARTIFACTS)
     shown = []
     for name in TITLES:
-        runs.settle(name)
         best = show_best(name, code_of(name))
         shown += [f"{ARTIFACTS / name} shows {in_a_phrase(best)}."] if best else []
     rows = update_experiments(ARTIFACTS, [kept.row() for kept in runs.all() if kept.noted])

@@ -19,6 +19,7 @@ import random
 import shutil
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from provided.training import Epoch
 
 RUNS = "runs"
 PREVIOUS = "previous"  # where an earlier train.py kept the run before
+STALE = 600  # seconds, in which any file is written
 NOT_SHOWN = ("resume.pt",)  # it is large, and stays with the run
 TRANSFORMER_CODE = (HEAD.file, LAYER.file, "provided/vision_transformer.py")
 OURS = {"history.csv", "weights.safetensors", "run.yaml", "loss.png", "attention.png"}
@@ -147,12 +149,20 @@ class Runs:
         return best
 
     def settle(self, model: str) -> None:
-        """Finish what a crash interrupted, and take over runs of an earlier train.py."""
+        """Finish what a crash interrupted, and take over runs of an earlier train.py.
+
+        Raises OSError where it can't.
+        """
         shown, old, new = self._places(model)
         if old.exists() and not shown.exists():
             old.replace(shown)
         for left in (old, new):
             shutil.rmtree(left, ignore_errors=True)
+        for folder in self.of(model):
+            for file in folder.path.glob("*.new"):  # half written, unless a training writes it now
+                with suppress(FileNotFoundError):
+                    if time.time() - file.stat().st_mtime > STALE:
+                        file.unlink()
         for folder in (Folder(shown / PREVIOUS), Folder(shown)):
             if folder.history.exists() and not self._known(folder, model):
                 if readable(folder):

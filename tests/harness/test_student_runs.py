@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
@@ -189,6 +190,17 @@ def test_artifacts_put_there_by_hand_become_a_run(tmp_path):
     assert len(runs.all()) == 2
 
 
+def test_what_a_crash_left_half_written_is_cleared_away_and_nothing_newer(tmp_path):
+    runs = Runs(tmp_path)
+    made(runs, 0.5)
+    old, new = (tmp_path / "runs/001-fc" / f"resume.pt.{n}.new" for n in (1, 2))
+    for file in (old, new):
+        file.write_text("half")
+    os.utime(old, (0, 0))
+    runs.settle("fc")
+    assert (old.exists(), new.exists()) == (False, True)
+
+
 def test_an_unreadable_history_is_set_aside_before_anything_takes_its_place(tmp_path):
     runs = Runs(tmp_path)
     made(runs, 0.5, 0.6)
@@ -297,7 +309,7 @@ def test_a_folder_that_cannot_be_replaced_costs_no_run(template):
     )
     ended = run(template, "refusing.py", "0", *options, "--seed", "1")
     assert ended.status == 1
-    assert "The run is kept in" in ended.output
+    assert "Every run is kept in" in ended.output
     assert "Traceback" not in ended.output
     assert len(Runs(template / "artifacts").all()) == 2
     assert whole(template / "artifacts") == 1
