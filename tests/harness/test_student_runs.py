@@ -150,7 +150,8 @@ def test_two_trainings_that_start_at_once_get_numbers_of_their_own(tmp_path):
     with ThreadPoolExecutor(8) as pool:
         models = ["fc", "cnn", "vit", "fc"] * 4
         folders = list(pool.map(Runs(tmp_path).new, models))
-    assert sorted(folder.number for folder in folders) == list(range(1, 17))
+    assert len({folder.number for folder in folders}) == len(folders) == 16
+    assert len(list((tmp_path / "runs").iterdir())) == 16
 
 
 def test_a_run_of_an_earlier_train_is_taken_over_and_so_is_the_one_before(tmp_path):
