@@ -3,56 +3,39 @@
     python train.py fc              the fully connected network of question 2b
     python train.py cnn             the convolutional network of question 2c
     python train.py vit             the Vision Transformer of question 3c
+    python train.py sample          the small network of samples.py, to try things out
     python train.py compare         what you have tried so far, as a table and a picture
 
-Ctrl-C stops. Finished epochs are kept, and --resume continues from there. If you stop within the
-first epoch, what was learned so far is kept, unless an earlier run is there.
-Everything is saved in artifacts/.
+Every run is kept in artifacts/runs. The best full one of each model is shown in artifacts/fc, cnn
+and vit, from where it is submitted; a trial (--images, fewer epochs, stopped early) never takes
+its place. Ctrl-C stops. What was learned is kept, and --resume continues after the last finished
+epoch.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
 import os
-import statistics
 import sys
-import time
-import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import nn
-from tqdm import TqdmWarning
 
 from provided import mnist
-from provided.artifacts import (
-    CannotResume,
-    Folder,
-    Run,
-    count_parameters,
-)
-from provided.experiments import add_experiment, in_short, read_experiments, table
-from provided.homework import CNN, FULLY_CONNECTED
+from provided.artifacts import CannotResume, Folder, Run, count_parameters
+from provided.experiments import table, update_experiments
+from provided.homework import CNN, FULLY_CONNECTED, TRANSFORMER
+from provided.runs import Kept, Runs, code_of
+from provided.session import Session, TrainingProblem
+from provided.session import describe as describe
 from provided.settings import in_words, initialise, layer_names
 from provided.settings_rules import as_graded, bounds_of, problem_of
 from provided.slots import still_to_write
-from provided.training import (
-    Epoch,
-    Step,
-    Training,
-    evaluate,
-    flush_denormals,
-    make_optimizer,
-    run_epochs,
-)
-
-with warnings.catch_warnings():  # without ipywidgets the bar is one of text: fine
-    warnings.simplefilter("ignore", TqdmWarning)
-    from tqdm.auto import tqdm
+from provided.training import Epoch, Training, flush_denormals, make_optimizer
 
 HERE = Path(__file__).resolve().parent
 ARTIFACTS = HERE / "artifacts"
@@ -60,32 +43,33 @@ TITLES = {
     "fc": "Fully connected network",
     "cnn": "Convolutional network",
     "vit": "Vision Transformer",
+    "sample": "Sample: convolutional network",
 }
-RUNNING_MEAN = 100  # steps that loss and accuracy beside the bar look back, about
+THREADS = 1  # of torch; with more, steps as small as these wait for each other on a busy machine
 MAPS_TITLE = "Last layer's attention, first validation image"
-
-
-class TrainingProblem(Exception):
-    """Why nothing can be trained; one sentence for you."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """A training's end: the model, each epoch, and the accuracy on the test images.
+    """A training's end: the model, each epoch, the test accuracy (0 to 1) after each.
 
-    `first_steps` counts the steps of a training that ended within its first epoch, else None.
+    folder: where the run is kept
+    shown:  the run that artifacts/fc, cnn or vit shows, this one or a better one
+    trial:  why this is no full run; empty for a full one
     """
 
     model: nn.Module
     epochs: list[Epoch]
-    test_accuracy: float
+    tests: dict[int, float]
     device: str
-    first_steps: int | None = None
+    folder: Folder
+    shown: Kept | None = None
+    trial: str = ""
 
     @property
-    def epochs_done(self) -> int:
-        """How many epochs were trained to their end."""
-        return len(self.epochs) if self.first_steps is None else 0
+    def test_accuracy(self) -> float:
+        """That of the last epoch, whose weights are kept."""
+        return self.tests[self.epochs[-1].epoch]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -103,6 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             resume=options.resume,
             data=options.data,
             images=options.images,
+            threads=options.threads,
         )
     except (TrainingProblem, CannotResume) as problem:
         print(problem, file=sys.stderr)
@@ -114,9 +99,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"To do before this can train: {slot}.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nStopped before the first epoch ended: nothing has changed.", file=sys.stderr)
+        print("\nStopped before anything was learned: nothing has changed.", file=sys.stderr)
         return 1
-    print(f"Test accuracy {result.test_accuracy:.2%}; see {ARTIFACTS / options.model}")
+    print(outcome(result))
     return 0
 
 
@@ -134,7 +119,17 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--resume", action="store_true", help="continue after the last finished epoch"
     )
-    parser.add_argument("--data", help="folder of the data set; by default HW5_DATA or data/")
+    parser.add_argument(
+        "--data",
+        help="folder with the four files of MNIST, packed (.gz) or not, at any depth; "
+        "by default HW5_DATA or data/, where they are downloaded to",
+    )
+    parser.add_argument(
+        "--threads",
+        type=positive,
+        default=THREADS,
+        help=f"of the processor (default: {THREADS}); more may help where nothing else runs",
+    )
     parser.add_argument(
         "--images", type=positive, help="use only this many of each set, to try things out"
     )
@@ -158,13 +153,15 @@ def train_model(
     resume: bool = False,
     data: str | Path | None = None,
     images: int | None = None,
+    threads: int = THREADS,
 ) -> Result:
-    """Train one of your models ("fc", "cnn", "vit") and write its artifacts.
+    """Train one of your models ("fc", "cnn", "vit"), or "sample", and write its artifacts.
 
     A learning rate that falls does so over all ten epochs, also where `epochs` stops earlier.
     Raises TrainingProblem or CannotResume.
     """
     device = device_of(device)
+    torch.set_num_threads(threads)
     flush_denormals()
     torch.manual_seed(seed)
     model, settings = make_model(name)
@@ -172,165 +169,38 @@ def train_model(
     initialise(model, settings)
     sets = load_data(data, images)
     model.to(device)
-    optimizer = make_optimizer(model, settings)
-    run = Run(name, seed, settings, len(sets.train))
-    folder = Folder(ARTIFACTS / name)
-    history, before = folder.load_epoch(run, model, optimizer) if resume else ([], 0.0)
+    run = Run(name, seed, settings, len(sets.train), code_of(name))
+    runs = Runs(ARTIFACTS)
+    with told_if_closed(name):
+        runs.settle(name)
+    session = Session(run, runs, model, make_optimizer(model, settings), sets, device)
+    if resume:
+        session.resume()
     last = min(epochs or settings.epochs, settings.epochs)
     print(f"{TITLES[name]}: {count_parameters(model):,} parameters, on {device}")
-    if len(history) >= last:
-        print(f"Nothing to do: {len(history)} of {last} epochs are done.")
-        return Result(model, history, evaluate(model, sets.test, device=device)[1], device)
-    started = time.monotonic()
-    first_steps: list[Step] = []
+    if session.progress.done < last:
+        session.learn(last)
+    else:
+        print(f"Nothing to do: {session.progress.done} of {last} epochs are done.")
+        session.complete()
     try:
-        learn(run, folder, model, optimizer, sets, history, before, last, device, first_steps)
+        return write_up(session)
     except KeyboardInterrupt:
-        if not history:
-            history = [keep_first_steps(folder, model, sets, first_steps, device)]
-        else:
-            history, _ = folder.load_epoch(run, model, optimizer)
-            folder.save_results(model, history)
-            print(
-                f"\nStopped; epoch {len(history)} was the last to finish. Continue with --resume."
-            )
-    seconds = before + time.monotonic() - started
-    _, accuracy = evaluate(model, sets.test, device=device)
-    result = Result(model, history, accuracy, device, len(first_steps) or None)
-    write_up(run, folder, result, sets.validation, seconds)
-    return result
-
-
-def learn(
-    run: Run,
-    folder: Folder,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    sets: mnist.Mnist,
-    history: list[Epoch],
-    before: float,
-    last: int,
-    device: str,
-    first_steps: list[Step],
-) -> None:
-    """Train up to the `last` epoch; each finished one is kept on disk and added to `history`.
-
-    Until the first one is finished, its steps are added to `first_steps`.
-    """
-
-    def on_step(step: Step) -> None:
-        if not history:
-            first_steps.append(step)
-        bar.show(step)
-
-    started = time.monotonic()
-    first = len(history) + 1
-    steps = math.ceil(len(sets.train) / run.settings.batch_size)
-    with Bar(steps, first, last) as bar:
-        for epoch in run_epochs(
-            model,
-            sets.train,
-            sets.validation,
-            run.settings,
-            seed=run.seed,
-            device=device,
-            first_epoch=first,
-            optimizer=optimizer,
-            on_step=on_step,
-        ):
-            check_finite(epoch)
-            if not history:
-                folder.set_aside()
-            seconds = before + time.monotonic() - started
-            folder.save_epoch(run, model, optimizer, [*history, epoch], seconds)
-            history.append(epoch)
-            first_steps.clear()
-            bar.write(describe(epoch))
-            if epoch.epoch >= last:
-                break
-
-
-def keep_first_steps(
-    folder: Folder, model: nn.Module, sets: mnist.Mnist, steps: Sequence[Step], device: str
-) -> Epoch:
-    """What was learned until the first epoch was stopped, as an epoch of its own.
-
-    Raises KeyboardInterrupt where that is nothing, or an earlier run is there to be kept.
-    """
-    if not steps or folder.history.exists():
-        raise KeyboardInterrupt
-    print(
-        f"\nStopped after {len(steps)} steps of the first epoch. Measuring what was learned; "
-        "Ctrl-C once more leaves without it."
-    )
-    loss, accuracy = evaluate(model, sets.validation, device=device)
-    train_loss = statistics.fmean(step.loss for step in steps)
-    train_accuracy = statistics.fmean(step.accuracy for step in steps)
-    epoch = Epoch(1, train_loss, loss, train_accuracy, accuracy)
-    check_finite(epoch)
-    folder.path.mkdir(parents=True, exist_ok=True)
-    folder.save_results(model, [epoch])
-    print(describe(epoch))
-    return epoch
-
-
-def check_finite(epoch: Epoch) -> None:
-    """Raises TrainingProblem where the loss became NaN or infinite."""
-    if not math.isfinite(epoch.train_loss):
         raise TrainingProblem(
-            f"The loss became {epoch.train_loss} in epoch {epoch.epoch}: "
-            "try a smaller learning rate."
-        )
-
-
-class Bar:
-    """The progress bar: steps of all epochs, time left, loss and accuracy of late."""
-
-    def __init__(self, steps_per_epoch: int, first: int, last: int) -> None:
-        self.steps_per_epoch = steps_per_epoch
-        self.last = last
-        self.loss = self.accuracy = 0.0
-        self.seen = 0
-        self.bar = tqdm(
-            total=steps_per_epoch * last,
-            initial=steps_per_epoch * (first - 1),
-            unit="step",
-            dynamic_ncols=True,
-            disable=not (sys.stderr.isatty() or "ipykernel" in sys.modules),  # no bar in a log
-        )
-
-    def __enter__(self) -> Bar:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.close()
-
-    def show(self, step: Step) -> None:
-        """Move on by a step; loss and accuracy are running means over the latest."""
-        self.seen = min(self.seen + 1, RUNNING_MEAN)
-        self.loss += (step.loss - self.loss) / self.seen
-        self.accuracy += (step.accuracy - self.accuracy) / self.seen
-        epoch = (step.number - 1) // self.steps_per_epoch + 1
-        self.bar.set_description_str(f"epoch {epoch}/{self.last}", refresh=False)
-        shown = f"loss {self.loss:.3f}, accuracy {self.accuracy:.1%}"
-        self.bar.set_postfix_str(shown, refresh=False)
-        self.bar.update()
-
-    def write(self, line: str) -> None:
-        """A line of text above the bar."""
-        self.bar.write(line)
+            "Stopped while the pictures were drawn. The run is kept; python train.py compare "
+            "brings the rest up to date."
+        ) from None
 
 
 def load_data(root: str | Path | None, images: int | None = None) -> mnist.Mnist:
     """The three sets, or so many images of each. Raises TrainingProblem."""
-    root = root or os.environ.get("HW5_DATA") or HERE / "data"
+    own = root or os.environ.get("HW5_DATA") or HERE / "data"
     try:
-        sets = mnist.load(root)
+        sets = mnist.load(own, download_missing=not root)
     except (OSError, RuntimeError, ValueError) as problem:
         reason = str(problem).splitlines()[0]
-        raise TrainingProblem(
-            f"The data set can't be loaded: {reason}\nIf you have it, name its folder with --data."
-        ) from problem
+        advice = "" if root else "\nIf you have it, name its folder with --data."
+        raise TrainingProblem(f"The data set can't be loaded: {reason}{advice}") from problem
     if images is None:
         return sets
     return mnist.Mnist(*(part.first(images) for part in (sets.train, sets.validation, sets.test)))
@@ -342,13 +212,18 @@ def make_model(name: str) -> tuple[nn.Module, Training]:
         from provided.vision_transformer import VIT_TRAINING, VisionTransformer
 
         return VisionTransformer(), VIT_TRAINING
-    import models
+    if name == "sample":
+        import samples
 
-    build, settings = {
-        "fc": (models.build_fully_connected, models.FULLY_CONNECTED_TRAINING),
-        "cnn": (models.build_cnn, models.CNN_TRAINING),
-    }[name]
-    model = build()
+        model, settings = samples.build_sample(), samples.SAMPLE_TRAINING
+    else:
+        import models
+
+        build, settings = {
+            "fc": (models.build_fully_connected, models.FULLY_CONNECTED_TRAINING),
+            "cnn": (models.build_cnn, models.CNN_TRAINING),
+        }[name]
+        model = build()
     try:
         with torch.no_grad():  # a lazy layer gets parameters here that are to be trained
             shape = tuple(model.eval()(torch.zeros(2, 1, mnist.IMAGE_SIZE, mnist.IMAGE_SIZE)).shape)
@@ -366,58 +241,92 @@ def settled(name: str, model: nn.Module, settings: object) -> Training:
     Raises TrainingProblem.
     """
     network = next((one for one in (FULLY_CONNECTED, CNN) if one.kind == name), None)
-    called = network.settings if network else "VIT_TRAINING"
+    called = network.settings if network else f"{name.upper()}_TRAINING"
+    bounds = bounds_of(FULLY_CONNECTED.kind if name == "sample" else name)
     if not isinstance(settings, Training):
         raise TrainingProblem(f"{called} should be a Training(...).")
-    problem = problem_of(settings, called, bounds_of(name), layer_names(model))
+    problem = problem_of(settings, called, bounds, layer_names(model))
     if problem is not None:
         raise TrainingProblem(problem)
-    settings, notes = as_graded(settings, bounds_of(name))
+    settings, notes = as_graded(settings, bounds)
     print("\n".join([f"Settings: {in_words(settings)}", *notes]))
     return settings
 
 
-def write_up(
-    run: Run, folder: Folder, result: Result, validation: mnist.Split, seconds: float
-) -> None:
-    """Write the pictures and notes of a training, and add it to what was tried."""
-    folder.save_losses(result.epochs, TITLES[run.name])
-    folder.save_run(
-        run,
-        result.model,
-        result.epochs,
-        device=result.device,
-        seconds=seconds,
-        test_accuracy=result.test_accuracy,
-        epochs_done=result.epochs_done,
-        first_steps=result.first_steps,
+def write_up(session: Session) -> Result:
+    """Write the pictures of a run, add it to what was tried, and show the best run."""
+    folder, run, progress = session.folder, session.run, session.progress
+    assert folder is not None
+    folder.save_losses(progress.epochs, TITLES[run.name])
+    result = Result(session.model, progress.epochs, progress.tests, session.device, folder)
+    without_maps: TrainingProblem | None = None
+    if run.name == TRANSFORMER:
+        try:
+            maps = last_attention(result, session.sets.validation)
+            folder.save_attention(maps, MAPS_TITLE)
+        except TrainingProblem as problem:
+            without_maps = problem
+    shown = show_best(run.name, run.code)
+    if without_maps is not None:
+        raise without_maps
+    update_experiments(ARTIFACTS, [kept.row() for kept in Runs(ARTIFACTS).all() if kept.noted])
+    trial = folder.read_notes().get("trial_because", "")
+    return replace(result, shown=shown, trial=trial)
+
+
+def show_best(name: str, code: str | None) -> Kept | None:
+    """Let artifacts/fc, cnn or vit show the best run of the model; returns it.
+
+    Raises TrainingProblem where another program keeps the folder from being replaced.
+    """
+    runs = Runs(ARTIFACTS)
+    with told_if_closed(name):
+        runs.settle(name)
+        for kept in runs.all(name):
+            if not kept.folder.losses.exists():  # it was killed before it could be drawn
+                kept.folder.save_losses(kept.epochs, TITLES[name])
+        return runs.show(name, code)
+
+
+@contextmanager
+def told_if_closed(name: str) -> Iterator[None]:
+    """Turn an OSError, such as that of a file open in another program, into a TrainingProblem."""
+    try:
+        yield
+    except OSError as problem:
+        raise TrainingProblem(
+            f"{ARTIFACTS / name} can't be brought up to date: {problem}\nEvery run is kept in "
+            f"{ARTIFACTS / 'runs'}. Close what has a file of that folder open, then run python "
+            "train.py compare."
+        ) from problem
+
+
+def outcome(result: Result) -> str:
+    """How a training ended, where it is kept, and which run is submitted."""
+    number, where = result.folder.number, ARTIFACTS / result.folder.path.name.partition("-")[2]
+    last = result.epochs[-1].epoch
+    best = max(result.tests, key=lambda epoch: (result.tests[epoch], -epoch))
+    lines = [
+        f"Test accuracy {result.test_accuracy:.2%} after epoch {last}"
+        + (f"; best {result.tests[best]:.2%}, after epoch {best}." if best != last else ".")
+    ]
+    lines.append(
+        f"Run {number} is a trial ({result.trial}), kept in {result.folder.path}."
+        if result.trial
+        else f"Run {number} is kept in {result.folder.path}."
     )
-    end, schedule = result.epochs[-1], run.settings.schedule
-    add_experiment(
-        ARTIFACTS,
-        {
-            "finished": datetime.now().isoformat(sep=" ", timespec="minutes"),
-            "model": run.name,
-            "seed": run.seed,
-            "epochs": result.epochs_done,
-            "images": run.images,
-            "optimizer": run.settings.optimizer,
-            "batch_size": run.settings.batch_size,
-            "learning_rate": run.settings.highest_rate,
-            "schedule": schedule if isinstance(schedule, str) else "per epoch",
-            "weight_decay": run.settings.weight_decay,
-            "parameters": count_parameters(result.model),
-            "train_loss": round(end.train_loss, 5),
-            "validation_loss": round(end.validation_loss, 5),
-            "validation_accuracy": round(end.validation_accuracy, 5),
-            "test_accuracy": round(result.test_accuracy, 5),
-            "seconds": round(seconds, 1),
-            "device": result.device,
-            "architecture": in_short(result.model),
-        },
-    )
-    if run.name == "vit":
-        folder.save_attention(last_attention(result, validation), MAPS_TITLE)
+    if result.shown is not None:
+        lines.append(f"{where} shows {in_a_phrase(result.shown, number)}.")
+        if result.shown.number != number and not result.trial:
+            lines.append(f"What run {result.shown.number} was stands in {where / 'run.yaml'}.")
+    return "\n".join(lines)
+
+
+def in_a_phrase(shown: Kept, number: int | None = None) -> str:
+    """The run that is shown, in words; `number` is that of the run just trained."""
+    which = "it" if shown.number == number else f"run {shown.number}"
+    kind = "the best trial, as there is no full run" if shown.trial else "the best full run"
+    return f"{which}: {kind}, with {shown.validation[0]:.2%} of the validation images"
 
 
 @torch.inference_mode()
@@ -436,12 +345,17 @@ def compare() -> str:
     """Every run so far as a table; also drawn to artifacts/experiments.png."""
     from provided.plots import experiments_plot  # matplotlib takes a second to import
 
-    rows = read_experiments(ARTIFACTS)
+    runs = Runs(ARTIFACTS)
+    shown = []
+    for name in TITLES:
+        best = show_best(name, code_of(name))
+        shown += [f"{ARTIFACTS / name} shows {in_a_phrase(best)}."] if best else []
+    rows = update_experiments(ARTIFACTS, [kept.row() for kept in runs.all() if kept.noted])
     if not rows:
         raise TrainingProblem("Nothing has been tried yet: run python train.py fc")
     picture = ARTIFACTS / "experiments.png"
     experiments_plot(rows).savefig(picture)
-    return f"{table(rows)}\n\nSee {picture}"
+    return "\n".join([table(rows), "", *shown, f"See {picture}"])
 
 
 def device_of(name: str | None) -> str:
@@ -460,15 +374,6 @@ def fastest_device() -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def describe(epoch: Epoch) -> str:
-    """One finished epoch in a line."""
-    return (
-        f"epoch {epoch.epoch:2}: loss {epoch.train_loss:.4f} training, "
-        f"{epoch.validation_loss:.4f} validation; accuracy {epoch.train_accuracy:.2%}, "
-        f"{epoch.validation_accuracy:.2%}"
-    )
 
 
 if __name__ == "__main__":

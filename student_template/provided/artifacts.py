@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import os
+import pickle
 import platform
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ import yaml
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from provided.experiments import in_short
+from provided.mnist import TRAINING_IMAGES
 from provided.training import Epoch, Training
 
 
@@ -32,6 +36,7 @@ class Run:
     seed: int
     settings: Training
     images: int
+    code: str | None = None  # a digest of your Transformer's code, which weights belong to
 
     def differs_from(self, other: Mapping[str, Any]) -> list[str]:
         """What another run, written down by `as_plain`, had otherwise."""
@@ -45,11 +50,37 @@ class Run:
         return {"model": self.name, "seed": self.seed, "images": self.images, **given}
 
 
+@dataclass
+class Progress:
+    """How far a run has come: its epochs, the test accuracy (0 to 1) after each, the seconds."""
+
+    epochs: list[Epoch] = field(default_factory=list)
+    tests: dict[int, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    first_steps: int | None = None  # done in a training that ended within its first epoch
+
+    @property
+    def done(self) -> int:
+        """How many epochs were trained to their end."""
+        return len(self.epochs) if self.first_steps is None else 0
+
+    @property
+    def best_test(self) -> tuple[int, float]:
+        """The epoch with the best test accuracy, and that accuracy."""
+        epoch = max(self.tests, key=lambda number: (self.tests[number], -number))
+        return epoch, self.tests[epoch]
+
+
 @dataclass(frozen=True)
 class Folder:
-    """The artifacts of one model: artifacts/fc, artifacts/cnn or artifacts/vit."""
+    """The files of one run: of artifacts/runs/003-fc, or of artifacts/fc, which shows a run."""
 
     path: Path
+
+    @property
+    def number(self) -> int:
+        """The run's number, by which its folder is named."""
+        return int(self.path.name.partition("-")[0])
 
     @property
     def history(self) -> Path:
@@ -66,57 +97,63 @@ class Folder:
         """What --resume needs besides the weights; you don't submit it."""
         return self.path / "resume.pt"
 
-    def set_aside(self) -> None:
-        """Keep the run that is here in previous/, as the next one starts from nothing."""
-        if self.history.exists():
-            previous = self.path / "previous"
-            shutil.rmtree(previous, ignore_errors=True)
-            previous.mkdir()
-            for file in self.path.iterdir():
-                if file != previous:
-                    file.replace(previous / file.name)
+    @property
+    def notes(self) -> Path:
+        """How the run was made, and how it ended."""
+        return self.path / "run.yaml"
+
+    @property
+    def losses(self) -> Path:
+        """The loss curves."""
+        return self.path / "loss.png"
 
     def save_epoch(
         self,
         run: Run,
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
-        epochs: Sequence[Epoch],
-        seconds: float,
+        progress: Progress,
+        device: str,
     ) -> None:
         """Keep a finished epoch, so that an interruption loses nothing before it."""
-        self.path.mkdir(parents=True, exist_ok=True)
         state = {
             "run": run.as_plain(),
-            "epochs": [asdict(epoch) for epoch in epochs],
-            "seconds": seconds,
+            "epochs": [asdict(epoch) for epoch in progress.epochs],
+            "tests": progress.tests,
+            "seconds": progress.seconds,
             "model": model.state_dict(),
             "optimizer": optimizer.state_dict(),
             "random": random_state(),
         }
         with whole(self.state) as file:
             torch.save(state, file)
-        self.save_results(model, epochs)
+        self.save_results(run, model, progress, device)
 
-    def save_results(self, model: nn.Module, epochs: Sequence[Epoch]) -> None:
-        """The history and the weights."""
+    def save_results(self, run: Run, model: nn.Module, progress: Progress, device: str) -> None:
+        """The weights, the history and the notes."""
         tensors = {name: value.detach().cpu() for name, value in model.state_dict().items()}
         with whole(self.weights) as file:
             save_file({name: value.contiguous() for name, value in tensors.items()}, file)
         with whole(self.history) as file:
-            write_history(file, epochs)
+            write_history(file, progress.epochs)
+        self.write_notes({"run": self.number, **notes_of(run, model, progress, device)})
 
-    def load_epoch(
-        self, run: Run, model: nn.Module, optimizer: torch.optim.Optimizer
-    ) -> tuple[list[Epoch], float]:
-        """Go on from the last finished epoch: the epochs so far, and the seconds they took.
+    def continues(self, run: Run, model: nn.Module) -> int | None:
+        """How many epochs are done of this very run; None where another or none is here."""
+        state = self._read_state()
+        if state is None or run.differs_from(state["run"]) or sizes(model) != sizes(state["model"]):
+            return None
+        return len(state["epochs"])
+
+    def load_epoch(self, run: Run, model: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
+        """Go on from the last finished epoch.
 
         The model, the optimizer and the random numbers stand where they stood, so a run that
         was interrupted ends as one that was not. Raises CannotResume.
         """
-        if not self.state.exists():
+        state = self._read_state()
+        if state is None:
             raise CannotResume(f"There is no run to continue in {self.path}.")
-        state = torch.load(self.state, map_location="cpu", weights_only=True)
         different = run.differs_from(state["run"])
         if different:
             raise CannotResume(
@@ -132,68 +169,109 @@ class Folder:
                 "start a new one without --resume."
             ) from None
         set_random_state(state["random"])
-        return [Epoch(**epoch) for epoch in state["epochs"]], float(state["seconds"])
+        epochs = [Epoch(**epoch) for epoch in state["epochs"]]
+        return Progress(epochs, dict(state.get("tests", {})), float(state["seconds"]))
+
+    def _read_state(self) -> dict[str, Any] | None:
+        if not self.state.exists():
+            return None
+        try:
+            state = torch.load(self.state, map_location="cpu", weights_only=True)
+        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError):
+            return None  # a file that is damaged continues nothing
+        return state if isinstance(state, dict) else None
+
+    def read_notes(self) -> dict[str, Any]:
+        """The notes; nothing where they can't be read."""
+        try:
+            content = yaml.safe_load(self.notes.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError):
+            return {}
+        return content if isinstance(content, dict) else {}
+
+    def write_notes(self, content: Mapping[str, Any]) -> None:
+        """Write the notes, or replace them."""
+        text = yaml.safe_dump(dict(content), sort_keys=False, width=100)
+        with whole(self.notes) as file:
+            file.write_text(text, encoding="utf-8")
 
     def save_losses(self, epochs: Sequence[Epoch], title: str) -> None:
         """The loss curves as a picture."""
         from provided.plots import loss_curves  # matplotlib takes a second to import
 
-        loss_curves(epochs, title).savefig(self.path / "loss.png")
+        with whole(self.losses) as file:
+            loss_curves(epochs, title).savefig(file, format="png")
 
     def save_attention(self, maps: Tensor, title: str) -> None:
         """Attention maps (heads, T, T) as a picture and as numbers."""
         from provided.plots import attention_maps
 
-        attention_maps(maps, title).savefig(self.path / "attention.png")
-        np.savez_compressed(self.path / "attention.npz", attention=maps.numpy())
+        with whole(self.path / "attention.png") as file:
+            attention_maps(maps, title).savefig(file, format="png")
+        with whole(self.path / "attention.npz") as file, file.open("wb") as stream:
+            np.savez_compressed(stream, attention=maps.numpy())
 
-    def save_run(
-        self,
-        run: Run,
-        model: nn.Module,
-        epochs: Sequence[Epoch],
-        *,
-        device: str,
-        seconds: float,
-        test_accuracy: float,
-        epochs_done: int,
-        first_steps: int | None,
-    ) -> None:
-        """How the run was made: architecture, every setting, versions, result.
 
-        first_steps: how many steps were done where the training ended within its first epoch
-        """
-        best = min(epochs, key=lambda epoch: epoch.validation_loss)
-        content = {
-            **run.as_plain(),
-            "loss": "cross entropy",
-            "epochs_done": epochs_done,
-            **({} if first_steps is None else {"steps_done": first_steps}),
-            "best_epoch": best.epoch,
-            "best_validation_loss": round(best.validation_loss, 5),
-            "validation_accuracy": round(epochs[-1].validation_accuracy, 5),
-            "test_accuracy": round(test_accuracy, 5),
-            "seconds": round(seconds, 1),
-            "device": device,
-            "parameters": count_parameters(model),
-            "architecture": str(model).splitlines(),
-            "versions": {
-                "python": platform.python_version(),
-                "torch": str(torch.__version__),
-                "numpy": np.__version__,
-            },
-            "system": platform.platform(terse=True),
-        }
-        text = yaml.safe_dump(content, sort_keys=False, width=100)
-        (self.path / "run.yaml").write_text(text, encoding="utf-8")
+def notes_of(run: Run, model: nn.Module, progress: Progress, device: str) -> dict[str, Any]:
+    """How a run was made and how it ended: architecture, every setting, versions, results."""
+    best = min(progress.epochs, key=lambda epoch: epoch.validation_loss)
+    last = progress.epochs[-1]
+    best_test_epoch, best_test = progress.best_test
+    return {
+        **run.as_plain(),
+        **({} if run.code is None else {"code": run.code}),
+        **trial_notes(progress.done, run.settings.epochs, run.images, progress.first_steps),
+        "loss": "cross entropy",
+        "epochs_done": progress.done,
+        **({} if progress.first_steps is None else {"steps_done": progress.first_steps}),
+        "best_epoch": best.epoch,
+        "best_validation_loss": round(best.validation_loss, 5),
+        "validation_accuracy": round(last.validation_accuracy, 5),
+        "test_accuracy": round(progress.tests[last.epoch], 5),
+        "best_test_accuracy": round(best_test, 5),
+        "best_test_epoch": best_test_epoch,
+        "weights_epoch": last.epoch,
+        "finished": datetime.now().isoformat(sep=" ", timespec="minutes"),
+        "seconds": round(progress.seconds, 1),
+        "device": device,
+        "threads": torch.get_num_threads(),
+        "parameters": count_parameters(model),
+        "layers": in_short(model),
+        "architecture": str(model).splitlines(),
+        "versions": {
+            "python": platform.python_version(),
+            "torch": str(torch.__version__),
+            "numpy": np.__version__,
+        },
+        "system": platform.platform(terse=True),
+    }
+
+
+def trial_notes(
+    epochs_done: int, epochs: int, images: int, first_steps: int | None
+) -> dict[str, Any]:
+    """Whether a run is a trial, and why: fewer images than there are, or fewer epochs than set."""
+    reasons = []
+    if images < TRAINING_IMAGES:
+        reasons.append(f"{images:,} of {TRAINING_IMAGES:,} training images")
+    if first_steps is not None:
+        reasons.append("stopped in its first epoch")
+    elif epochs_done < epochs:
+        reasons.append(f"{epochs_done} of {epochs} epochs")
+    if not reasons:
+        return {"trial": False}
+    return {"trial": True, "trial_because": ", ".join(reasons)}
 
 
 @contextmanager
 def whole(file: Path) -> Iterator[Path]:
     """A place to write to; what was written then takes the file's place in one go."""
-    new = file.with_name(f"{file.name}.new")
-    yield new
-    new.replace(file)
+    new = file.with_name(f"{file.name}.{os.getpid()}.new")
+    try:
+        yield new
+        new.replace(file)
+    finally:
+        new.unlink(missing_ok=True)
 
 
 def write_history(file: Path, epochs: Sequence[Epoch]) -> None:
@@ -214,6 +292,12 @@ def read_history(file: Path) -> list[Epoch]:
             Epoch(int(row["epoch"]), **{name: float(row[name]) for name in names})
             for row in csv.DictReader(stream)
         ]
+
+
+def sizes(model: nn.Module | Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """The name and the shape of each tensor in a model, or in what was stored of one."""
+    tensors = model.state_dict() if isinstance(model, nn.Module) else model
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
 def count_parameters(model: nn.Module) -> int:

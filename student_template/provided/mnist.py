@@ -7,7 +7,11 @@ training images drawn with generator seed 42.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import math
+import os
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,24 +92,85 @@ def scale(images: Tensor) -> Tensor:
     return images.unsqueeze(1).float().div_(255)
 
 
-def load(root: str | Path = "data") -> Mnist:
-    """The three sets from `root`/MNIST/raw, downloaded first where they are missing.
+def load(root: str | Path = "data", *, download_missing: bool = True) -> Mnist:
+    """The three sets from the four files, which may lie at any depth below `root`.
 
-    Raises ValueError if a file is damaged, naming it.
+    Each may be packed (.gz), or have a dot before "idx" in its name. Files that are missing are
+    downloaded to `root`/MNIST/raw, unless told otherwise. Raises FileNotFoundError and ValueError,
+    which say what was looked for, and which files are damaged.
     """
-    raw = Path(root) / "MNIST" / "raw"
-    if not all((raw / name).is_file() for name in CHECKSUMS):
-        download(Path(root))
-    verify(raw, CHECKSUMS)
-    train, validation = split(
-        Split.of(
-            read_idx(raw / "train-images-idx3-ubyte"), read_idx(raw / "train-labels-idx1-ubyte")
+    root = Path(root)
+    found = find(root)
+    missing = [name for name in CHECKSUMS if name not in found]
+    if missing and download_missing:
+        download(root)
+        found = find(root)
+    elif missing:
+        raise FileNotFoundError(
+            f"{root} has no {', '.join(missing)}, nor the same packed (.gz), at any depth"
         )
-    )
-    test = Split.of(
-        read_idx(raw / "t10k-images-idx3-ubyte"), read_idx(raw / "t10k-labels-idx1-ubyte")
-    )
-    return Mnist(train, validation, test)
+    tensors: list[Tensor] = []
+    damaged: list[str] = []
+    for name in CHECKSUMS:
+        tensor = read_verified(found[name], name)
+        if tensor is None:
+            damaged += map(str, found[name])
+        else:
+            tensors.append(tensor)
+    if damaged:
+        raise ValueError(
+            f"damaged, as its SHA-256 is not that of MNIST: {', '.join(damaged)}. "
+            "Delete it and start again"
+        )
+    train_images, train_labels, test_images, test_labels = tensors
+    train, validation = split(Split.of(train_images, train_labels))
+    return Mnist(train, validation, Split.of(test_images, test_labels))
+
+
+def find(root: Path) -> dict[str, list[Path]]:
+    """Where files of each name are, below a folder, by the name that CHECKSUMS lists.
+
+    Those in MNIST/raw come first, and packed ones last.
+    """
+    usual = root / "MNIST" / "raw"
+    found: dict[str, list[Path]] = {}
+    if all((usual / name).is_file() for name in CHECKSUMS):
+        both = {name: [usual / name, usual / f"{name}.gz"] for name in CHECKSUMS}
+        return {name: [file for file in files if file.is_file()] for name, files in both.items()}
+    for folder, _, files in os.walk(root):
+        for file in files:
+            name = file.removesuffix(".gz").replace(".idx", "-idx")
+            if name in CHECKSUMS:
+                found.setdefault(name, []).append(Path(folder) / file)
+    for files_of_name in found.values():
+        files_of_name.sort(key=lambda file: (file.suffix == ".gz", file.parent != usual, str(file)))
+    return found
+
+
+def read_verified(files: Sequence[Path], name: str) -> Tensor | None:
+    """The first of the files that has the right checksum; None where none has."""
+    for file in files:
+        if file.suffix != ".gz":
+            if is_right(file.read_bytes(), name):
+                return read_idx(file)
+            continue
+        unpacked = unpack(file)
+        if unpacked is not None and is_right(unpacked, name):
+            return idx_tensor(torch.frombuffer(unpacked, dtype=torch.uint8), file)
+    return None
+
+
+def unpack(file: Path) -> bytearray | None:
+    """What a .gz file holds; None where it is cut short or no such file."""
+    try:
+        return bytearray(gzip.decompress(file.read_bytes()))
+    except (EOFError, OSError, zlib.error):
+        return None
+
+
+def is_right(content: bytes | bytearray, name: str) -> bool:
+    """Whether this is what MNIST's authors published under the name."""
+    return hashlib.sha256(content).hexdigest() == CHECKSUMS[name]
 
 
 def split_rows(total: int = TRAINING_IMAGES + VALIDATION_IMAGES) -> tuple[Tensor, Tensor]:
@@ -126,27 +191,23 @@ def read_idx(path: Path) -> Tensor:
     The format, all integers big-endian: two zero bytes, a type code (8 is uint8), the
     number of dimensions, one 32-bit size for each, then the values.
     """
-    with path.open("rb") as file:
-        start = file.read(4)
-        if len(start) != 4 or start[:3] != b"\x00\x00\x08":
-            raise ValueError(f"{path} is not an IDX file of bytes")
-        shape = [int.from_bytes(file.read(4), "big") for _ in range(start[3])]
-    header = 4 + 4 * len(shape)
-    values = 1
-    for size in shape:
-        values *= size
-    if path.stat().st_size != header + values:
+    size = path.stat().st_size
+    if size == 0:
+        raise ValueError(f"{path} is not an IDX file of bytes")
+    return idx_tensor(torch.from_file(str(path), shared=False, size=size, dtype=torch.uint8), path)
+
+
+def idx_tensor(content: Tensor, path: Path) -> Tensor:
+    """The tensor that the bytes of an IDX file hold, without a copy; `path` is for errors."""
+    start = bytes(content[:4].tolist())
+    if len(start) != 4 or start[:3] != b"\x00\x00\x08":
+        raise ValueError(f"{path} is not an IDX file of bytes")
+    header = 4 + 4 * start[3]
+    sizes = bytes(content[4:header].tolist())
+    shape = [int.from_bytes(sizes[at : at + 4], "big") for at in range(0, 4 * start[3], 4)]
+    if len(sizes) != 4 * start[3] or len(content) != header + math.prod(shape):
         raise ValueError(f"{path} is cut short or too long for a tensor of shape {shape}")
-    stored = torch.from_file(str(path), shared=False, size=header + values, dtype=torch.uint8)
-    return stored[header:].view(shape)
-
-
-def verify(raw: Path, names: Sequence[str] | dict[str, str]) -> None:
-    """Raise ValueError for the first of the named files whose SHA-256 isn't the known one."""
-    for name in names:
-        digest = hashlib.sha256((raw / name).read_bytes()).hexdigest()
-        if digest != CHECKSUMS[name]:
-            raise ValueError(f"{raw / name} is damaged: delete it and start again")
+    return content[header:].view(shape)
 
 
 def download(root: Path) -> None:

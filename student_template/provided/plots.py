@@ -24,6 +24,8 @@ from matplotlib.ticker import (
 )
 from torch import Tensor
 
+from provided.experiments import architecture_name
+from provided.homework import TRANSFORMER
 from provided.mnist import Split
 from provided.training import Epoch
 
@@ -33,10 +35,15 @@ MARKS = {"fc": (BLUE, "o"), "cnn": (ORANGE, "s"), "vit": (GREEN, "^")}
 WIDTH = 9 / 2.54  # inches
 DOTS_PER_INCH = 220
 LETTERS = 48  # of a title in one line
+LETTERS_OF_A_RUN = 66  # that fit above its line
 LARGE, MEDIUM, SMALL = 9, 8, 7  # points: titles, axes, numbers on axes and legends
 SMOOTHED = 20  # steps
 WIDE_RANGE = 10  # times the lowest loss: from here on a log scale shows more
 MOST_RUNS = 30  # that one picture shows
+LEAST_ERROR = 0.01  # percent: one of 10,000 images
+MOST_TIMES_THE_ERROR = 20  # of the best run: beyond it an arrow stands for a run
+TICKS: tuple[float, ...] = (98, 90, 99, 95, 97, 50, 80, 96, 98.5, 97.5, 99.5, 99.9, 70, 85, 10, 30)
+TICKS += (60, 98.2, 98.8, 97.2, 97.8, 93, 92, 94, 99.2, 40, 20, 0, 75, 88)  # percent, welcome first
 
 
 def loss_curves(epochs: Sequence[Epoch], title: str) -> Figure:
@@ -163,30 +170,43 @@ def patches(image: Tensor, size: int = 7) -> Figure:
 
 
 def experiments_plot(rows: Sequence[Mapping[str, str]]) -> Figure:
-    """A line for each of your runs, the newest at the bottom: its accuracy on both sets."""
+    """A line for each of your runs, the newest at the bottom: its accuracy on both sets.
+
+    The axis is one of errors with a log scale, on which 98% and 99% are as far apart as 90% and
+    95%. It leaves out what has more than twenty times the error of the best run, which a run far
+    below the others has: an arrow at the border stands for it, with its accuracy.
+    """
     shown = list(enumerate(rows, start=1))[-MOST_RUNS:]
     figure = Figure(
-        figsize=(WIDTH, 1.0 + 0.25 * len(shown)), dpi=DOTS_PER_INCH, layout="constrained"
+        figsize=(WIDTH, 1.0 + 0.28 * len(shown)), dpi=DOTS_PER_INCH, layout="constrained"
     )
     axes = figure.subplots()
+    pairs = {number: _accuracies(row) for number, row in shown}
+    highest = max(max(pair) for pair in pairs.values())
+    least_error = max(100 - highest, LEAST_ERROR)
+    lowest = max(100 - MOST_TIMES_THE_ERROR * least_error, 0)
+    seen = [one for pair in pairs.values() for one in pair if one >= lowest]
+    left, right = _place(min(seen)), _place(highest)
+    margin = max(0.03, 0.08 * (right - left))
+    axes.set_xlim(left - margin, right + margin)
     labelled: set[str] = set()
-    low, high = 100.0, 0.0
     for number, row in shown:
-        color, mark = MARKS.get(row["model"], (GRAY, "o"))
-        validation, test = (100 * float(row[f"{name}_accuracy"]) for name in ("validation", "test"))
-        low, high = min(low, validation, test), max(high, validation, test)
+        color, mark = MARKS.get(row["model"], (GRAY, "D"))
+        validation, test = pairs[number]
+        axes.axhline(number, color="#dddddd", linewidth=0.5, zorder=0)
+        if min(validation, test) < lowest:
+            _beyond(axes, number, validation, test, color)
+            continue
         label = None if row["model"] in labelled else f"{row['model']}, test"
         labelled.add(row["model"])
-        axes.axhline(number, color="#dddddd", linewidth=0.5, zorder=0)
-        axes.plot([validation, test], [number] * 2, color=color, linewidth=0.8, alpha=0.5)
-        axes.plot(test, number, mark, color=color, markersize=4, label=label)
-        axes.plot(validation, number, mark, color=color, markerfacecolor="white", markersize=4)
+        places = [_place(validation), _place(test)]
+        axes.plot(places, [number] * 2, color=color, linewidth=0.8, alpha=0.5)
+        axes.plot(places[1], number, mark, color=color, markersize=4, label=label)
+        axes.plot(places[0], number, mark, color=color, markerfacecolor="white", markersize=4)
     axes.plot([], [], "o", color=GRAY, markerfacecolor="white", markersize=4, label="validation")
-    margin = max(0.3, 0.06 * (high - low))
-    axes.set_xlim(low - margin, min(100, high + margin))
     axes.set_ylim(shown[-1][0] + 0.5, shown[0][0] - 0.9)
-    _finish(axes, "What was tried", "accuracy (%)", "")
-    axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    _finish(axes, "What was tried", "accuracy (%, log scale of errors)", "")
+    _accuracy_ticks(axes)
     _labels_above(axes, {number: _run_label(number, row) for number, row in shown})
     figure.legend(
         frameon=False,
@@ -199,9 +219,52 @@ def experiments_plot(rows: Sequence[Mapping[str, str]]) -> Figure:
     return figure
 
 
+def _accuracies(row: Mapping[str, str]) -> tuple[float, float]:
+    """Validation and test accuracy of a row, in percent."""
+    return 100 * float(row["validation_accuracy"]), 100 * float(row["test_accuracy"])
+
+
+def _place(accuracy: float) -> float:
+    """Where an accuracy (percent) stands on an axis of errors with a log scale."""
+    return -math.log10(max(100 - accuracy, LEAST_ERROR))
+
+
+def _beyond(axes: Axes, number: int, validation: float, test: float, color: str) -> None:
+    """An arrow at the left border for a run that lies beyond it, with its accuracies."""
+    left, right = axes.get_xlim()
+    step = 0.02 * (right - left)
+    axes.plot(left + step, number, "<", color=color, markersize=4)
+    axes.text(
+        left + 2 * step,
+        number,
+        f"{test:.1f} test, {validation:.1f} validation",
+        fontsize=6.5,
+        color=color,
+        va="center_baseline",
+    )
+
+
+def _accuracy_ticks(axes: Axes) -> None:
+    """Round accuracies that lie on the axis, so many that their numbers don't touch."""
+    low, high = axes.get_xlim()
+    even = MaxNLocator(4).tick_values(100 - 10**-low, 100 - 10**-high)
+    chosen: list[float] = []
+    for accuracy in (*TICKS, *(float(one) for one in even)):
+        place = _place(accuracy)
+        apart = [abs(place - _place(other)) for other in chosen]
+        if (
+            accuracy >= 0
+            and low <= place <= high
+            and min(apart, default=high - low) >= 0.11 * (high - low)
+        ):
+            chosen.append(accuracy)
+    axes.set_xticks([_place(one) for one in chosen], [f"{one:g}" for one in chosen])
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
 def _labels_above(axes: Axes, labels: Mapping[int, str]) -> None:
     """Name each line of a picture inside it, above the line, where there is room to write."""
-    axes.set_yticks([number - 0.4 for number in labels], list(labels.values()))
+    axes.set_yticks([number - 0.43 for number in labels], list(labels.values()))
     axes.tick_params(axis="y", labelsize=6.5, length=0, pad=-3)
     for label in axes.get_yticklabels():
         label.set_horizontalalignment("left")
@@ -225,10 +288,16 @@ def _loss_axis(axes: Axes, losses: Sequence[float]) -> str:
 
 
 def _run_label(number: int, row: Mapping[str, str]) -> str:
-    rate, epochs = float(row["learning_rate"]), int(row["epochs"])
-    counted = f"{epochs} epoch{'' if epochs == 1 else 's'}"
-    schedule = row["schedule"].replace("_", " ")
-    return f"{number}: {row['model']}, rate {rate:g} {schedule}, {counted}"
+    """What a run was: "3: fc 784-200-10, adam 0.003 one cycle, 10 epochs, trial"."""
+    epochs, model = int(row["epochs"]), row["model"]
+    start = f"{row.get('run') or number}: {model}"
+    settings = f", {row.get('optimizer') or 'adam'} {float(row['learning_rate']):g}"
+    settings += f" {row['schedule'].replace('_', ' ')}, {epochs} epoch{'' if epochs == 1 else 's'}"
+    settings += ", trial" if row.get("trial") == "true" else ""
+    if model != TRANSFORMER:  # which is always the same
+        longest = LETTERS_OF_A_RUN - len(start) - len(settings)
+        start += f" {architecture_name(row['architecture'], longest)}"
+    return start + settings
 
 
 def _one_panel() -> tuple[Figure, Axes]:

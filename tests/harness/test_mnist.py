@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import shutil
 import stat
 import sys
 import tarfile
@@ -252,13 +253,36 @@ def test_a_damaged_idx_file_is_named(content, said, tmp_path):
         given.read_idx(file)
 
 
-def test_a_student_is_told_which_file_is_damaged(tmp_path):
+def test_a_student_is_told_which_files_are_damaged(tmp_path):
     raw = raw_folder(tmp_path)
-    raw.mkdir(parents=True)
-    for name in CHECKSUMS:
+    shutil.copytree(mnist.raw_folder(), raw)
+    broken = ["train-labels-idx1-ubyte", "t10k-images-idx3-ubyte"]
+    for name in broken:
         (raw / name).write_bytes(b"damaged")
-    with pytest.raises(ValueError, match=r"train-images-idx3-ubyte is damaged: delete it"):
+    with pytest.raises(ValueError, match="damaged, as its SHA-256 is not that of MNIST") as told:
         given.load(tmp_path)
+    assert [name for name in CHECKSUMS if str(raw / name) in str(told.value)] == broken
+
+
+def test_a_students_files_are_found_at_any_depth_packed_or_not(tmp_path):
+    usual, deep = mnist.raw_folder(), tmp_path / "from a friend" / "mnist"
+    deep.mkdir(parents=True)
+    names = iter(CHECKSUMS)
+    (tmp_path / "train-images.idx3-ubyte").symlink_to(usual / next(names))  # as Kaggle names it
+    (deep / "train-labels-idx1-ubyte.gz").write_bytes(
+        gzip.compress((usual / next(names)).read_bytes(), 1)
+    )
+    (deep / "t10k-images-idx3-ubyte").symlink_to(usual / next(names))
+    last = next(names)
+    with pytest.raises(FileNotFoundError) as told:
+        given.load(tmp_path, download_missing=False)
+    assert [name for name in CHECKSUMS if name in str(told.value)] == [last]
+    (deep / last).write_bytes(b"damaged")  # beside a packed one that isn't
+    (deep / f"{last}.gz").write_bytes(gzip.compress((usual / last).read_bytes(), 1))
+    found, wanted = (given.load(root, download_missing=False) for root in (tmp_path, mnist.DATA))
+    for one, other in zip(vars(found).values(), vars(wanted).values(), strict=True):
+        assert torch.equal(one.labels, other.labels)
+        assert torch.equal(one.all_images, other.all_images)
 
 
 def test_a_student_without_torchvision_is_told_what_downloads_the_data(tmp_path, monkeypatch):

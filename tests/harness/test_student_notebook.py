@@ -5,6 +5,7 @@ from __future__ import annotations
 import nbclient
 import nbformat
 import pytest
+import yaml
 from pypdf import PdfReader
 
 from .student_copy import DATA, REFERENCE, TEMPLATE, solved, untouched
@@ -59,7 +60,10 @@ def test_the_notebook_runs_from_top_to_bottom_and_shows_every_picture(execute, t
     assert pictures.count(writeup) == len(PdfReader(folder / "writeup.pdf").pages)
     assert "FIX" not in "".join(map(printed, cells))
     assert (folder / "submission.zip").exists()
-    assert (folder / "artifacts" / "vit" / "attention.png").exists()
+    (trial,) = (folder / "artifacts" / "runs").glob("*-vit/attention.png")
+    assert trial.is_file()
+    shown = yaml.safe_load((folder / "artifacts" / "vit" / "run.yaml").read_text())
+    assert not shown["trial"]  # the reference's, and not that of a few images
 
 
 def test_files_edited_between_two_cells_are_read_again(execute, tmp_path):
@@ -104,5 +108,6 @@ def test_the_samples_are_not_the_reference():
     reference = (REFERENCE / "models.py").read_text(encoding="utf-8")
     layers = [line.strip() for line in reference.splitlines() if line.strip().startswith("nn.C")]
     text = "".join(cell.source for cell in read().cells)
+    text += (TEMPLATE / "samples.py").read_text(encoding="utf-8")
     assert layers
     assert not any(layer.split(" #")[0] in text for layer in layers)

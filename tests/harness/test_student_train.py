@@ -23,17 +23,30 @@ PNG = b"\x89PNG\r\n\x1a\n"
 INTERRUPTED = """
 import signal, sys
 import train
+from provided.progress import Bar
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
-show = train.Bar.show
+show = Bar.show
 
 def show_and_stop(bar, step):
     show(bar, step)
     if step.number == int(sys.argv[1]):
         signal.raise_signal(signal.SIGINT)
 
-train.Bar.show = show_and_stop
+Bar.show = show_and_stop
 sys.exit(train.main(sys.argv[2:]))
+"""
+# Presses Ctrl-C before the first step.
+STOPPED_AT_ONCE = """
+import sys
+import train
+from provided import session
+
+def stop(*_, **__):
+    raise KeyboardInterrupt
+
+session.run_epochs = stop
+sys.exit(train.main(sys.argv[1:]))
 """
 
 
@@ -86,9 +99,15 @@ def test_a_training_leaves_what_the_write_up_needs(template, model):
         "seconds",
         "device",
         "test_accuracy",
+        "best_test_accuracy",
+        "best_test_epoch",
+        "weights_epoch",
     }
     assert wanted <= noted.keys()
     assert f"{noted['test_accuracy']:.2%}" in said
+    assert noted["best_test_accuracy"] >= noted["test_accuracy"]
+    assert (noted["run"], noted["trial"], noted["threads"]) == (1, True, 1)
+    assert noted["trial_because"] == "64 of 48,000 training images, 2 of 10 epochs"
     weights = load_file(artifacts / "weights.safetensors")
     buffers = sum(v.numel() for name, v in weights.items() if "running" in name or "num_b" in name)
     assert sum(value.numel() for value in weights.values()) - buffers == noted["parameters"]
@@ -131,27 +150,19 @@ def test_a_run_stopped_in_its_first_epoch_leaves_what_it_learned(template, model
     again = run(template, "train.py", model, "--images", "96", "--resume")
     assert (again.status, "no run to continue" in again.output) == (1, True)
     train(template, model, "--images", "96", "--epochs", "1")
-    assert "steps_done" not in yaml.safe_load((artifacts / "run.yaml").read_text())
-    assert (artifacts / "previous" / "history.csv").exists()
+    assert [row["epochs"] for row in rows(template / "artifacts/experiments.csv")] == ["0", "1"]
 
 
-def test_a_run_stopped_before_its_first_epoch_leaves_the_earlier_one_alone(template):
+def test_a_run_stopped_before_its_first_step_leaves_nothing(template):
     train(template, "fc", "--images", "96", "--epochs", "1")
     before = kept(template)
-    stopped = run(template, "interrupted.py", "2", "fc", "--images", "96", "--seed", "1")
+    (template / "interrupted.py").write_text(STOPPED_AT_ONCE)
+    stopped = run(template, "interrupted.py", "fc", "--images", "96", "--seed", "1")
     assert stopped.status == 1
     assert "nothing has changed" in stopped.output
     assert "Traceback" not in stopped.output
     assert kept(template) == before
-
-
-def test_a_new_run_keeps_the_one_before(template):
-    train(template, "fc", "--images", "64", "--epochs", "2")
-    before = kept(template)[1]
-    train(template, "fc", "--images", "64", "--epochs", "1", "--seed", "1")
-    artifacts = template / "artifacts" / "fc"
-    assert (artifacts / "previous" / "weights.safetensors").read_bytes() == before
-    assert len(rows(artifacts / "history.csv")) == 1
+    assert len(list((template / "artifacts/runs").iterdir())) == 1
 
 
 def test_a_finished_run_is_not_trained_further(template):

@@ -1,0 +1,275 @@
+"""All of your runs in artifacts/runs, and the best of each model in artifacts/fc, cnn and vit.
+
+A run is never written over. What artifacts/fc shows, and what you submit, is a copy of one run:
+
+1. a full run (all images, all epochs of its settings) before a trial;
+2. for the Vision Transformer, one made with the attention.py and encoder.py that you have now,
+   as other code can't use its weights;
+3. the one with the highest validation accuracy: at its best epoch for fc and cnn, as the grader
+   counts; after its last epoch for vit, as those weights are submitted.
+
+A copy is finished beside the old one before the two change places, so a crash leaves one of them.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import random
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from provided.artifacts import CannotResume, Folder, Run, read_history, trial_notes
+from provided.experiments import row_of
+from provided.homework import HEAD, LAYER, TRANSFORMER
+from provided.mnist import TRAINING_IMAGES
+from provided.settings import EPOCHS
+from provided.slots import HERE
+from provided.training import Epoch
+
+RUNS = "runs"
+PREVIOUS = "previous"  # where an earlier train.py kept the run before
+STALE = 600  # seconds, in which any file is written
+NOT_SHOWN = ("resume.pt",)  # it is large, and stays with the run
+TRANSFORMER_CODE = (HEAD.file, LAYER.file, "provided/vision_transformer.py")
+OURS = {"history.csv", "weights.safetensors", "run.yaml", "loss.png", "attention.png"}
+OURS |= {"attention.npz", *NOT_SHOWN}
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A run on disk: its folder, its notes and its epochs."""
+
+    folder: Folder
+    notes: Mapping[str, Any]
+    epochs: list[Epoch]
+
+    @property
+    def number(self) -> int:
+        """Counted over all models."""
+        return self.folder.number
+
+    @property
+    def model(self) -> str:
+        """ "fc", "cnn", "vit" or "sample"."""
+        return str(self.notes["model"])
+
+    @property
+    def trial(self) -> bool:
+        """Whether it is anything less than a full run."""
+        return bool(self.notes.get("trial", True))
+
+    @property
+    def validation(self) -> tuple[float, float]:
+        """Accuracy (0 to 1), and loss, by which runs are compared."""
+        if self.model == TRANSFORMER:
+            epoch = self.epochs[-1]
+        else:
+            epoch = max(
+                self.epochs, key=lambda one: (one.validation_accuracy, -one.validation_loss)
+            )
+        return epoch.validation_accuracy, epoch.validation_loss
+
+    @property
+    def noted(self) -> bool:
+        """Whether its notes say how it was made; those of a history alone don't."""
+        return {"seed", "parameters", "test_accuracy"} <= self.notes.keys()
+
+    def row(self) -> dict[str, str]:
+        """Its row in experiments.csv."""
+        return row_of(self.notes, self.epochs[-1].train_loss, self.epochs[-1].validation_loss)
+
+    def rank(self, code: str | None) -> tuple[Any, ...]:
+        """Greater for the run that is to be shown."""
+        accuracy, loss = self.validation
+        same_code = self.notes.get("code") == code
+        images = int(self.notes.get("images", TRAINING_IMAGES))
+        return not self.trial, same_code, images, accuracy, -loss, self.number
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The artifacts folder."""
+
+    path: Path
+
+    def all(self, model: str | None = None) -> list[Kept]:
+        """Every run, or every run of a model, the oldest first."""
+        found = [kept for folder in self._folders() if (kept := kept_in(folder)) is not None]
+        return [kept for kept in found if model in (None, kept.model)]
+
+    def of(self, model: str) -> list[Folder]:
+        """The folders of a model's runs, the oldest first."""
+        return [one for one in self._folders() if one.path.name.partition("-")[2] == model]
+
+    def new(self, model: str) -> Folder:
+        """An empty folder with the next number, also where two trainings ask at once."""
+        while True:
+            number = max((folder.number for folder in self._folders()), default=0) + 1
+            mine = self.path / RUNS / f"{number:03}-{model}"
+            try:
+                mine.mkdir(parents=True)
+            except FileExistsError:
+                continue
+            if [one.path for one in self._folders() if one.number == number] == [mine]:
+                return Folder(mine)
+            mine.rmdir()
+            time.sleep(random.random() / 100)
+
+    def to_continue(self, run: Run, model: nn.Module) -> Folder:
+        """The last run like this one that isn't finished, or else the last that is.
+
+        Where there is none like it, the last one of the model, which `load_epoch` tells apart.
+        Raises CannotResume where there is none at all.
+        """
+        folders = [folder for folder in reversed(self.of(run.name)) if folder.state.exists()]
+        if not folders:
+            raise CannotResume(f"There is no run to continue in {self.path / RUNS}.")
+        done = {folder: folder.continues(run, model) for folder in folders}
+        same = [folder for folder in folders if done[folder] is not None]
+        unfinished = [one for one in same if done[one] != run.settings.epochs]
+        return next(iter([*unfinished, *same, *folders]))
+
+    def show(self, model: str, code: str | None) -> Kept | None:
+        """Let artifacts/fc show the best run; returns it. Raises OSError where it can't."""
+        self.settle(model)
+        kept = self.all(model)
+        if not kept:
+            return None
+        best = max(kept, key=lambda one: one.rank(code))
+        if not self._shows(model, best):
+            self._switch(model, best)
+        return best
+
+    def settle(self, model: str) -> None:
+        """Finish what a crash interrupted, and take over runs of an earlier train.py.
+
+        Raises OSError where it can't.
+        """
+        shown, old, new = self._places(model)
+        if old.exists() and not shown.exists():
+            old.replace(shown)
+        for left in (old, new):
+            shutil.rmtree(left, ignore_errors=True)
+        for folder in self.of(model):
+            for file in folder.path.glob("*.new"):  # half written, unless a training writes it now
+                with suppress(FileNotFoundError):
+                    if time.time() - file.stat().st_mtime > STALE:
+                        file.unlink()
+        for folder in (Folder(shown / PREVIOUS), Folder(shown)):
+            if folder.history.exists() and not self._known(folder, model):
+                if readable(folder):
+                    self._take_over(folder, model)
+                else:
+                    aside = self.path / RUNS / f"unreadable-{model}"
+                    shutil.copytree(folder.path, aside, dirs_exist_ok=True)
+
+    def _folders(self) -> list[Folder]:
+        places = (self.path / RUNS).glob("[0-9]*-*")
+        return sorted(
+            (Folder(one) for one in places if one.name.partition("-")[0].isdigit()),
+            key=lambda folder: folder.number,
+        )
+
+    def _places(self, model: str) -> tuple[Path, Path, Path]:
+        return self.path / model, self.path / f"{model}.old", self.path / f"{model}.new"
+
+    def _shows(self, model: str, kept: Kept) -> bool:
+        """Whether artifacts/fc is a copy of that run, and of nothing more."""
+        shown = self.path / model
+        names = {file.name for file in files_to_show(kept.folder)}
+        there = {file.name for file in shown.glob("*")} & ({PREVIOUS} | OURS)
+        return names == there and all(
+            (shown / name).read_bytes() == (kept.folder.path / name).read_bytes() for name in names
+        )
+
+    def _switch(self, model: str, kept: Kept) -> None:
+        """Make the copy, then let the two folders change places."""
+        shown, old, new = self._places(model)
+        new.mkdir(parents=True)
+        for file in files_to_show(kept.folder):
+            shutil.copy2(file, new / file.name)
+        if shown.exists():
+            for file in shown.iterdir():  # whatever you have put there
+                if file.name not in OURS | {PREVIOUS}:
+                    copy = shutil.copytree if file.is_dir() else shutil.copy2
+                    copy(file, new / file.name)
+            shown.replace(old)
+        new.replace(shown)
+        shutil.rmtree(old, ignore_errors=True)
+
+    def _known(self, folder: Folder, model: str) -> bool:
+        """Whether a shown history is that of a run, which may have gone on since."""
+        text = folder.history.read_bytes()
+        return any(one.folder.history.read_bytes().startswith(text) for one in self.all(model))
+
+    def _take_over(self, folder: Folder, model: str) -> None:
+        """Copy a run of an earlier train.py; its notes last, which make it one of the runs."""
+        new = self.new(model)
+        for file in folder.path.iterdir():
+            if file.name in OURS - {"run.yaml"}:
+                shutil.copy2(file, new.path / file.name)
+        epochs = read_history(folder.history)
+        old = folder.read_notes()
+        steps, done = old.get("steps_done"), old.get("epochs_done", len(epochs))
+        images = old.get("images", TRAINING_IMAGES)
+        notes = {
+            **old,
+            "run": new.number,
+            "model": model,
+            **trial_notes(done, old.get("epochs", EPOCHS), images, steps),
+            "epochs_done": done,
+            "weights_epoch": epochs[-1].epoch,
+        }
+        new.write_notes({name: value for name, value in notes.items() if value is not None})
+
+
+def _goodness(epoch: Epoch) -> tuple[float, float]:
+    return epoch.validation_accuracy, -epoch.validation_loss
+
+
+def kept_in(folder: Folder) -> Kept | None:
+    """The run in a folder; None for a folder where none came to the end of an epoch."""
+    notes = folder.read_notes()
+    if "model" not in notes or not readable(folder):
+        return None
+    return Kept(folder, notes, read_history(folder.history))
+
+
+def readable(folder: Folder) -> bool:
+    """Whether its history can be read, and has an epoch."""
+    try:
+        return bool(read_history(folder.history))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def files_to_show(folder: Folder) -> Iterator[Path]:
+    """What is copied of a run."""
+    for name in sorted(OURS - {*NOT_SHOWN}):
+        if (folder.path / name).exists():
+            yield folder.path / name
+
+
+def code_of(model: str) -> str | None:
+    """A digest of the code that a Transformer's weights belong to; comments don't count.
+
+    None for the other models, and an empty text where the code can't be read.
+    """
+    if model != TRANSFORMER:
+        return None
+    digest = hashlib.sha256()
+    for name in TRANSFORMER_CODE:
+        try:
+            tree = ast.parse((HERE / name).read_text(encoding="utf-8-sig"))
+        except (OSError, SyntaxError, ValueError):
+            return ""
+        digest.update(ast.dump(tree).encode())
+    return digest.hexdigest()[:16]
