@@ -236,7 +236,7 @@ def check_fully_connected() -> Iterator[str]:
     yield need_logits(model, layers)
     yield need_settings(attribute(FULLY_CONNECTED.settings, models), FULLY_CONNECTED, model)
     yield from can_learn(model, image_shape(layers))
-    yield need_history(artifacts(FULLY_CONNECTED.kind).history, FULLY_CONNECTED.kind)
+    yield from trained(FULLY_CONNECTED.kind)
 
 
 def check_cnn() -> Iterator[str]:
@@ -253,12 +253,24 @@ def check_cnn() -> Iterator[str]:
     yield need_logits(model, layers)
     yield need_settings(attribute(CNN.settings, models), CNN, model)
     yield from can_learn(model, image_shape(layers))
-    yield need_history(artifacts(CNN.kind).history, CNN.kind)
+    yield from trained(CNN.kind)
 
 
 def artifacts(kind: str) -> Folder:
     """What the training of a model left behind."""
     return Folder(HERE / ARTIFACTS_FOLDER / kind)
+
+
+def trained(kind: str) -> Iterator[str]:
+    """The history of the run that would be submitted, and whether that is only a trial."""
+    folder = artifacts(kind)
+    yield need_history(folder.history, kind)
+    because = folder.read_notes().get("trial_because")
+    if because:
+        yield Remark(
+            f"the run in artifacts/{kind} is a trial ({because}); python train.py {kind} makes a "
+            "full one"
+        )
 
 
 def check_head() -> Iterator[str]:
@@ -338,7 +350,7 @@ def check_transformer() -> Iterator[str]:
     model = VisionTransformer().eval()
     folder = artifacts(TRANSFORMER)
     yield f"the Vision Transformer can be built: {count_parameters(model):,} parameters"
-    yield need_history(folder.history, TRANSFORMER)
+    yield from trained(TRANSFORMER)
     need_weights(model, folder.weights)
     yield "the trained weights fit your code"
     with torch.inference_mode():

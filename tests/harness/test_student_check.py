@@ -543,6 +543,22 @@ def test_a_file_that_is_too_big_to_be_taken_is_named(template):
     assert "FIX: at most 200,000" in ended.output
 
 
+@pytest.mark.parametrize(
+    ("notes", "said"),
+    [
+        ("trial: true\ntrial_because: 3 of 10 epochs\n", "is a trial (3 of 10 epochs)"),
+        ("trial: false\n", ""),
+        ("not: [closed", ""),
+    ],
+)
+def test_a_trial_that_would_be_submitted_is_noted(template, notes, said):
+    (template / "artifacts" / "fc" / "run.yaml").write_text(notes)
+    ended = run(template, "check.py", "2b")
+    assert ended.status == 0
+    assert ("is a trial" in ended.output) == bool(said)
+    assert said in ended.output
+
+
 def test_a_short_history_is_fine_and_said_to_be_short(template):
     (template / "artifacts/vit/history.csv").write_text(HISTORY + "1,0.9,0.3,0.7,0.9\n")
     ended = run(template, "check.py", "3c")
