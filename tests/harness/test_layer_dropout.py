@@ -299,3 +299,25 @@ def test_where_values_cant_tell_the_order_of_the_pass_does(places, missing):
     outcome = graded(written(places, steps=steps))
     assert outcome.lines["3b.2"].diagnosis == "mlp-without-attention"
     assert outcome.lines["3b.5"].diagnosis == "+".join(missing)
+
+
+LOUD = {  # what the MLP adds isn't zero where its last Linear is
+    "a Sigmoid at the end": "self.second(h).sigmoid()",
+    "a softmax at the end": "self.second(h).softmax(-1)",
+    "a constant added": "(self.second(h) + 0.5)",
+}
+
+
+@pytest.mark.parametrize("last", LOUD.values(), ids=LOUD.keys())
+@pytest.mark.parametrize("places", [{*PLACES}, {Place.INSIDE_MLP, Place.AFTER_MLP}], ids=in_order)
+def test_a_branch_that_is_never_silent_is_no_dropout_of_x(last, places):
+    outcome = graded(written(places).replace("self.second(h)", last), {"3b.5"})
+    missing = [ID[place] for place in PLACES if place not in places]
+    assert outcome.lines["3b.5"].diagnosis == "+".join(missing)
+    assert outcome.lost == (["3b.5"] if missing else [])
+
+
+def test_a_branch_that_is_never_silent_with_masks_that_no_trace_shows_loses_nothing():
+    text = RIGHT["a mask of numpy's, which no trace shows"]
+    outcome = graded(text.replace("self.second(h)", "self.second(h).sigmoid()"), {"3b.5"})
+    assert outcome.lost == []

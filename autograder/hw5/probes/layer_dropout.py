@@ -4,7 +4,10 @@ Seen by values: parameters and input are chosen so that one place of dropout sho
 output and the others don't, whatever its share, on whichever side of a norm, with biases or
 without. Two passes in training mode then differ, or don't:
 
-    nothing is added to x        both branches silent        only dropout on x itself shows
+    nothing is added to x        both branches silent        only dropout on x itself shows; if it
+                                                             does with x = 0 too, a branch isn't
+                                                             silent (a Sigmoid at its end makes 0.5
+                                                             of 0), and these values tell nothing
     the attention's branch       the MLP's branch silent     what follows the attention
     inside the MLP               hidden units in pairs that  only a mask over hidden units
                                  cancel each other           leaves something over
@@ -64,6 +67,7 @@ class LayerDropout:
     steady:   whether two passes in evaluation agree
     finite:   whether all outputs were finite
     on_input: whether numbers of x itself are dropped
+    loud:     whether a branch says something though its last weights are zero
     shown:    the places that show in the values
     traced:   the dropouts that the worker tells of, in their order
     uncalled: paths of nn.Dropout modules outside the heads that it says never ran
@@ -73,6 +77,7 @@ class LayerDropout:
     steady: bool
     finite: bool
     on_input: bool
+    loud: bool
     shown: frozenset[Place]
     traced: tuple[Dropped, ...] = ()
     uncalled: tuple[str, ...] = ()
@@ -84,18 +89,20 @@ def observed(ask: Ask, roles: LayerRoles, values: Values, x: Tensor) -> LayerDro
     evaluated = [ask(values, x, False), ask(values, x, False)]
     seen = [*passes, *evaluated]
 
-    def vary(known: Values) -> bool:
-        outputs = [ask(known, x, True), ask(known, x, True)]
+    def vary(known: Values, given: Tensor) -> bool:
+        outputs = [ask(known, given, True), ask(known, given, True)]
         seen.extend(outputs)
         return _differ(*outputs)
 
-    on_input = vary(silent(values, roles, Place.AFTER_ATTENTION, Place.AFTER_MLP))
+    quiet = silent(values, roles, Place.AFTER_ATTENTION, Place.AFTER_MLP)
+    on_input = vary(quiet, x)
+    loud = on_input and vary(quiet, torch.zeros_like(x))
     shown = set()
-    if vary(silent(values, roles, Place.AFTER_MLP)):
+    if not loud and vary(silent(values, roles, Place.AFTER_MLP), x):
         shown.add(Place.AFTER_ATTENTION)
     known, grouped_x = paired(values, roles), groups(x)
     outputs = [ask(known, grouped_x, True), ask(known, grouped_x, True)]
-    if _differ(*outputs):
+    if not loud and _differ(*outputs):
         shown.add(Place.INSIDE_MLP)
     known = grouped(values, roles)
     outputs += [ask(known, grouped_x, True), ask(known, grouped_x, True)]
@@ -103,7 +110,12 @@ def observed(ask: Ask, roles: LayerRoles, values: Values, x: Tensor) -> LayerDro
         shown.add(Place.AFTER_MLP)
     finite = all(bool(one.isfinite().all()) for one in (*seen, *outputs))
     return LayerDropout(
-        _differ(*passes), not _differ(*evaluated), finite, on_input, frozenset(shown)
+        at_all=_differ(*passes),
+        steady=not _differ(*evaluated),
+        finite=finite,
+        on_input=on_input and not loud,
+        loud=loud,
+        shown=frozenset(shown),
     )
 
 

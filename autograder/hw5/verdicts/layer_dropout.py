@@ -86,14 +86,17 @@ def _is_there(place: Place, found: LayerDropout, probe: LayerProbe) -> bool:
     """Whether the values show dropout at a place; where they can't, whether it was told of.
 
     What follows the attention and what precedes it look alike in the values: if dropout was
-    told of before a sub-layer, and none after the attention, it is the former.
+    told of before a sub-layer, and none after the attention, it is the former. A layer of which
+    neither can tell has another mistake; it gets the benefit of the doubt.
     """
     told = {one.place for one in found.traced if one.share != 0}
+    if found.loud and not found.traced:
+        return found.at_all  # neither values nor the trace can tell
     if place in found.shown:
         return not (
             place is Place.AFTER_ATTENTION and Place.ELSEWHERE in told and place not in told
         )
-    return found.at_all and place in told and place in hidden_places(probe)
+    return found.at_all and place in told and (found.loud or place in hidden_places(probe))
 
 
 def _why_missing(
