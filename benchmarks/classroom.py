@@ -3,7 +3,7 @@
     python benchmarks/classroom.py make FOLDER [COUNT]   the class: solutions, 12 hostile ones
     python benchmarks/classroom.py cold FOLDER           regraded, killed three times on the way
     python benchmarks/classroom.py key FOLDER            again, after a key has changed
-    python benchmarks/classroom.py known FOLDER          some from scratch, their trainings known
+    python benchmarks/classroom.py known FOLDER          every line anew, the trainings known
     python benchmarks/classroom.py plain FOLDER          what a plain loop takes for a few
 
 Each adds its figures to benchmarks/results.json, for `run.py report`, and prints what is not as
@@ -23,6 +23,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ from tests.harness.classes import make_class  # noqa: E402
 COUNT, HOSTILE, OWN_NETWORKS = 300, 12, 4
 KILLED_AT = (0.1, 0.4, 0.8)  # of the class
 KEY = ("  length: 200", "  length: 202")  # of 1a, whose answers follow from it
-FIRST_FEW, SOME = 16, 40
+FIRST_FEW = 16
 RECORD = ROOT / "benchmarks" / "results.json"
 REFERENCE_POINTS = 48
 Figures = dict[str, Any]
@@ -70,16 +71,30 @@ def make(folder: Path, count: int) -> None:
 
 def cold(folder: Path) -> Figures:
     """Regrade with nothing known; killed three times, and started again each time."""
+    return _interrupted(folder, folder / "class")
+
+
+def known(folder: Path) -> Figures:
+    """Likewise, as after a change of the grader's verdicts: all anew but the trainings."""
+    into = folder / "class-known"
+    shutil.rmtree(into, ignore_errors=True)
+    shutil.copytree(folder / "class" / "trainings", into / "trainings")
+    return _interrupted(folder, into)
+
+
+def _interrupted(folder: Path, into: Path) -> Figures:
     made = _read(folder / "made.json")
     count = len(made["solutions"]) + len(made["hostile"])
-    results = folder / "class" / "results"
+    results, trainings = into / "results", _trainings(into)
     said: list[str] = []
     started, used = time.monotonic(), _processor_seconds()
     memory = 0.0
     signals = [signal.SIGKILL, signal.SIGINT, signal.SIGTERM]
     for share, number in zip(KILLED_AT, signals, strict=True):
-        memory = max(memory, _regrade(folder, said, until=(results, share * count, number)))
-    memory = max(memory, _regrade(folder, said))
+        until = (results, share * count, number)
+        memory = max(memory, _regrade(folder, said, into=into, until=until))
+        assert len(list(results.glob("*.json"))) < count, "it was not killed on the way"
+    memory = max(memory, _regrade(folder, said, into=into))
     times = Counter(line.split()[3].rstrip(":") for line in said if _is_grading(line))
     return {
         "submissions": count,
@@ -89,8 +104,8 @@ def cold(folder: Path) -> Figures:
         "client_peak_mib": memory,
         "killed": len(KILLED_AT),
         "graded_twice": sorted(one for one, often in times.items() if often > 1),
-        "trainings": len(_trainings(folder / "class")),
-        "unexpected": unexpected(folder / "class", made),
+        "new_trainings": len(_trainings(into) - trainings),
+        "unexpected": unexpected(into, made),
     }
 
 
@@ -126,26 +141,6 @@ def key(folder: Path) -> Figures:
         "concerned": len(concerned),
         "not_named": sorted(concerned - named),
         "named_wrongly": sorted(named - concerned),
-    }
-
-
-def known(folder: Path) -> Figures:
-    """Regrade some as after a change of the grader's verdicts: all anew but the trainings."""
-    made = _read(folder / "made.json")
-    students = folder / "some.txt"
-    students.write_text("\n".join(sorted(made["solutions"])[:SOME]))
-    into = folder / "class-known"
-    shutil.rmtree(into, ignore_errors=True)
-    shutil.copytree(folder / "class" / "trainings", into / "trainings")
-    before = _trainings(into)
-    started, used = time.monotonic(), _processor_seconds()
-    memory = _regrade(folder, [], "--students", str(students), into=into)
-    return {
-        "submissions": SOME,
-        "seconds": round(time.monotonic() - started, 1),
-        "processor_seconds": round(_processor_seconds() - used, 1),
-        "client_peak_mib": memory,
-        "new_trainings": len(_trainings(into) - before),
     }
 
 
@@ -194,7 +189,13 @@ def _regrade(
     command += ["--into", str(into or folder / "class")]
     printed = folder / "printed.txt"
     with printed.open("w") as stream:
-        process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            # What a shell runs in the background has Ctrl-C ignored, and so has all below it.
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+        )
         memory = 0.0
         while process.poll() is None:
             memory = max(memory, _peak_mib(process.pid) or memory)

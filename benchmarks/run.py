@@ -421,23 +421,22 @@ def _class_section(found: dict[str, dict[str, Any]]) -> Iterator[str]:
     yield "| a regrade | submissions | new trainings | processor s each | an hour of a core grades |"
     yield "|---|---|---|---|---|"
     named = {
-        "cold": "nothing known, killed three times on the way",
-        "known": "every line anew, trainings known",
+        "cold": "nothing known, killed on the way",
+        "known": "every line anew, trainings known, killed on the way",
         "key": "after a new key for 1a",
     }
     for name, said in named.items():
         if name in found:
             one = found[name]
             each = one["processor_seconds"] / one["submissions"]
-            trainings = one.get("new_trainings", one.get("trainings"))
             yield (
-                f"| {said} | {one['submissions']} | {trainings} | {each:.2f} | {3600 / each:,.0f} |"
+                f"| {said} | {one['submissions']} | {one['new_trainings']} | {each:.2f} | "
+                f"{3600 / each:,.0f} |"
             )
-    if "cold" in found:
-        cold = found["cold"]
+    for cold in (found[name] for name in ("cold", "known") if name in found):
         yield ""
         yield (
-            f"After the interruptions there were {cold['results']} results for {cold['submissions']} "
+            f"Killed {cold['killed']} times on the way, there were {cold['results']} results for {cold['submissions']} "
             f"submissions, {len(cold['graded_twice'])} graded twice and {len(cold['unexpected'])} "
             f"verdicts not as expected. The command's own process used {cold['client_peak_mib']:.0f} "
             "MiB at most."
