@@ -3,7 +3,7 @@
     python benchmarks/classroom.py make FOLDER [COUNT]   the class: solutions, 12 hostile ones
     python benchmarks/classroom.py cold FOLDER           regraded, killed three times on the way
     python benchmarks/classroom.py key FOLDER            again, after a key has changed
-    python benchmarks/classroom.py known FOLDER          every line anew, the trainings known
+    python benchmarks/classroom.py untrained FOLDER      likewise, the lines without a training
     python benchmarks/classroom.py plain FOLDER          what a plain loop takes for a few
 
 Each adds its figures to benchmarks/results.json, for `run.py report`, and prints what is not as
@@ -40,6 +40,7 @@ COUNT, HOSTILE, OWN_NETWORKS = 300, 12, 4
 KILLED_AT = (0.1, 0.4, 0.8)  # of the class
 KEY = ("  length: 200", "  length: 202")  # of 1a, whose answers follow from it
 FIRST_FEW = 16
+WITHOUT_TRAINING = ("--only", "1a,1b,1c,2a,3a,3b")
 RECORD = ROOT / "benchmarks" / "results.json"
 REFERENCE_POINTS = 48
 Figures = dict[str, Any]
@@ -47,7 +48,7 @@ Figures = dict[str, Any]
 
 def main() -> None:
     """Do what is asked, and keep the figures."""
-    steps = {"cold": cold, "key": key, "known": known, "plain": plain}
+    steps = {"cold": cold, "key": key, "untrained": untrained, "plain": plain}
     if len(sys.argv) < 3 or sys.argv[1] not in ("make", *steps):
         raise SystemExit(__doc__)
     what, folder = sys.argv[1], Path(sys.argv[2])
@@ -74,15 +75,14 @@ def cold(folder: Path) -> Figures:
     return _interrupted(folder, folder / "class")
 
 
-def known(folder: Path) -> Figures:
-    """Likewise, as after a change of the grader's verdicts: all anew but the trainings."""
-    into = folder / "class-known"
+def untrained(folder: Path) -> Figures:
+    """Likewise, but only the lines that need no training."""
+    into = folder / "class-untrained"
     shutil.rmtree(into, ignore_errors=True)
-    shutil.copytree(folder / "class" / "trainings", into / "trainings")
-    return _interrupted(folder, into)
+    return _interrupted(folder, into, *WITHOUT_TRAINING)
 
 
-def _interrupted(folder: Path, into: Path) -> Figures:
+def _interrupted(folder: Path, into: Path, *options: str) -> Figures:
     made = _read(folder / "made.json")
     count = len(made["solutions"]) + len(made["hostile"])
     results, trainings = into / "results", _trainings(into)
@@ -92,9 +92,9 @@ def _interrupted(folder: Path, into: Path) -> Figures:
     signals = [signal.SIGKILL, signal.SIGINT, signal.SIGTERM]
     for share, number in zip(KILLED_AT, signals, strict=True):
         until = (results, share * count, number)
-        memory = max(memory, _regrade(folder, said, into=into, until=until))
+        memory = max(memory, _regrade(folder, said, *options, into=into, until=until))
         assert len(list(results.glob("*.json"))) < count, "it was not killed on the way"
-    memory = max(memory, _regrade(folder, said, into=into))
+    memory = max(memory, _regrade(folder, said, *options, into=into))
     times = Counter(line.split()[3].rstrip(":") for line in said if _is_grading(line))
     return {
         "submissions": count,
@@ -151,12 +151,17 @@ def plain(folder: Path) -> Figures:
     students = folder / "few.txt"
     students.write_text("\n".join(few))
     results = folder / "plain.json"
-    only = ("--only", "1a,1b,1c,2a,3a,3b")
     used = _processor_seconds()
     for one in few:
         source = Path(made["export"]) / f"submission_{one}"
         subprocess.run(
-            [str(ROOT / "run_autograder"), str(source), *only, "--results", str(results)],
+            [
+                str(ROOT / "run_autograder"),
+                str(source),
+                *WITHOUT_TRAINING,
+                "--results",
+                str(results),
+            ],
             check=False,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -164,7 +169,9 @@ def plain(folder: Path) -> Figures:
     loop, used = _processor_seconds() - used, _processor_seconds()
     into = folder / "class-few"
     shutil.rmtree(into, ignore_errors=True)
-    _regrade(folder, [], *only, "--students", str(students), "--workers", "1", into=into)
+    _regrade(
+        folder, [], *WITHOUT_TRAINING, "--students", str(students), "--workers", "1", into=into
+    )
     engine = _processor_seconds() - used
     return {
         "submissions": len(few),

@@ -422,7 +422,7 @@ def _class_section(found: dict[str, dict[str, Any]]) -> Iterator[str]:
     yield "|---|---|---|---|---|"
     named = {
         "cold": "nothing known, killed on the way",
-        "known": "every line anew, trainings known, killed on the way",
+        "untrained": "the lines that need no training, killed on the way",
         "key": "after a new key for 1a",
     }
     for name, said in named.items():
@@ -433,7 +433,7 @@ def _class_section(found: dict[str, dict[str, Any]]) -> Iterator[str]:
                 f"| {said} | {one['submissions']} | {one['new_trainings']} | {each:.2f} | "
                 f"{3600 / each:,.0f} |"
             )
-    for cold in (found[name] for name in ("cold", "known") if name in found):
+    for cold in (found[name] for name in ("cold", "untrained") if name in found):
         yield ""
         yield (
             f"Killed {cold['killed']} times on the way, there were {cold['results']} results for {cold['submissions']} "

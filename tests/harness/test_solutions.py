@@ -1,11 +1,15 @@
-"""How a solution is put together from its own files and the reference's."""
+"""How a solution is put together from its own files and the reference's, and what its code gets."""
 
 from __future__ import annotations
 
 import pytest
 import yaml
 
+from autograder.homework import HEAD, LAYER
 from autograder.staff.solutions import SOLUTIONS, Kind, completed, load_solutions
+
+from .conftest import left_to_the_full_set, spread
+from .local_grading import examine, judge, suite_tests
 
 REFERENCE = "q1a:\n  parameters: 40\n  output_shape: [99, 8]\nq1d: Some words.\nq2a:\n  images: 9\n"
 
@@ -52,3 +56,17 @@ def test_a_mistake_in_the_answers_names_only_what_differs():
                 if value == reference[question][name]
             ]
             assert same == [], solution.name
+
+
+# Every head and layer, as `autograder validate` grades them, but in this process and without what
+# is trained: a verdict that changes for one of them is seen before a release.
+OF_CODE = {one.name: one for one in load_solutions() if {HEAD.file, LAYER.file} & set(one.changed)}
+
+
+@pytest.mark.parametrize("name", left_to_the_full_set(OF_CODE, spread(list(OF_CODE), 12)))
+def test_heads_and_layers_get_what_they_are_known_for(name):
+    solution = OF_CODE[name]
+    parts = solution.parts & {"3a", "3b"}
+    lines = {number for number in suite_tests() if number.split(".")[0] in parts}
+    with examine(solution) as exam:
+        assert judge(solution, exam, lines).differences() == []
