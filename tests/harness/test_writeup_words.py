@@ -278,6 +278,20 @@ def test_a_run_that_cant_be_read_is_told_in_a_sentence(content, tmp_path):
     assert any("artifacts/fc/run.yaml" in problem for problem in document.manuscript.problems)
 
 
+@pytest.mark.parametrize("recorded", [False, True])
+def test_a_run_of_which_only_the_history_is_left_says_so_and_nothing_else(recorded, tmp_path):
+    folder = solved(tmp_path / "hw5")
+    text = "run: 1\nmodel: fc\ntrial: false\nepochs_done: 10\n"
+    if recorded:
+        text += "seed: 3\noptimizer: adam\nlearning_rate: 0.01\nschedule: constant\n"
+    (folder / "artifacts/fc/run.yaml").write_text(text)
+    page = next(one for one in Document(folder).sections if one.name == "q2b")
+    shown = as_text(page.blocks)
+    assert "None" not in shown
+    assert ("isn't recorded" in shown) is not recorded
+    assert ("adam" in shown) is recorded
+
+
 def test_answers_that_are_missing_say_so_and_others_are_shown(tmp_path):
     folder = solved(tmp_path / "hw5")
     replace(folder / "answers.yaml", "parameters: 40", "parameters:")

@@ -238,11 +238,14 @@ def _about(run: Run) -> Iterator[Element]:
             made.emphasised(f"{run.name} is a trial{run.trial_because}, not a full training.")
         )
     yield made.para(*made.text(" ".join([f"{run.name}.", *run.accuracies()])))
+    if not run.is_recorded:
+        yield _gap("How it was trained isn't recorded", f"python train.py {run.kind}")
+        return
     yield made.table(
         ["Setting", "Value"],
         [[made.text(name), made.text(value)] for name, value in run.settings()],
     )
-    if run.kind != TRANSFORMER:  # whose architecture is given
+    if run.kind != TRANSFORMER and run.architecture():  # the Transformer's is given
         yield made.listing(wrapped(run.architecture())[0], "")
 
 

@@ -127,6 +127,9 @@ class Review:
         if missing:
             place = run.folder.relative_to(self.root).as_posix()
             yield FIX, f"{in_a_row(missing)} is missing in {place}: python train.py {kind}"
+        if not run.is_recorded:
+            yield TO_DO, f"{run.in_short()}: python train.py {kind}"
+            return
         yield from self._about_age(run)
         yield OK, run.in_short()
 

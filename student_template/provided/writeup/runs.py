@@ -127,13 +127,20 @@ class Run:
             if title in ALWAYS or str(value).lower() not in NOTHING
         ]
 
+    @property
+    def is_recorded(self) -> bool:
+        """Whether it is known how it was made; not of one of which only the history is left."""
+        return "seed" in self.content and "optimizer" in self.content
+
     def architecture(self) -> str:
-        """The model as PyTorch prints it."""
+        """The model as PyTorch prints it; empty where that isn't recorded."""
         lines = self.content.get("architecture")
-        return "\n".join(str(line) for line in lines) if isinstance(lines, list) else str(lines)
+        return "\n".join(str(line) for line in lines) if isinstance(lines, list) else ""
 
     def in_short(self) -> str:
         """Which run it is, for the line under a figure."""
+        if not self.is_recorded:
+            return f"{self.name}: how it was trained isn't recorded"
         rate, schedule = self.content.get("learning_rate"), self.content.get("schedule")
         rate = f"rate {rate:g}" if isinstance(rate, (int, float)) else "a rate for each epoch"
         schedule = schedule.replace("_", " ") if isinstance(schedule, str) else "set by epoch"
