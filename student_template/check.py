@@ -93,6 +93,7 @@ Check = Callable[[], Iterator[str]]  # yields what holds, raises Problem at what
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns 0 if there is nothing to do or to fix."""
     options = parse(arguments)
+    torch.set_num_threads(1)  # models this small are slower with more
     if isinstance(sys.stdout, io.TextIOWrapper):  # a pipe on Windows may not know every letter
         sys.stdout.reconfigure(errors="replace")
     taken.cache_clear()

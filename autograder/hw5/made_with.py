@@ -17,7 +17,7 @@ from autograder.training.carry_over import shipped_sources
 
 LENGTH = 16  # hexadecimal digits: chance alone makes no two alike
 LIMITS = frozenset({"seconds", "worker", "cpu_seconds"})
-NO_VERDICT = frozenset({"title", "pictures"})
+NO_VERDICT = frozenset({"title", "pictures", "writeup"})
 PARTS_OF = {  # the parts whose verdicts a section of the settings can change
     "conv1d": {"1a"},
     "conv2d": {"1b"},

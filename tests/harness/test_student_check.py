@@ -444,14 +444,14 @@ BROKEN = {
         "q1b:",
         "q1b: }",
         "1b",
-        "not valid YAML at line 4",
+        "not valid YAML, line 4: there is a } too many",
     ),
     "a number in words": (
         "answers.yaml",
         "parameters: 40",
         "parameters: many",
         "1a",
-        "q1a, parameters: write a whole number",
+        "q1a, parameters: many can't be read; write a whole number",
     ),
     "a shape in words": ("answers.yaml", "[99, 8]", "large", "1a", "write a list of whole numbers"),
     "half a matrix": (
