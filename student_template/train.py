@@ -21,20 +21,23 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 
 import torch
 from torch import nn
 
 from provided import mnist
 from provided.artifacts import CannotResume, Folder, Run, count_parameters
+from provided.conditions import Problem, attribute, student_module
 from provided.experiments import table, update_experiments
-from provided.homework import CNN, FULLY_CONNECTED, TRANSFORMER
+from provided.homework import CNN, FULLY_CONNECTED, HEAD, LAYER, TRANSFORMER
 from provided.runs import Kept, Runs, code_of
 from provided.session import Session, TrainingProblem
 from provided.session import describe as describe
 from provided.settings import in_words, initialise, layer_names
 from provided.settings_rules import as_graded, bounds_of, problem_of
-from provided.slots import still_to_write
+from provided.slots import still_to_write, what_was_raised
+from provided.submission import imported_as_taken, take
 from provided.training import Epoch, Training, flush_denormals, make_optimizer
 
 HERE = Path(__file__).resolve().parent
@@ -79,18 +82,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.model == "compare":
             print(compare())
             return 0
-        result = train_model(
-            options.model,
-            seed=options.seed,
-            epochs=options.epochs,
-            device=options.device,
-            resume=options.resume,
-            data=options.data,
-            images=options.images,
-            threads=options.threads,
-        )
-    except (TrainingProblem, CannotResume) as problem:
+        with imported_as_taken(take(HERE)):  # as the grader takes them, also from a notebook
+            result = train_model(
+                options.model,
+                seed=options.seed,
+                epochs=options.epochs,
+                device=options.device,
+                resume=options.resume,
+                data=options.data,
+                images=options.images,
+                threads=options.threads,
+            )
+    except (TrainingProblem, CannotResume, Problem) as problem:
         print(problem, file=sys.stderr)
+        return 1
+    except SyntaxError as problem:
+        print(what_was_raised(problem), file=sys.stderr)
         return 1
     except NotImplementedError as problem:
         slot = still_to_write(problem)
@@ -158,7 +165,7 @@ def train_model(
     """Train one of your models ("fc", "cnn", "vit"), or "sample", and write its artifacts.
 
     A learning rate that falls does so over all ten epochs, also where `epochs` stops earlier.
-    Raises TrainingProblem or CannotResume.
+    Raises TrainingProblem, CannotResume, or Problem where a file or a slot is missing.
     """
     device = device_of(device)
     torch.set_num_threads(threads)
@@ -207,8 +214,10 @@ def load_data(root: str | Path | None, images: int | None = None) -> mnist.Mnist
 
 
 def make_model(name: str) -> tuple[nn.Module, Training]:
-    """One of your models, untrained, and its settings. Raises TrainingProblem."""
+    """One of your models, untrained, and its settings. Raises TrainingProblem or Problem."""
     if name == "vit":
+        for slot in (HEAD, LAYER):
+            own_module(slot.file)
         from provided.vision_transformer import VIT_TRAINING, VisionTransformer
 
         return VisionTransformer(), VIT_TRAINING
@@ -217,13 +226,10 @@ def make_model(name: str) -> tuple[nn.Module, Training]:
 
         model, settings = samples.build_sample(), samples.SAMPLE_TRAINING
     else:
-        import models
-
-        build, settings = {
-            "fc": (models.build_fully_connected, models.FULLY_CONNECTED_TRAINING),
-            "cnn": (models.build_cnn, models.CNN_TRAINING),
-        }[name]
-        model = build()
+        network = {FULLY_CONNECTED.kind: FULLY_CONNECTED, CNN.kind: CNN}[name]
+        models = own_module(network.file)
+        model = attribute(network.builder, models)()
+        settings = attribute(network.settings, models)
     try:
         with torch.no_grad():  # a lazy layer gets parameters here that are to be trained
             shape = tuple(model.eval()(torch.zeros(2, 1, mnist.IMAGE_SIZE, mnist.IMAGE_SIZE)).shape)
@@ -233,6 +239,11 @@ def make_model(name: str) -> tuple[nn.Module, Training]:
     if shape != (2, mnist.CLASSES):
         raise TrainingProblem(f"For 2 images the model returns {shape}, not (2, {mnist.CLASSES}).")
     return model, settings
+
+
+def own_module(file: str) -> ModuleType:
+    """One of your files, imported. Raises Problem where it is missing."""
+    return student_module(file.removesuffix(".py"), take(HERE).notes)
 
 
 def settled(name: str, model: nn.Module, settings: object) -> Training:

@@ -6,6 +6,7 @@ import csv
 import shutil
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 import torch
@@ -290,3 +291,40 @@ def test_lazy_layers_are_trained_like_ordinary_ones(template):
     ended = run(template, "one_step.py")
     assert ended.status == 0, ended.output
     assert "fc 4\ncnn 11" in ended.output
+
+
+FILES = {  # what is wrong -> the file, what becomes of it (None: it is taken away), the part
+    "missing": ("models.py", None, "2b", "models.py is missing."),
+    "a syntax error": ("models.py", "def f(:\n", "2b", "SyntaxError in models.py, line 1"),
+    "a builder of another name": (
+        "models.py",
+        "def build_CNN():\n    pass\n",
+        "2c",
+        "models.py has build_CNN: call it build_cnn.",
+    ),
+    "no head": ("attention.py", None, "3c", "attention.py is missing."),
+}
+
+
+@pytest.mark.parametrize(("file", "text", "part", "said"), FILES.values(), ids=FILES.keys())
+def test_what_is_wrong_with_a_file_is_told_as_check_py_tells_it(tmp_path, file, text, part, said):
+    folder = solved(tmp_path / "hw5")
+    (folder / file).unlink()
+    if text is not None:
+        (folder / file).write_text(text)
+    model = {"2b": "fc", "2c": "cnn", "3c": "vit"}[part]
+    ended = run(folder, "train.py", model, "--images", "64")
+    assert ended.status == 1
+    assert "Traceback" not in ended.output
+    assert said in ended.output
+    assert said in run(folder, "check.py", part).output
+
+
+def test_definitions_in_a_notebook_are_trained(tmp_path):
+    folder = solved(tmp_path / "hw5")
+    source = (folder / "models.py").read_text(encoding="utf-8")
+    (folder / "models.py").unlink()
+    cells = [nbformat.v4.new_code_cell("!pip list"), nbformat.v4.new_code_cell(source)]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / "mine.ipynb")
+    ended = run(folder, "train.py", "fc", "--images", "64", "--epochs", "1")
+    assert ended.status == 0, ended.output
