@@ -433,20 +433,23 @@ def _class_section(found: dict[str, dict[str, Any]]) -> Iterator[str]:
                 f"| {said} | {one['submissions']} | {one['new_trainings']} | {each:.2f} | "
                 f"{3600 / each:,.0f} |"
             )
-    for cold in (found[name] for name in ("cold", "untrained") if name in found):
+    for one in (found[name] for name in ("cold", "untrained") if name in found):
+        times = "once" if one["killed"] == 1 else f"{one['killed']} times"
+        other = ", ".join(one["unexpected"]) or "none"
         yield ""
         yield (
-            f"Killed {cold['killed']} times on the way, there were {cold['results']} results for {cold['submissions']} "
-            f"submissions, {len(cold['graded_twice'])} graded twice and {len(cold['unexpected'])} "
-            f"verdicts not as expected. The command's own process used {cold['client_peak_mib']:.0f} "
-            "MiB at most."
+            f"Killed {times} on the way, there were {one['results']} results for "
+            f"{one['submissions']} submissions, {len(one['graded_twice'])} of them graded twice. "
+            f"Verdicts that aren't as expected: {other}. The command's own process used "
+            f"{one['client_peak_mib']:.0f} MiB at most."
         )
     if "key" in found:
         key = found["key"]
         yield ""
         yield (
-            f"The new key changed {key['concerned']} scores; `changes.csv` names all but "
-            f"{len(key['not_named'])} of them with the setting, and {len(key['named_wrongly'])} others."
+            f"The new key changed {key['concerned']} scores. `changes.csv` gives the setting as the "
+            f"cause of {key['concerned'] - len(key['not_named'])} of them, and of "
+            f"{len(key['named_wrongly'])} that it didn't change."
         )
     if "plain" in found:
         plain = found["plain"]
