@@ -16,7 +16,7 @@ import yaml
 
 from provided.homework import ANSWERS_FILE
 from provided.own_words import without_own_words
-from provided.yaml_slips import in_plain_words, read_askew, unspaced
+from provided.yaml_slips import PlainLoader, in_plain_words, read_askew, unspaced
 
 MAX_CHARACTERS = 64_000
 MAX_BITS = 200  # of a whole number; no answer comes near
@@ -60,17 +60,6 @@ class Read:
             return ""
         found = unspaced(self.text, question)
         return f"{ANSWERS_FILE}, {found}." if found else ""
-
-
-class PlainLoader(yaml.SafeLoader):
-    """Reads plain values; aliases are refused, as a few of them can stand for millions."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        """The next value. Raises MarkedYAMLError at an alias."""
-        if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark
-            raise yaml.MarkedYAMLError(problem="aliases are not supported here", problem_mark=mark)
-        return super().compose_node(parent, index)
 
 
 def read(text: str, in_words: str = "") -> Read:

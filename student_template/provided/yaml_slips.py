@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import yaml
 
@@ -21,12 +22,28 @@ ROW = re.compile(r"\[[^\[\]\n]*\]")
 MAX_LOOKED_BACK = 3  # lines with something in them
 MAX_NODES = 20_000  # of a text that is searched for names that stand twice
 MAX_SAID = 3
+MAX_NAME = 40  # characters that are shown
 
 TAB = "there is a tab. YAML takes only spaces: replace it"
 SPACE = "a space is missing after the colon"
 COLON = "a colon is missing after the name"
 WIDE_COLON = "the colon is a full-width one: type a plain colon and a space"
 INDENT = "the line is indented differently from those it belongs to"
+
+
+class PlainLoader(yaml.SafeLoader):
+    """Reads plain values; aliases are refused, as a few of them can stand for millions.
+
+    Whatever a student wrote is read with it, every time: what is quoted in one reading may be
+    alive in another, of another part of the text.
+    """
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """The next value. Raises MarkedYAMLError at an alias."""
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark
+            raise yaml.MarkedYAMLError(problem="aliases are not supported here", problem_mark=mark)
+        return super().compose_node(parent, index)
 
 
 def in_plain_words(problem: yaml.MarkedYAMLError, text: str) -> tuple[int, str]:
@@ -87,7 +104,7 @@ def read_askew(text: str, name_of_file: str) -> list[str]:
     Names that stand twice, of which the last one counts, and commas in decimal numbers.
     """
     try:
-        found = [*_twice(yaml.compose(text, yaml.SafeLoader), MAX_NODES)]
+        found = [*_twice(yaml.compose(text, PlainLoader), MAX_NODES)]
     except (yaml.YAMLError, ValueError, RecursionError):
         return []
     for number, line in enumerate(text.split("\n"), start=1):
@@ -105,13 +122,15 @@ def _twice(root: yaml.Node | None, most: int) -> Iterator[tuple[int, str]]:
         most -= 1
         if not isinstance(node, yaml.MappingNode):
             continue
-        seen: set[str] = set()
+        seen: set[tuple[str, str]] = set()
         for key, value in node.value:
-            name = str(key.value)[:40]
-            if name in seen:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            name = key.value[:MAX_NAME]
+            if (key.tag, key.value) in seen:
                 below = f" under {owner}" if owner else ""
                 yield key.start_mark.line + 1, f"{name} stands twice{below}; the last one counts"
-            seen.add(name)
+            seen.add((key.tag, key.value))
             todo.append((value, name))
 
 

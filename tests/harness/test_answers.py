@@ -292,6 +292,23 @@ def test_a_decimal_comma_is_no_thousands_separator(written):
         read_answers(f"q:\n  a: {written}\n").whole_number("q", "a")
 
 
+def test_aliases_that_come_alive_once_the_words_are_cut_out_are_refused_as_well():
+    levels = ["  ? &l0 [a, a]", *(f"  ? &l{n} [*l{n - 1}, *l{n - 1}]" for n in range(1, 20))]
+    hidden = "\n".join(f"{level}\n  : 1" for level in levels)
+    text = f'q1a: {{a: 1}}\nq1d: "words\nq2a:\n{hidden}\nq3: end"\n'
+    started = time.process_time()
+    answers = read_answers(text, "q1d")
+    assert time.process_time() - started < 1
+    assert answers.whole_number("q1a", "a") == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["q: {a: 3}\n1: x\n'1': y\n", "? [1, 2]\n: x\nq: {a: 3}\n? [1, 2]\n: y\n"]
+)
+def test_keys_that_are_not_the_same_name_are_not_called_so(text):
+    assert read_answers(text).askew == ()
+
+
 def bomb(first: str, level: str) -> str:
     """Eight levels, each nine times the one before."""
     lines = [f"a: &a {first}"]

@@ -9,7 +9,7 @@ import pytest
 from autograder.hw5 import assignment as assignments
 from autograder.hw5.described import Model
 from autograder.hw5.verdicts import networks as verdicts
-from autograder.hw5.verdicts.run_record import beside_ours, read_record
+from autograder.hw5.verdicts.run_record import beside_ours, of_weights, read_record
 from autograder.rubric.feedback import Rejected
 from autograder.training.job import Ending, TrainingResult, Trial
 from autograder.training.layer_list import LayerList
@@ -111,3 +111,12 @@ def test_points_never_depend_on_it(record, accuracy, points):
         assert rejected.value.points == points
         notes = rejected.value.feedback.notes
     assert len(notes) == (record is not None)
+
+
+def test_weights_are_those_of_the_last_epoch_whatever_the_best_one_was():
+    content = b"best_test_accuracy: 0.985\nbest_test_epoch: 8\ntest_accuracy: 0.9836\n"
+    said = "Your run.yaml says 98.36% after the last epoch; here: 98.36%."
+    assert of_weights(content, 0.9836) == (said,)
+    assert of_weights(b"best_test_accuracy: 0.985\n", 0.9836) == ()
+    assert of_weights(BOMB, 0.9836) == ("Your run.yaml can't be read; this costs nothing.",)
+    assert of_weights(None, 0.9836) == ()

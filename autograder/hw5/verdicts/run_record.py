@@ -15,9 +15,10 @@ from typing import Any
 
 import yaml
 
-from provided.answers import PlainLoader
 from provided.homework import MAX_RUN_BYTES, RUN
+from provided.yaml_slips import PlainLoader
 
+UNREADABLE = f"Your {RUN} can't be read; this costs nothing."
 MAX_EPOCHS = 10_000  # more than any training of this homework has
 MAX_PARAMETERS = 10**9
 USUAL = 0.005  # accuracies of the same network differ by less between seeds and machines
@@ -29,11 +30,13 @@ class RunRecord:
 
     accuracy  best share of the test images, or that after the last epoch
     epoch     after which it was reached, where that is said
+    last      share after the last epoch, whose weights are submitted
     trial     whether the run was no full training
     """
 
     accuracy: float | None
     epoch: int | None
+    last: float | None
     parameters: int | None
     trial: bool
 
@@ -52,6 +55,7 @@ def read_record(content: bytes) -> RunRecord | None:
     return RunRecord(
         accuracy=last if best is None else best,
         epoch=None if best is None else _count(values.get("best_test_epoch"), MAX_EPOCHS),
+        last=last,
         parameters=_count(values.get("parameters"), MAX_PARAMETERS),
         trial=values.get("trial") is True,
     )
@@ -69,13 +73,23 @@ def beside_ours(
         return ()
     record = read_record(content)
     if record is None:
-        return (f"Your {RUN} can't be read; this costs nothing.",)
+        return (UNREADABLE,)
     if record.accuracy is None:
         return ()
     after = "" if record.epoch is None else f" after epoch {record.epoch}"
     trial = ", from a trial" if record.trial else ""
     said = f"Your {RUN} says {record.accuracy:.2%}{after}{trial}; here: {ours:.2%}."
     return (" ".join([said, _why(record, ours, parameters, stopped)]).rstrip(),)
+
+
+def of_weights(content: bytes | None, ours: float) -> tuple[str, ...]:
+    """Likewise for submitted weights, which are those of the last epoch."""
+    record = None if content is None else read_record(content)
+    if record is None:
+        return () if content is None else (UNREADABLE,)
+    if record.last is None:
+        return ()
+    return (f"Your {RUN} says {record.last:.2%} after the last epoch; here: {ours:.2%}.",)
 
 
 def _why(record: RunRecord, ours: float, parameters: int | None, stopped: bool) -> str:

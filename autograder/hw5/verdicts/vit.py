@@ -16,7 +16,7 @@ from autograder.hw5.probes.vit import JudgedBy, Judgement, TransformerRun, Weigh
 from autograder.hw5.verdicts import numbers
 from autograder.hw5.verdicts.networks import points_of
 from autograder.hw5.verdicts.pictures import attention_picture, step_picture
-from autograder.hw5.verdicts.run_record import beside_ours
+from autograder.hw5.verdicts.run_record import of_weights
 from autograder.rubric.comparison import well_formed
 from autograder.rubric.feedback import Feedback, Picture, Rejected, reject
 from autograder.rubric.mistake import hinted
@@ -95,7 +95,7 @@ def judge_weights(
     if reached or points > 0:
         _check_doubts(judgement, assignment)
     text = f"Test accuracy {judgement.accuracy:.2%}"
-    claimed = beside_ours(record, judgement.accuracy)
+    claimed = of_weights(record, judgement.accuracy)
     if reached:
         notes = (*claimed, BY_A_PERSON) if judgement.by is JudgedBy.SUBMISSION else claimed
         return Feedback(f"{text}: meets the {rules.accuracy:.1%} threshold.", notes=notes)
