@@ -7,10 +7,10 @@ there, which is what the attacks are about.
 
 Between the two stands a process that sees to the run's end: one that waits, or a keeper's. Runs
 with a keeper are many, so theirs are forked from a second process that has imported the grader
-too, and get zygotes that the first one forked:
+too, and get zygotes from a process of their own that has not:
 
     preloaded: torch ─┬─ waits for a run ── the run ── its zygotes
-                      ├─ zygotes of all kept runs
+                      ├─ the zygotes' parent, on one core ── the zygotes of a kept run
                       └─ stocked: torch and the grader ── keeper ── a kept run
 
 Run as a script, this file is the first process. It imports nothing of staff's, so that a copy of
@@ -34,14 +34,15 @@ import tempfile
 import threading
 import traceback
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 POLL_SECONDS = 0.01
 WAITED_FOR, KEPT = b"w", b"k"  # the two ways of a run, as the first byte of a request
 TAKEN = b"+"
-MAX_BYTES = 1 << 10  # of what goes with descriptors
+NOT_STARTED = b'{"ended": "not started"}'
+MAX_BYTES = 1 << 16  # of what goes with descriptors
 MAX_DESCRIPTORS = 4
 
 
@@ -67,6 +68,7 @@ class Preloaded:
         user: int | None = None,
     ) -> None:
         self._lock = threading.Lock()
+        self._has_answered = False
         self._control, theirs = socket.socketpair()
         self.mark = f"preloaded-{uuid.uuid4()}"  # in the command line of it and of its graders
         with theirs:
@@ -117,93 +119,124 @@ class Preloaded:
                 socket.send_fds(self._control, [way], descriptors)
                 if self._control.recv(len(TAKEN)) != TAKEN:
                     raise Gone("the preloaded process has ended")
+                self._has_answered = True
         except (OSError, Gone) as problem:
             life.close()
             raise Gone(str(problem)) from problem
         return life
 
     def close(self) -> None:
-        """End the process, and with it every grader that still runs."""
+        """End the process, and with it every grader that is waited for; kept ones go on."""
+        with contextlib.suppress(OSError):
+            self._control.shutdown(socket.SHUT_RDWR)
         self._control.close()
+        if not self._has_answered:  # it may be importing torch
+            self._process.terminate()
         self._process.wait()
 
 
 class Fork:
-    """The process that forks: runs that are waited for, and the zygotes of those that are kept."""
+    """The process that forks: runs that are waited for, and what kept ones consist of."""
 
     def __init__(self, control: socket.socket) -> None:
         self._control = control
         self._stock: socket.socket | None = None
-        self._waiting: set[int] = set()
-        self._zygotes: dict[
-            int, list[int]
-        ] = {}  # a kept run's pipe, which its end closes -> theirs
+        self._stocked: int | None = None
+        self._children: set[int] = set()
 
     def serve(self) -> None:
         """Do what is asked until the other side closes."""
         while True:
-            control = self._control.fileno()
-            ready, _, _ = select.select([control, *self._zygotes], [], [])
-            for ended in self._zygotes.keys() & set(ready):
-                self._end_zygotes(ended)
-            if control not in ready:
-                continue
             way, descriptors, _, _ = socket.recv_fds(self._control, 1, MAX_DESCRIPTORS)
-            self._waiting -= {pid for pid in self._waiting if os.waitpid(pid, os.WNOHANG)[0]}
+            self._children -= {pid for pid in self._children if os.waitpid(pid, os.WNOHANG)[0]}
             if not way:
                 return
-            (self._keep if way == KEPT else self._wait)(*descriptors)
+            if way == KEPT and self._stock is None:
+                self._fork_stocked(descriptors)
+            pid = os.fork()
+            if pid == 0:
+                self._control.close()
+                if way == KEPT:
+                    assert self._stock is not None
+                    see_to_zygotes(self._stock, *descriptors)
+                else:
+                    if self._stock is not None:
+                        self._stock.close()
+                    wait(_read(descriptors[0]), *descriptors)
+                end_process(0)
+            self._children.add(pid)
             for descriptor in descriptors:
                 os.close(descriptor)
             self._control.sendall(TAKEN)
 
     def close(self) -> None:
-        """Let go of the stocked process and all zygotes."""
-        for run in list(self._zygotes):
-            self._end_zygotes(run)
-        if self._stock is not None:
+        """Let go of the stocked process; runs that are kept go on."""
+        if self._stock is not None and self._stocked is not None:
             self._stock.close()
-        for pid in self._waiting:
-            os.waitpid(pid, 0)
+            os.waitpid(self._stocked, 0)
+        for pid in self._children:
+            os.waitpid(pid, os.WNOHANG)
 
-    def _wait(self, life: int, out: int, errors: int) -> None:
-        pid = os.fork()
-        if pid == 0:
-            self._control.close()
-            wait(_read(life), life, out, errors)
+    def _fork_stocked(self, others: Sequence[int]) -> None:
+        """Fork the process with the grader; `others` are descriptors of the first run."""
+        self._stock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._stocked = os.fork()
+        if self._stocked == 0:
+            for end in (self._control, self._stock):
+                end.close()
+            for descriptor in others:
+                os.close(descriptor)
+            serve_stocked(theirs)
             end_process(0)
-        self._waiting.add(pid)
+        theirs.close()
 
-    def _keep(self, life: int) -> None:
-        """Fork the zygotes of a run, and have the run forked from the process with the grader."""
-        if self._stock is None:
-            self._stock, theirs = socket.socketpair()
-            pid = os.fork()
-            if pid == 0:
-                for other in (self._control, self._stock):
-                    other.close()
-                os.close(life)  # of the run that is the first
-                serve_stocked(theirs)
-                end_process(0)
-            theirs.close()
-            self._waiting.add(pid)
-        launch = sys.modules["__main__"]
-        made = [launch.fork_zygote(kind) for kind in (launch.serve_workers, launch.serve_trainings)]
-        ended, running = os.pipe()
-        pids = [pid for pid, _ in made]
+
+def see_to_zygotes(stock: socket.socket, life: int) -> None:
+    """Fork a kept run's zygotes, have the run forked, pass its report on, and end the zygotes.
+
+    All of it keeps to one core of the machine. Memory is that of the largest process, the
+    zygotes' own children among them.
+    """
+    request = _read(life)
+    keeper = _loaded(request["keeper"])
+    claim = keeper.one_core()
+    launch = sys.modules["__main__"]
+    made = [launch.fork_zygote(kind) for kind in (launch.serve_workers, launch.serve_trainings)]
+    report, theirs = os.pipe()
+    told = {"request": request, "zygotes": [pid for pid, _ in made], "cores": keeper.cores()}
+    try:
         with made[0][1] as workers, made[1][1] as trainings:
-            handed = [life, running, workers.fileno(), trainings.fileno()]
-            socket.send_fds(self._stock, [json.dumps(pids).encode()], handed)
-        os.close(running)
-        self._zygotes[ended] = pids
+            handed = [life, theirs, workers.fileno(), trainings.fileno()]
+            socket.send_fds(stock, [json.dumps(told).encode()], handed)
+    except OSError:
+        pass  # the end of the report says so
+    finally:
+        stock.close()
+        os.close(theirs)
+    with open(report, "rb") as stream:
+        said = stream.read()
+    peak = 0.0
+    for pid, _ in made:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
+        used = os.wait4(pid, 0)[2]
+        peak = max(peak, used.ru_maxrss / 1024)
+    claim.close()
+    with contextlib.suppress(OSError):  # nobody is left to be told
+        os.write(life, _completed(said, round(peak, 1)))
 
-    def _end_zygotes(self, run: int) -> None:
-        """A run has ended: its zygotes are reaped here, and not before, so that it knows them."""
-        os.close(run)
-        for pid in self._zygotes.pop(run):
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
+
+def _completed(said: bytes, peak_mib: float) -> bytes:
+    """A keeper's report with the zygotes' memory; nothing where the keeper was killed."""
+    if not said:
+        return NOT_STARTED
+    try:
+        report = json.loads(said[len(TAKEN) :])
+    except ValueError:
+        return b""
+    if "peak_mib" in report:
+        report["peak_mib"] = max(report["peak_mib"], peak_mib)
+    return json.dumps(report).encode()
 
 
 def _read(life: int) -> dict[str, Any]:
@@ -226,11 +259,12 @@ def serve_stocked(control: socket.socket) -> None:
         pid = os.fork()
         if pid == 0:
             control.close()
-            life, _, *sockets = descriptors
-            pairs = zip(json.loads(data), map(_socket, sockets), strict=True)
+            life, report, *sockets = descriptors
+            told = json.loads(data)
+            pairs = zip(told["zygotes"], map(_socket, sockets), strict=True)
             zygotes = dict(zip((launch.serve_workers, launch.serve_trainings), pairs, strict=True))
             launch.fork_zygote = zygotes.__getitem__
-            keep(_read(life), life)
+            keep(told["request"], told["cores"], life, report)
             end_process(0)
         keepers.add(pid)
         for descriptor in descriptors:
@@ -239,6 +273,16 @@ def serve_stocked(control: socket.socket) -> None:
 
 def _socket(descriptor: int) -> socket.socket:
     return socket.socket(fileno=descriptor)
+
+
+def _loaded(file: str) -> Any:
+    """A keeper, which no process knows by a name."""
+    spec = importlib.util.spec_from_file_location("keeper", file)
+    assert spec is not None
+    assert spec.loader is not None
+    keeper = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(keeper)
+    return keeper
 
 
 def wait(request: dict[str, Any], life: int, out: int, errors: int) -> None:
@@ -256,13 +300,11 @@ def wait(request: dict[str, Any], life: int, out: int, errors: int) -> None:
         os.waitpid(pid, 0)
 
 
-def keep(request: dict[str, Any], life: int) -> None:
+def keep(request: dict[str, Any], cores: Sequence[int], life: int, report: int) -> None:
     """Let the keeper of a request keep the grader that is forked here; report what it says."""
-    spec = importlib.util.spec_from_file_location("keeper", request.pop("keeper"))
-    assert spec is not None
-    assert spec.loader is not None
-    keeper = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(keeper)
+    os.write(report, TAKEN)  # from here on, the run is under way
+    keeper = _loaded(request.pop("keeper"))
+    keeper.keep_to(cores)
     environment = request.pop("environment")
 
     def start(command: list[str], printed: BinaryIO, folder: Path) -> int:
@@ -271,11 +313,10 @@ def keep(request: dict[str, Any], life: int) -> None:
             os.setsid()
             keeper.die_with_keeper()
             within = {**environment, "TMPDIR": str(folder)}
-            be_grader(command, within, (life,), printed.fileno(), printed.fileno())
+            be_grader(command, within, (life, report), printed.fileno(), printed.fileno())
         return pid
 
-    with contextlib.suppress(BrokenPipeError):  # nobody is left to be told
-        os.write(life, keeper.report(request, start=start, life=life))
+    os.write(report, keeper.report(request, start=start, life=life))
 
 
 def be_grader(

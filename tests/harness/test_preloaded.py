@@ -7,13 +7,16 @@ import json
 import os
 import socket
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from autograder.confined.surroundings import kept
+from autograder.staff.classroom import grading
 from autograder.staff.classroom.grading import KEEPER
+from autograder.staff.preloaded import Gone, Preloaded
 
 from .conftest import ROOT, preloaded, read_on, run_grader, wait_until
 
@@ -56,6 +59,35 @@ def test_a_kept_run_ends_with_whoever_waits_for_it(submission, tmp_path):
         report = json.loads(life.makefile("rb").read())
     assert report["ended"] == "nobody waits for it"
     wait_until(lambda: len(graders()) == 2)
+
+
+def test_kept_runs_go_on_where_the_process_that_forked_them_is_let_go(submission, tmp_path):
+    made = Preloaded([str(ROOT / ".venv/bin/python"), "-I"], os.environ)
+    with made.ask(kept_request(submission(), tmp_path / "kept.json")) as life:
+        made.close()
+        report = json.loads(life.makefile("rb").read())
+    assert (report["ended"], report["status"]) == ("by itself", 0)
+    results = json.loads((tmp_path / "kept.json").read_text())
+    assert results["extra_data"]["faults"] == {}
+    assert all(test["score"] == test["max_score"] for test in results["tests"])
+    with pytest.raises(Gone):
+        made.ask(kept_request(submission(), tmp_path / "another.json"))
+
+
+def test_what_starts_while_all_is_stopped_ends_at_once(submission, tmp_path):
+    request = kept_request(submission(), tmp_path / "kept.json")
+    grading.begin()
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(grading._forked, {name: request[name] for name in ASKED})
+        wait_until(lambda: bool(grading._from_which))
+        grading.stop_all()  # while torch is imported
+        said = asked.result(timeout=60)
+    grading.begin()
+    assert said is None or json.loads(said)["ended"] == "nobody waits for it"
+    assert not (tmp_path / "kept.json").exists()
+
+
+ASKED = ("command", "seconds", "into")
 
 
 def kept_request(folder: Path, into: Path) -> dict[str, Any]:

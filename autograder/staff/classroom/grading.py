@@ -37,7 +37,7 @@ from autograder.staff.classroom.records import (
     read_json,
     write_json,
 )
-from autograder.staff.preloaded import Gone, Preloaded
+from autograder.staff.preloaded import NOT_STARTED, Gone, Preloaded
 
 ROOT = Path(__file__).resolve().parents[3]
 KEEPER = Path(__file__).with_name("keeper.py")
@@ -50,6 +50,7 @@ MAX_SAID = 300  # characters
 
 _guard = threading.Lock()
 _stops: set[Callable[[], None]] = set()  # each ends a grading that is under way here
+_stopping = threading.Event()
 _from_which: list[Preloaded] = []  # one at most
 
 
@@ -179,7 +180,8 @@ def _forked(asked: Mapping[str, Any]) -> bytes | None:
         _forget(preloaded)
         return None
     with life:
-        return _said(life.makefile("rb"), lambda: life.shutdown(socket.SHUT_WR))
+        said = _said(life.makefile("rb"), lambda: life.shutdown(socket.SHUT_WR))
+    return None if said == NOT_STARTED else said
 
 
 def _started(asked: Mapping[str, Any]) -> bytes:
@@ -198,6 +200,10 @@ def _said(stream: IO[bytes], stop: Callable[[], None]) -> bytes:
     """Everything that a keeper says; `stop` may be called meanwhile."""
     with _guard:
         _stops.add(stop)
+        stopping = _stopping.is_set()
+    if stopping:
+        with contextlib.suppress(OSError):
+            stop()
     try:
         return stream.read()
     except OSError:  # it was killed
@@ -225,9 +231,15 @@ def _forget(preloaded: Preloaded | None) -> None:
     preloaded.close()
 
 
+def begin() -> None:
+    """Let gradings of this process start, after those before were stopped."""
+    _stopping.clear()
+
+
 def stop_all() -> None:
-    """Let the gradings of this process end early; they count for nothing."""
+    """Let the gradings of this process end early, those that start later too; none counts."""
     with _guard:
+        _stopping.set()
         stops, preloaded = list(_stops), _from_which[:1]
     for stop in stops:
         with contextlib.suppress(OSError):

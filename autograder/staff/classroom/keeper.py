@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -53,7 +53,6 @@ def keep(command: list[str], seconds: float, into: str, start: Start, life: int)
     """
     folder = Path(tempfile.mkdtemp(prefix="autograder-regrade-"))
     folder.chmod(0o755)  # the process that runs a submission is another user
-    claim = one_core()
     try:
         with (folder / "printed").open("w+b") as printed:
             results = folder / "results.json"
@@ -70,7 +69,6 @@ def keep(command: list[str], seconds: float, into: str, start: Start, life: int)
             report["results"] = True
         return report
     finally:
-        claim.close()
         _remove(folder)
 
 
@@ -119,14 +117,25 @@ def one_core() -> socket.socket:
     claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     if sys.platform != "linux":
         return claim
-    for core in sorted(os.sched_getaffinity(0)):
+    for core in cores():
         try:
             claim.bind(f"\0autograder-regrade-core-{core}")
         except OSError:
             continue
-        os.sched_setaffinity(0, {core})
+        keep_to([core])
         break
     return claim
+
+
+def cores() -> list[int]:
+    """The processors that this process may use; none where that can't be told."""
+    return sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else []
+
+
+def keep_to(chosen: Sequence[int]) -> None:
+    """Use these processors alone."""
+    if chosen:
+        os.sched_setaffinity(0, chosen)
 
 
 def die_with_keeper() -> None:
@@ -169,7 +178,8 @@ def main() -> None:
             return
         asked += read
     with contextlib.suppress(BrokenPipeError):  # nobody is left to be told
-        said = report(json.loads(asked), start=spawn, life=sys.stdin.fileno())
+        with one_core():
+            said = report(json.loads(asked), start=spawn, life=sys.stdin.fileno())
         os.write(sys.stdout.fileno(), said)
 
 
