@@ -108,5 +108,10 @@ def unreadable(section: dict[str, Any], question: str, name: str, wanted: str) -
     value = section[name]
     if isinstance(value, str) and DECIMAL_COMMA.fullmatch(value.strip()):
         wanted = "write a decimal point in place of the comma"
-    shown = str(value) if len(str(value)) <= MOST_SHOWN else f"{str(value)[:MOST_SHOWN]}…"
+    try:
+        shown = str(value)
+    except ValueError:  # Python writes no number of thousands of digits
+        shown = "a number with thousands of digits"
+    if len(shown) > MOST_SHOWN:
+        shown = f"{shown[:MOST_SHOWN]}…"
     return Problem(f"{question}, {name}: {shown} can't be read; {wanted}.")
