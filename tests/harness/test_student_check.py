@@ -453,6 +453,13 @@ BROKEN = {
         "1a",
         "q1a, parameters: many can't be read; write a whole number",
     ),
+    "a number of thousands of digits": (
+        "answers.yaml",
+        "parameters: 40",
+        f"parameters: 0x{'f' * 6000}",
+        "1a",
+        "a number with thousands of digits can't be read",
+    ),
     "a shape in words": ("answers.yaml", "[99, 8]", "large", "1a", "write a list of whole numbers"),
     "half a matrix": (
         "answers.yaml",
