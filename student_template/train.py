@@ -32,7 +32,7 @@ from provided.conditions import Problem, attribute, student_module
 from provided.experiments import table, update_experiments
 from provided.homework import CNN, FULLY_CONNECTED, HEAD, LAYER, TRANSFORMER
 from provided.runs import Kept, Runs, code_of
-from provided.session import Session, TrainingProblem
+from provided.session import Session, TrainingProblem, told_if_not_kept
 from provided.session import describe as describe
 from provided.settings import in_words, initialise, layer_names
 from provided.settings_rules import as_graded, bounds_of, problem_of
@@ -179,6 +179,8 @@ def train_model(
     model.to(device)
     run = Run(name, seed, settings, len(sets.train), code_of(name, take(HERE).code))
     runs = Runs(ARTIFACTS)
+    with told_if_not_kept(ARTIFACTS):  # before the time is spent
+        runs.try_out(name, None)
     with told_if_closed(name):
         runs.settle(name)
     session = Session(run, runs, model, make_optimizer(model, settings), sets, device)

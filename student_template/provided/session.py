@@ -38,8 +38,10 @@ class Session:
     folder: Folder | None = None  # made when there is something to keep
 
     def resume(self) -> None:
-        """Go on with the last run like this one. Raises CannotResume."""
+        """Go on with the last run like this one. Raises CannotResume or TrainingProblem."""
         self.folder = self.runs.to_continue(self.run, self.model)
+        with told_if_not_kept(self.runs.path):
+            self.runs.try_out(self.run.name, self.folder)
         self.progress = self.folder.load_epoch(self.run, self.model, self.optimizer)
 
     def learn(self, last: int) -> None:
@@ -48,8 +50,6 @@ class Session:
         Ctrl-C ends it with what was learned. Raises KeyboardInterrupt where that is nothing, and
         TrainingProblem where it could not be kept.
         """
-        with told_if_not_kept(self.runs.path):
-            self.runs.try_out(self.run.name, self.folder)
         started = time.monotonic() - self.progress.seconds
         first_steps: list[Step] = []
         try:

@@ -279,7 +279,8 @@ def test_a_run_that_cannot_be_read_stops_no_other(name, text, everywhere, tmp_pa
 @pytest.mark.parametrize("kind", ["a file", "a dangling link"])
 def test_where_no_run_can_be_kept_nothing_is_trained(kind, template):
     artifacts = template / "artifacts"
-    artifacts.mkdir()
+    (artifacts / "fc").mkdir(parents=True)
+    write_history(artifacts / "fc/history.csv", [Epoch(1, 1.0, 1.0, 0.5, 0.5)])  # of an older one
     if kind == "a file":
         (artifacts / "runs").write_text("mine")
     else:
