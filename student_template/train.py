@@ -32,7 +32,7 @@ from provided.conditions import Problem, attribute, student_module
 from provided.experiments import table, update_experiments
 from provided.homework import CNN, FULLY_CONNECTED, HEAD, LAYER, TRANSFORMER
 from provided.runs import Kept, Runs, code_of
-from provided.session import Session, TrainingProblem
+from provided.session import Session, TrainingProblem, told_if_not_kept
 from provided.session import describe as describe
 from provided.settings import in_words, initialise, layer_names
 from provided.settings_rules import as_graded, bounds_of, problem_of
@@ -80,7 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     try:
         if options.model == "compare":
-            print(compare())
+            with told_if_closed("experiments.csv"):
+                print(compare())
             return 0
         with imported_as_taken(take(HERE)):  # as the grader takes them, also from a notebook
             result = train_model(
@@ -176,8 +177,10 @@ def train_model(
     initialise(model, settings)
     sets = load_data(data, images)
     model.to(device)
-    run = Run(name, seed, settings, len(sets.train), code_of(name))
+    run = Run(name, seed, settings, len(sets.train), code_of(name, take(HERE).code))
     runs = Runs(ARTIFACTS)
+    with told_if_not_kept(ARTIFACTS):  # before the time is spent
+        runs.try_out(name, None)
     with told_if_closed(name):
         runs.settle(name)
     session = Session(run, runs, model, make_optimizer(model, settings), sets, device)
@@ -191,7 +194,8 @@ def train_model(
         print(f"Nothing to do: {session.progress.done} of {last} epochs are done.")
         session.complete()
     try:
-        return write_up(session)
+        with told_if_closed(name):
+            return write_up(session)
     except KeyboardInterrupt:
         raise TrainingProblem(
             "Stopped while the pictures were drawn. The run is kept; python train.py compare "
@@ -357,9 +361,9 @@ def compare() -> str:
     from provided.plots import experiments_plot  # matplotlib takes a second to import
 
     runs = Runs(ARTIFACTS)
-    shown = []
+    code, shown = take(HERE).code, []
     for name in TITLES:
-        best = show_best(name, code_of(name))
+        best = show_best(name, code_of(name, code))
         shown += [f"{ARTIFACTS / name} shows {in_a_phrase(best)}."] if best else []
     rows = update_experiments(ARTIFACTS, [kept.row() for kept in runs.all() if kept.noted])
     if not rows:

@@ -23,6 +23,9 @@ from provided.experiments import in_short
 from provided.mnist import TRAINING_IMAGES
 from provided.training import Epoch, Training
 
+# What yaml raises besides its own errors, as for a date such as 2026-13-41.
+NO_VALUE = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
+
 
 class CannotResume(Exception):
     """There is no run to go on with, or one of another kind; says which."""
@@ -185,7 +188,7 @@ class Folder:
         """The notes; nothing where they can't be read."""
         try:
             content = yaml.safe_load(self.notes.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        except (OSError, yaml.YAMLError, *NO_VALUE):
             return {}
         return content if isinstance(content, dict) else {}
 

@@ -9,16 +9,20 @@ A run is never written over. What artifacts/fc shows, and what you submit, is a 
    counts; after its last epoch for vit, as those weights are submitted.
 
 A copy is finished beside the old one before the two change places, so a crash leaves one of them.
+Whatever else stood under the name of one of its files is kept in artifacts/runs/set-aside-fc.
 """
 
 from __future__ import annotations
 
 import ast
+import csv
 import hashlib
+import itertools
 import random
 import shutil
+import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +30,8 @@ from typing import Any
 
 from torch import nn
 
-from provided.artifacts import CannotResume, Folder, Run, read_history, trial_notes
-from provided.experiments import row_of
+from provided.artifacts import CannotResume, Folder, Run, read_history, trial_notes, whole
+from provided.experiments import row_of, table
 from provided.homework import HEAD, LAYER, TRANSFORMER
 from provided.mnist import TRAINING_IMAGES
 from provided.settings import EPOCHS
@@ -35,10 +39,12 @@ from provided.slots import HERE
 from provided.training import Epoch
 
 RUNS = "runs"
+COPIES = "copies-{model}.txt"  # digests of the files that were put into artifacts/fc
 PREVIOUS = "previous"  # where an earlier train.py kept the run before
 STALE = 600  # seconds, in which any file is written
 NOT_SHOWN = ("resume.pt",)  # it is large, and stays with the run
-TRANSFORMER_CODE = (HEAD.file, LAYER.file, "provided/vision_transformer.py")
+TRANSFORMER_CODE = (HEAD.file, LAYER.file)
+GIVEN_CODE = "provided/vision_transformer.py"  # which is built on them
 OURS = {"history.csv", "weights.safetensors", "run.yaml", "loss.png", "attention.png"}
 OURS |= {"attention.npz", *NOT_SHOWN}
 
@@ -110,18 +116,35 @@ class Runs:
         return [one for one in self._folders() if one.path.name.partition("-")[2] == model]
 
     def new(self, model: str) -> Folder:
-        """An empty folder with the next number, also where two trainings ask at once."""
+        """An empty folder with the next number, also where two trainings ask at once.
+
+        Raises OSError where there can be none.
+        """
+        home = self._home()
         while True:
             number = max((folder.number for folder in self._folders()), default=0) + 1
-            mine = self.path / RUNS / f"{number:03}-{model}"
+            mine = home / f"{number:03}-{model}"
             try:
-                mine.mkdir(parents=True)
+                mine.mkdir()
             except FileExistsError:
                 continue
             if [one.path for one in self._folders() if one.number == number] == [mine]:
                 return Folder(mine)
             mine.rmdir()
             time.sleep(random.random() / 100)
+
+    def try_out(self, model: str, folder: Folder | None) -> None:
+        """See whether a run can be kept, in this folder or else in a new one, and leave nothing.
+
+        Raises OSError where it can't.
+        """
+        tried = folder or self.new(model)
+        try:
+            with tempfile.TemporaryFile(dir=tried.path):
+                pass
+        finally:
+            if folder is None:
+                tried.path.rmdir()
 
     def to_continue(self, run: Run, model: nn.Module) -> Folder:
         """The last run like this one that isn't finished, or else the last that is.
@@ -145,6 +168,7 @@ class Runs:
             return None
         best = max(kept, key=lambda one: one.rank(code))
         if not self._shows(model, best):
+            self._set_aside(model, self.path / model)
             self._switch(model, best)
         return best
 
@@ -156,6 +180,8 @@ class Runs:
         shown, old, new = self._places(model)
         if old.exists() and not shown.exists():
             old.replace(shown)
+        if old.exists():
+            self._set_aside(model, old)
         for left in (old, new):
             shutil.rmtree(left, ignore_errors=True)
         for folder in self.of(model):
@@ -164,12 +190,14 @@ class Runs:
                     if time.time() - file.stat().st_mtime > STALE:
                         file.unlink()
         for folder in (Folder(shown / PREVIOUS), Folder(shown)):
-            if folder.history.exists() and not self._known(folder, model):
-                if readable(folder):
-                    self._take_over(folder, model)
-                else:
-                    aside = self.path / RUNS / f"unreadable-{model}"
-                    shutil.copytree(folder.path, aside, dirs_exist_ok=True)
+            if readable(folder) and not self._known(folder, model):
+                self._take_over(folder, model)
+
+    def _home(self) -> Path:
+        """The folder of all runs, made where it isn't there. Raises OSError where it can't be."""
+        home = self.path / RUNS
+        home.mkdir(parents=True, exist_ok=True)
+        return home
 
     def _folders(self) -> list[Folder]:
         places = (self.path / RUNS).glob("[0-9]*-*")
@@ -196,6 +224,7 @@ class Runs:
         new.mkdir(parents=True)
         for file in files_to_show(kept.folder):
             shutil.copy2(file, new / file.name)
+        self._note_copies(model, new.iterdir())
         if shown.exists():
             for file in shown.iterdir():  # whatever you have put there
                 if file.name not in OURS | {PREVIOUS}:
@@ -204,6 +233,47 @@ class Runs:
             shown.replace(old)
         new.replace(shown)
         shutil.rmtree(old, ignore_errors=True)
+
+    def _set_aside(self, model: str, place: Path) -> None:
+        """Copy what a switch would destroy, and is in no run, to a folder of its own."""
+        found = [place / name for name in sorted(OURS)]
+        found += sorted((place / PREVIOUS).rglob("*"))
+        there = {file: digest_of(file) for file in found if file.is_file()}
+        known = self._copies(model)
+        for folder in [*self.of(model), *map(Folder, self._home().glob(f"set-aside-{model}*"))]:
+            known |= {digest_of(file) for file in folder.path.rglob("*") if file.is_file()}
+        lost = [file for file, digest in there.items() if digest not in known]
+        if not lost:
+            return
+        aside = self._fresh(f"set-aside-{model}")
+        for file in lost:
+            copy = aside / file.relative_to(place)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(file, copy)
+        names = ", ".join(file.relative_to(place).as_posix() for file in lost)
+        print(f"Of {place}, {names} belonged to no run: kept in {aside}.")
+
+    def _fresh(self, name: str) -> Path:
+        """A new folder of this name among the runs, or of the name and a number."""
+        for number in itertools.count(1):
+            fresh = self._home() / (name if number == 1 else f"{name}-{number}")
+            with suppress(FileExistsError):
+                fresh.mkdir()
+                break
+        return fresh
+
+    def _copies(self, model: str) -> set[str]:
+        """Digests of the files that were copied from a run, which may have gone on since."""
+        try:
+            text = (self.path / RUNS / COPIES.format(model=model)).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            return set()
+        return set(text.split())
+
+    def _note_copies(self, model: str, files: Iterable[Path]) -> None:
+        digests = self._copies(model) | {digest_of(file) for file in files}
+        with whole(self._home() / COPIES.format(model=model)) as new:
+            new.write_text("\n".join(sorted(digests)) + "\n", encoding="utf-8")
 
     def _known(self, folder: Folder, model: str) -> bool:
         """Whether a shown history is that of a run, which may have gone on since."""
@@ -216,19 +286,31 @@ class Runs:
         for file in folder.path.iterdir():
             if file.name in OURS - {"run.yaml"}:
                 shutil.copy2(file, new.path / file.name)
-        epochs = read_history(folder.history)
-        old = folder.read_notes()
-        steps, done = old.get("steps_done"), old.get("epochs_done", len(epochs))
-        images = old.get("images", TRAINING_IMAGES)
-        notes = {
-            **old,
-            "run": new.number,
-            "model": model,
-            **trial_notes(done, old.get("epochs", EPOCHS), images, steps),
-            "epochs_done": done,
-            "weights_epoch": epochs[-1].epoch,
-        }
-        new.write_notes({name: value for name, value in notes.items() if value is not None})
+        epochs, old = read_history(folder.history), folder.read_notes()
+        notes = notes_taken_over(new.number, model, epochs, old)
+        if not _compares(Kept(new, notes, epochs)):  # else it would be taken over every time
+            notes = notes_taken_over(new.number, model, epochs, {})
+        elif folder.notes.exists():
+            self._note_copies(model, [folder.notes])
+        new.write_notes(notes)
+
+
+def notes_taken_over(
+    number: int, model: str, epochs: list[Epoch], old: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The notes of a run, from those that an earlier train.py wrote."""
+    numbers = {name: value for name, value in old.items() if isinstance(value, int)}
+    steps, done = numbers.get("steps_done"), numbers.get("epochs_done", len(epochs))
+    images = numbers.get("images", TRAINING_IMAGES)
+    notes = {
+        **old,
+        "run": number,
+        "model": model,
+        **trial_notes(done, numbers.get("epochs", EPOCHS), images, steps),
+        "epochs_done": done,
+        "weights_epoch": epochs[-1].epoch,
+    }
+    return {name: value for name, value in notes.items() if value is not None}
 
 
 def _goodness(epoch: Epoch) -> tuple[float, float]:
@@ -240,15 +322,34 @@ def kept_in(folder: Folder) -> Kept | None:
     notes = folder.read_notes()
     if "model" not in notes or not readable(folder):
         return None
-    return Kept(folder, notes, read_history(folder.history))
+    kept = Kept(folder, notes, read_history(folder.history))
+    return kept if _compares(kept) else None
+
+
+def _compares(kept: Kept) -> bool:
+    """Whether its notes can be compared with those of other runs, and be shown in the table."""
+    try:
+        kept.rank(None)
+        if kept.noted:
+            row = kept.row()
+            table([row])
+            int(row["run"] or 0)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        return False
+    return True
 
 
 def readable(folder: Folder) -> bool:
     """Whether its history can be read, and has an epoch."""
     try:
         return bool(read_history(folder.history))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, csv.Error):
         return False
+
+
+def digest_of(file: Path) -> str:
+    """Tells one file's content from another's."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def files_to_show(folder: Folder) -> Iterator[Path]:
@@ -258,18 +359,20 @@ def files_to_show(folder: Folder) -> Iterator[Path]:
             yield folder.path / name
 
 
-def code_of(model: str) -> str | None:
+def code_of(model: str, code: Mapping[str, str]) -> str | None:
     """A digest of the code that a Transformer's weights belong to; comments don't count.
+
+    code: your files' texts, as they are taken for training, also out of a notebook
 
     None for the other models, and an empty text where the code can't be read.
     """
     if model != TRANSFORMER:
         return None
     digest = hashlib.sha256()
-    for name in TRANSFORMER_CODE:
-        try:
-            tree = ast.parse((HERE / name).read_text(encoding="utf-8-sig"))
-        except (OSError, SyntaxError, ValueError):
-            return ""
-        digest.update(ast.dump(tree).encode())
+    try:
+        texts = [code[name] for name in TRANSFORMER_CODE]
+        for text in [*texts, (HERE / GIVEN_CODE).read_text(encoding="utf-8")]:
+            digest.update(ast.dump(ast.parse(text.removeprefix("\ufeff"))).encode())
+    except (KeyError, OSError, SyntaxError, ValueError):
+        return ""
     return digest.hexdigest()[:16]

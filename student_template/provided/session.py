@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -14,7 +16,7 @@ from torch import nn
 from provided import mnist
 from provided.artifacts import Folder, Progress, Run
 from provided.progress import Bar
-from provided.runs import Runs
+from provided.runs import RUNS, Runs
 from provided.training import Epoch, Step, evaluate, run_epochs
 
 
@@ -36,14 +38,17 @@ class Session:
     folder: Folder | None = None  # made when there is something to keep
 
     def resume(self) -> None:
-        """Go on with the last run like this one. Raises CannotResume."""
+        """Go on with the last run like this one. Raises CannotResume or TrainingProblem."""
         self.folder = self.runs.to_continue(self.run, self.model)
+        with told_if_not_kept(self.runs.path):
+            self.runs.try_out(self.run.name, self.folder)
         self.progress = self.folder.load_epoch(self.run, self.model, self.optimizer)
 
     def learn(self, last: int) -> None:
         """Train up to the `last` epoch; each finished one is kept on disk.
 
-        Ctrl-C ends it with what was learned. Raises KeyboardInterrupt where that is nothing.
+        Ctrl-C ends it with what was learned. Raises KeyboardInterrupt where that is nothing, and
+        TrainingProblem where it could not be kept.
         """
         started = time.monotonic() - self.progress.seconds
         first_steps: list[Step] = []
@@ -71,7 +76,8 @@ class Session:
         if last not in self.progress.tests:  # a run of an earlier train.py
             self.progress.tests[last] = self.test()
         if self.folder.read_notes().get("weights_epoch") != last:
-            self.folder.save_results(self.run, self.model, self.progress, self.device)
+            with told_if_not_kept(self.runs.path):
+                self.folder.save_results(self.run, self.model, self.progress, self.device)
 
     def test(self) -> float:
         """The model's accuracy (0 to 1) on the test images, dropout off."""
@@ -118,8 +124,9 @@ class Session:
             progress.epochs.append(epoch)
         progress.tests[epoch.epoch] = accuracy
         progress.seconds = seconds
-        self.folder = self.folder or self.runs.new(self.run.name)
-        self.folder.save_epoch(self.run, self.model, self.optimizer, progress, self.device)
+        with told_if_not_kept(self.runs.path):
+            self.folder = self.folder or self.runs.new(self.run.name)
+            self.folder.save_epoch(self.run, self.model, self.optimizer, progress, self.device)
 
     def _keep_first_steps(self, steps: Sequence[Step]) -> None:
         """Keep what was learned until the first epoch was stopped, as an epoch of its own.
@@ -139,9 +146,22 @@ class Session:
         check_finite(epoch)
         tests = {1: self.test()}
         self.progress = Progress([epoch], tests, self.progress.seconds, len(steps))
-        self.folder = self.runs.new(self.run.name)
-        self.folder.save_results(self.run, self.model, self.progress, self.device)
+        with told_if_not_kept(self.runs.path):
+            self.folder = self.runs.new(self.run.name)
+            self.folder.save_results(self.run, self.model, self.progress, self.device)
         print(describe(epoch))
+
+
+@contextmanager
+def told_if_not_kept(artifacts: Path) -> Iterator[None]:
+    """Turn an OSError, such as that of a full disk, into a TrainingProblem."""
+    try:
+        yield
+    except OSError as problem:
+        raise TrainingProblem(
+            f"What is learned can't be kept in {artifacts / RUNS}: {problem}\n"
+            "Make that a folder that you may write to, with room on its disk."
+        ) from problem
 
 
 def check_finite(epoch: Epoch) -> None:

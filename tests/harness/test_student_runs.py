@@ -202,29 +202,114 @@ def test_what_a_crash_left_half_written_is_cleared_away_and_nothing_newer(tmp_pa
     assert (old.exists(), new.exists()) == (False, True)
 
 
-def test_an_unreadable_history_is_set_aside_before_anything_takes_its_place(tmp_path):
+def test_what_is_in_no_run_is_set_aside_before_anything_takes_its_place(tmp_path, capsys):
+    runs, place = Runs(tmp_path), tmp_path / "fc"
+    made(runs, 0.5, 0.6)
+    for number in (1, 2):  # the second time beside the first
+        place.mkdir(exist_ok=True)
+        (place / "history.csv").write_text(f"epoch,train_loss\none,{number}\n")
+        (place / "weights.safetensors").write_text(f"precious {number}")
+        assert shown(runs) == 1
+    (place / "weights.safetensors").write_text("beside an unchanged history")
+    assert shown(runs) == 1
+    shutil.rmtree(place)
+    place.mkdir()
+    (place / "weights.safetensors").write_text("without a history")
+    assert shown(runs) == 1
+    said = capsys.readouterr().out
+    kept = [tmp_path / "runs" / f"set-aside-fc{number}" for number in ("", "-2", "-3", "-4")]
+    assert [(aside / "weights.safetensors").read_text() for aside in kept] == [
+        "precious 1",
+        "precious 2",
+        "beside an unchanged history",
+        "without a history",
+    ]
+    assert (kept[1] / "history.csv").read_text() == "epoch,train_loss\none,2\n"
+    assert len(said.splitlines()) == 4
+    assert all(str(aside) in said for aside in kept)
+
+
+def test_a_copy_of_a_run_that_went_on_is_not_set_aside(tmp_path, capsys):
+    runs = Runs(tmp_path)
+    made(runs, 0.5)
+    assert shown(runs) == 1
+    folder = runs.all()[0].folder
+    write_history(folder.history, [Epoch(n, 1.0, 0.5, 0.5, 0.5) for n in (1, 2)])
+    folder.weights.write_text("of two epochs")
+    assert shown(runs) == 1
+    made(runs, 0.5, 0.9)
+    assert shown(runs) == 2
+    assert not list((tmp_path / "runs").glob("set-aside*"))
+    assert capsys.readouterr().out == ""
+
+
+ODD = {  # what becomes of a file of a run -> nothing that stops the others
+    "a date that is none": ("run.yaml", "model: fc\nfinished: 2026-13-41\n"),
+    "words for a number": ("run.yaml", "model: fc\nimages: all\n"),
+    "a tag without a value": ("run.yaml", "model: fc\nseed: !!int ''\n"),
+    "an accuracy in words": (
+        "run.yaml",
+        "{model: fc, run: 2, trial: false, epochs_done: 2, images: 48000, seed: 0, "
+        "parameters: 9, test_accuracy: good}",
+    ),
+    "a field without end": ("history.csv", f"epoch,train_loss\n1,{'1' * 140_000}\n"),
+}
+
+
+@pytest.mark.parametrize(("name", "text"), ODD.values(), ids=ODD.keys())
+@pytest.mark.parametrize("everywhere", [False, True])
+def test_a_run_that_cannot_be_read_stops_no_other(name, text, everywhere, tmp_path):
     runs = Runs(tmp_path)
     made(runs, 0.5, 0.6)
-    (tmp_path / "fc").mkdir()
-    (tmp_path / "fc" / "history.csv").write_text("epoch,train_loss\none,two\n")
-    (tmp_path / "fc" / "weights.safetensors").write_text("precious")
-    assert shown(runs) == 1
-    assert (tmp_path / "runs/unreadable-fc/weights.safetensors").read_text() == "precious"
+    made(runs, 0.5, 0.7)
+    assert shown(runs) == 2
+    for place in ("runs/002-fc", *(["fc"] if everywhere else [])):
+        (tmp_path / place / name).write_text(text)
+    best = runs.show("fc", None)
+    assert best is not None
+    count = len(runs.all())
+    rows = update_experiments(tmp_path, [kept.row() for kept in runs.all() if kept.noted])
+    assert table(rows)
+    made(runs, 0.5, 0.9)
+    again = shown(runs)
+    assert again == max(kept.number for kept in runs.all())
+    assert len(runs.all()) == count + 1  # nothing is taken over twice
 
 
-def test_a_transformers_code_is_its_own_whatever_comments_say(tmp_path, monkeypatch):
-    monkeypatch.setattr("provided.runs.HERE", tmp_path)
-    (tmp_path / "provided").mkdir()
-    for name in TRANSFORMER_CODE:
-        (tmp_path / name).write_text("scale = 2\n")
-    code = code_of("vit")
-    (tmp_path / "encoder.py").write_text("# a comment\nscale = (2)\n")
-    assert code_of("vit") == code
-    (tmp_path / "encoder.py").write_text("scale = 3\n")
-    assert code_of("vit") != code
-    (tmp_path / "encoder.py").write_text("scale =\n")
-    assert code_of("vit") == ""
-    assert code_of("fc") is None
+@pytest.mark.parametrize("kind", ["a file", "a dangling link"])
+def test_where_no_run_can_be_kept_nothing_is_trained(kind, template):
+    artifacts = template / "artifacts"
+    (artifacts / "fc").mkdir(parents=True)
+    write_history(artifacts / "fc/history.csv", [Epoch(1, 1.0, 1.0, 0.5, 0.5)])  # of an older one
+    if kind == "a file":
+        (artifacts / "runs").write_text("mine")
+    else:
+        (artifacts / "runs").symlink_to(template / "gone" / "away")
+    ended = run(template, "train.py", "fc", "--images", "64")
+    assert ended.status == 1
+    assert "Traceback" not in ended.output
+    assert f"can't be kept in {artifacts / 'runs'}" in ended.output
+    assert "epoch  1" not in ended.output
+
+
+def test_trying_out_whether_a_run_can_be_kept_leaves_nothing(tmp_path):
+    runs = Runs(tmp_path)
+    runs.try_out("fc", None)
+    assert not list((tmp_path / "runs").iterdir())
+    folder = runs.new("fc")
+    runs.try_out("fc", folder)
+    assert not list(folder.path.iterdir())
+
+
+def test_a_transformers_code_is_its_own_whatever_comments_say():
+    taken = dict.fromkeys(TRANSFORMER_CODE, "scale = 2\n")
+    code = code_of("vit", taken)
+    assert code
+    assert code_of("vit", {**taken, "encoder.py": "\ufeff# a comment\nscale = (2)\n"}) == code
+    assert code_of("vit", {**taken, "encoder.py": "scale = 3\n"}) not in (code, "")
+    assert code_of("vit", {**taken, "encoder.py": "scale =\n"}) == ""
+    assert code_of("vit", {"encoder.py": "scale = 2\n"}) == ""
+    assert code_of("fc", taken) is None
 
 
 @pytest.fixture

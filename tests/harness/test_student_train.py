@@ -14,6 +14,8 @@ import yaml
 from safetensors.torch import load_file
 
 from provided.mnist import Split
+from provided.runs import code_of
+from provided.submission import take
 from provided.training import Step, Training, run_epochs
 
 from .student_copy import ROOT, replace, run, solved, untouched
@@ -163,7 +165,7 @@ def test_a_run_stopped_before_its_first_step_leaves_nothing(template):
     assert "nothing has changed" in stopped.output
     assert "Traceback" not in stopped.output
     assert kept(template) == before
-    assert len(list((template / "artifacts/runs").iterdir())) == 1
+    assert len(list((template / "artifacts/runs").glob("*-fc"))) == 1
 
 
 def test_a_finished_run_is_not_trained_further(template):
@@ -328,3 +330,16 @@ def test_definitions_in_a_notebook_are_trained(tmp_path):
     nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / "mine.ipynb")
     ended = run(folder, "train.py", "fc", "--images", "64", "--epochs", "1")
     assert ended.status == 0, ended.output
+
+
+def test_a_run_notes_the_code_that_a_notebook_brought(tmp_path):
+    folder = solved(tmp_path / "hw5")
+    source = (folder / "attention.py").read_text(encoding="utf-8")
+    (folder / "attention.py").unlink()
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    nbformat.write(notebook, folder / "mine.ipynb")
+    train(folder, "vit", "--images", "64", "--epochs", "1")
+    latest = max((folder / "artifacts/runs").glob("*-vit/run.yaml"))
+    noted = yaml.safe_load(latest.read_text())
+    assert noted["code"] not in ("", code_of("vit", {}))
+    assert noted["code"] == code_of("vit", take(folder).code)

@@ -31,6 +31,7 @@ def manuscript(tmp_path):
     folder.mkdir()
     Image.new("RGB", (30, 20), "red").save(folder / "plot.png")
     Image.new("RGB", (30, 20), "red").save(folder / "my plot.gif")
+    Image.new("RGB", (30, 20), "red").save(folder / "the%20plot.png")
     Image.new("RGB", (30, 20), "red").save(tmp_path / "beside.jpg")
     (folder / "broken.png").write_bytes(b"no picture")
     (folder / "empty.pdf").write_bytes(b"")
@@ -48,6 +49,7 @@ WRONG = {
     "a picture that isn't there": ("x\n\n![It](no.png)", "line 3: the picture no.png is not there"),
     "a path of Windows": (r"![It](C:\me\p.png)", r"the picture C:\me\p.png is not there"),
     "a picture on the web": ("![It](https://a.b/c.png)", "is on the web: save it here"),
+    "a picture that isn't there either way": ("![It](no%20plot.png)", "no%20plot.png is not there"),
     "a damaged picture": ("![It](broken.png)", "the picture broken.png is damaged"),
     "a PDF that is none": ("![It](empty.pdf)", "the picture empty.pdf is damaged"),
     "another kind of file": ("![It](notes.docx)", "is of a kind that can't be shown"),
@@ -62,6 +64,8 @@ RIGHT = {
     "a comment": "<!-- <b> $ \\newpage -->",
     "a picture": "![It](plot.png)",
     "a picture with a blank in its name": "![It](my plot.gif)",
+    "a blank written as %20": "![It](my%20plot.gif)",
+    "a picture with %20 in its name": "![It](the%20plot.png)",
     "a picture beside the folder": "![It](../beside.jpg) ![It](beside.jpg)",
     "a mail address, a citation that is none": "<me@b.c> @name #hash",
     "a link to a heading": "# A\n\n[above](#a)",
@@ -103,6 +107,26 @@ def test_headings_never_skip_a_level(manuscript):
     blocks = manuscript.blocks_of(Prose("x", "# A\n\n#### B\n\n## C\n\n###### D\n"))
     levels = [one["c"][0] for one in walk(blocks) if one["t"] == "Header"]
     assert levels == [2, 3, 2, 3]
+
+
+IDS = {
+    "a division": "::: {#q1a .note}\nwords\n:::",
+    "a span": "[words]{#q1a .note}",
+    "code": "`words`{#q1a .note}",
+    "a block of code": "```{#q1a .note}\nwords\n```",
+    "a heading": "# words {#q1a .note}",
+    "a link": "[words](https://a.b){#q1a .note}",
+    "a picture": "words\n\n![It](plot.png){#q1a .note}",
+    "a table": "| a |\n|---|\n| words |\n\n: A table {#q1a .note}",
+}
+
+
+@pytest.mark.parametrize("text", IDS.values(), ids=IDS.keys())
+def test_names_of_elements_are_not_those_of_sections_and_the_words_stay(text, manuscript):
+    blocks = manuscript.blocks_of(Prose("x", text))
+    assert "q1a" not in json.dumps(blocks)
+    assert "words" in json.dumps(blocks)
+    assert manuscript.problems == []
 
 
 ENCODED = {

@@ -16,6 +16,7 @@ from provided.writeup.prose import Prose
 
 MATHS = re.compile(r"\\begin\{(align|aligned|equation|gather|multline|eqnarray)(\*?)\}")
 NUMBERED = re.compile(r"\\(?:label\{[^}]*\}|tag\*?\{[^}]*\}|nonumber|notag)")
+NAMED = ("Code", "CodeBlock", "Div", "Figure", "Image", "Link", "Span", "Table")
 MAX_SHOWN = 40  # characters of a formula or a piece of LaTeX in a sentence
 
 
@@ -43,6 +44,8 @@ class Manuscript:
             if one["t"] == "Header":
                 level = min(max(2, one["c"][0]), level + 1)  # PDF/UA: no level is skipped
                 one["c"] = [level, ["", ["unnumbered"], []], one["c"][2]]
+            elif one["t"] in NAMED:  # a name could be that of a section
+                one["c"] = [["", *one["c"][0][1:]], *one["c"][1:]]
         return list(found)
 
     def figure(self, file: Path, name: str, caption: list[Element], alt: str) -> Element:
@@ -66,7 +69,7 @@ class Manuscript:
         if kind == "Math" and one["c"][0]["t"] == "InlineMath":
             formula = NUMBERED.sub("", one["c"][1]).strip()
             return [{**one, "c": [one["c"][0], formula]}] if formula else []
-        if kind == "Link" and one["c"][2][0].startswith("#"):  # to a heading, whose name is gone
+        if kind == "Link" and one["c"][2][0].startswith("#"):  # to a name, which is gone
             words = made.exchanged(one["c"][1], lambda each: self._printable(each, prose))
             return list(words)
         return None

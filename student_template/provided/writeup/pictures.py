@@ -38,7 +38,7 @@ class Pictures:
             if file.stat().st_size > MAX_BYTES:
                 raise NoPicture(f"is larger than {MAX_BYTES >> 20} MB")
             content = file.read_bytes()
-        except OSError:
+        except (OSError, ValueError):  # no name at all, such as one with a zero byte
             raise NoPicture("is not there") from None
         if suffix not in DRAWN:
             content, suffix = _checked(content, suffix)
@@ -57,8 +57,9 @@ class Pictures:
         """
         if "://" in target or target.startswith("data:"):
             raise NoPicture("is on the web: save it here, and name the file")
-        path = Path(unquote(target).replace("\\", "/"))
-        places = [self.root / FOLDER / path, self.root / path]
+        names = [unquote(target), target]  # Markdown may write %20 for a blank; so may a name
+        paths = [Path(name.replace("\\", "/")) for name in names]
+        places = [self.root / folder / path for path in paths for folder in (FOLDER, "")]
         found = next((place for place in places if place.is_file()), places[0])
         return self.add(found)
 
