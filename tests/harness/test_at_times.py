@@ -6,7 +6,7 @@ import pytest
 
 from autograder.staff.solutions import Kind, Solution
 
-from .conftest import REFERENCE, left_to_the_full_set
+from .conftest import REFERENCE, left_to_the_full_set, spread
 from .local_grading import examine, judge_line, suite_tests
 
 TIMES = {
@@ -99,7 +99,9 @@ LINES = {"attention.py": "3a", "encoder.py": "3b"}
 
 
 @pytest.mark.parametrize("name", LINES)
-@pytest.mark.parametrize("when", left_to_the_full_set(TIMES, but=("at random",)))
+@pytest.mark.parametrize(
+    "when", left_to_the_full_set(TIMES, but=("at random",), full=spread(TIMES, 4))
+)
 def test_every_way_of_going_wrong_at_times_is_a_verdict(name, when, tmp_path):
     time = TIMES[when]
     tests = {n: test for n, test in suite_tests().items() if n.startswith(LINES[name])}

@@ -248,7 +248,9 @@ CASES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", left_to_the_full_set(CASES, but=spread(CASES, 9)))
+@pytest.mark.parametrize(
+    "name", left_to_the_full_set(CASES, but=spread(CASES, 9), full=spread(CASES, 27))
+)
 def test_both_take_or_refuse_it_and_say_the_same(name, tmp_path):
     case = CASES[name]
     folder = solved(tmp_path / "hw5")

@@ -120,7 +120,7 @@ TABLE = list(
     "cases",
     [
         spread(TABLE, 25),
-        pytest.param(spread(TABLE, 100), marks=pytest.mark.full),
+        pytest.param(spread(TABLE, 50), marks=pytest.mark.full),
         pytest.param(TABLE, marks=[pytest.mark.full, pytest.mark.long]),
     ],
     ids=["a few", "many", "all"],

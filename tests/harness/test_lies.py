@@ -149,7 +149,7 @@ class LyingWorker(LocalWorker):
             raise self.refuse(str(problem)[:500], doing) from None
 
 
-@pytest.mark.parametrize("part", left_to_the_full_set(range(8), but=(0,)))
+@pytest.mark.parametrize("part", left_to_the_full_set(range(8), but=(0,), full=(1, 2, 3)))
 def test_no_lie_of_a_worker_is_more_than_a_verdict(part, monkeypatch, tmp_path):
     monkeypatch.setattr(local_grading, "LocalWorker", LyingWorker)
     chosen = load_solutions(["reference", "einsum", "no-scale", "post-norm", "fused-projections"])

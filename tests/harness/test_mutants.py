@@ -23,9 +23,9 @@ from autograder.staff.solutions import PARTS_OF, SOLUTIONS, Kind, Solution
 from autograder.staff.validation import WEIGHTS_LINE, Grader, SolutionPlugin
 from autograder.training.machine import cores
 
-from .conftest import QUICK, settings_with
+from .conftest import LONG, QUICK, settings_with
 
-MUTANTS = [range(10), range(10, 150)]
+MUTANTS = [range(10), range(10, 70), pytest.param(range(70, 150), marks=LONG)]
 FILES = ("attention.py", "encoder.py", "models.py", "answers.yaml", "artifacts/fc/history.csv")
 TOKEN = re.compile(r"\w+|[^\w\s]")
 STRAY = (*"():#=-.0é\t\u2028\x00", '"""', "  ", "None", "self", "lambda")
@@ -117,7 +117,7 @@ def refuse(constant: str) -> None:
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("numbers", MUTANTS, ids=["a few", "many"])
+@pytest.mark.parametrize("numbers", MUTANTS, ids=["a few", "many", "all"])
 def test_a_mutant_costs_points_at_most(numbers, tmp_path):
     trainings = tmp_path / "trainings"
     trainings.mkdir()
