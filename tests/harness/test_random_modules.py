@@ -58,9 +58,9 @@ def test_correct_work_however_it_is_written_loses_nothing():
 
 
 @pytest.mark.full
-def test_two_hundred_more_lose_nothing():
+def test_more_of_them_lose_nothing():
     start = secrets.randbelow(10**9)
-    assert tried(range(start, start + 60)) == {}
+    assert tried(range(start, start + 40)) == {}
 
 
 @pytest.mark.parametrize("seed", ALWAYS)
