@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provided.homework import MAX_TEXT_BYTES
+from provided.near_names import NOTEBOOK
+from provided.notebook import MAX_BYTES as MAX_NOTEBOOK_BYTES
 from provided.writeup.problem import CannotBuild
 from provided.writeup.prose import decoded
 from provided.writeup.questions import Code
 
 COLUMNS = 102  # that a line of code may have on the page
 CONTINUED = "\u21aa "  # begins the rest of a line that was wrapped
-NOTEBOOK = ".ipynb"
-MAX_NOTEBOOK_BYTES = 20 << 20  # with pictures among its outputs
 MAGIC = re.compile(r"^\s*(?:%|!|\?)|\?{1,2}\s*$")
 
 
