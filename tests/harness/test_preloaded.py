@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import subprocess
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -48,17 +49,17 @@ def test_a_worker_of_a_kept_run_holds_the_same_modules_too(submission, tmp_path)
     assert told == [started_anew, started_anew]
 
 
-def test_a_kept_run_ends_with_whoever_waits_for_it(submission, tmp_path):
+def test_a_kept_run_ends_with_whoever_waits_for_it(submission, tmp_path, own_preloaded):
     folder = submission(attention="import time\ntime.sleep(600)\n")
-    preloaded(ROOT)
-    wait_until(lambda: len(graders()) == 1)
+    wait_until(lambda: len(graders(own_preloaded)) == 1)
     request = kept_request(folder, tmp_path / "stopped.json")
-    with preloaded(ROOT).ask(request) as life:
-        wait_until(lambda: len(graders()) > 4)  # the stocked one, the keeper, the run, its zygotes
+    with own_preloaded.ask(request) as life:
+        # the stocked one, the keeper, the run, its zygotes
+        wait_until(lambda: len(graders(own_preloaded)) > 4)
         life.shutdown(socket.SHUT_WR)
         report = json.loads(life.makefile("rb").read())
     assert report["ended"] == "nobody waits for it"
-    wait_until(lambda: len(graders()) == 2)
+    wait_until(lambda: len(graders(own_preloaded)) == 2)
 
 
 def test_kept_runs_go_on_where_the_process_that_forked_them_is_let_go(submission, tmp_path):
@@ -115,19 +116,27 @@ def test_an_exit_status_and_what_was_printed_come_back(tmp_path):
     assert (status, output) == (2, f"There is no submission at {missing}\n")
 
 
-def test_a_grader_that_takes_too_long_is_killed_with_all_that_it_started(submission, tmp_path):
+def test_a_grader_that_takes_too_long_is_killed_with_all_that_it_started(
+    submission, tmp_path, own_preloaded
+):
     folder = submission(attention="import time\ntime.sleep(600)\n")
     arguments = ["grade", str(folder), "--results", str(tmp_path / "r.json"), "--only", "3a"]
-    preloaded(ROOT)
-    idle = len(graders())
     with pytest.raises(subprocess.TimeoutExpired):
-        preloaded(ROOT).run(arguments, os.environ, 0.5)
-    wait_until(lambda: len(graders()) == idle)
+        own_preloaded.run(arguments, os.environ, 0.5)
+    wait_until(lambda: len(graders(own_preloaded)) == 1)
 
 
-def graders() -> list[str]:
-    """The processes of this test process's graders, the preloaded one among them."""
-    mark = preloaded(ROOT).mark.encode()
+@pytest.fixture
+def own_preloaded() -> Iterator[Preloaded]:
+    """A preloaded process that no other test has had a run of."""
+    made = Preloaded([str(ROOT / ".venv/bin/python"), "-I"], os.environ)
+    yield made
+    made.close()
+
+
+def graders(made: Preloaded) -> list[str]:
+    """A preloaded process and what it has forked that still runs."""
+    mark = made.mark.encode()
     found = []
     for command in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):  # it has just ended
