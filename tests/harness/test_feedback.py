@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -28,10 +29,12 @@ from autograder.training.layer_list import LayerList
 from provided.training import Epoch, Training
 
 from .conftest import ROOT
-from .local_grading import examine, suite_tests
+from .local_grading import examine, examine_files, judge, suite_tests
 
 NOTE = "Your attention weights differ from the expected ones by up to"
 PNG = b"\x89PNG"
+FORWARD = "calling ViTLayer on an input of shape (2, 7, 12) ("  # and then the line
+BACKWARD = "calling ViTLayer on an input of shape (2, 7, 12), or in the backward pass."
 
 
 def feedback_of(name, number, pictures=True):
@@ -284,3 +287,20 @@ def test_few_units_are_named_as_too_few_and_few_channels_are_not():
 
     assert finding(linear(0, 784, 6)).mistakes == (known.TOO_SMALL,)
     assert finding(convolution) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "line", "doing"),
+    [
+        ({"        x = x +": "        x += 0 * x\n        x = x +"}, "3b.3", BACKWARD),
+        ({"        x = x +": "        x = 1 / 0 +"}, "3b.1", FORWARD),
+    ],
+    ids=["raised by backward", "raised by forward"],
+)
+def test_what_backward_raises_is_not_told_as_raised_by_the_call_alone(changes, line, doing):
+    text = Path(ROOT, "solutions/reference/encoder.py").read_text(encoding="utf-8")
+    for old, new in changes.items():
+        text = text.replace(old, new)
+    with examine_files({"encoder.py": text}) as (solution, exam):
+        said = judge(solution, exam, {line}).lines[line].text
+    assert f"while {doing}" in said

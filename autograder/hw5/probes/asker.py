@@ -175,11 +175,12 @@ class Asker:
         """Outputs, or with upstream gradients the gradients of x and every parameter."""
         tensors = {"x": x, **upstream}
         tensors |= {f"parameter:{name}": value for name, value in values.items()}
+        backward = ", or in the backward pass" if upstream else ""
         reply, returned = self._worker.ask(
             "run",
             OutputsReply,
             seconds=self._seconds,
-            doing=f"calling {self._name} on an input of shape {tuple(x.shape)}",
+            doing=f"calling {self._name} on an input of shape {tuple(x.shape)}{backward}",
             tensors=tensors,
             on_progress=self._listen,
             handle=parts.handle,
