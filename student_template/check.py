@@ -45,6 +45,7 @@ from provided.conditions import (
     unused_parameters,
 )
 from provided.conditions import student_module as imported
+from provided.ctrl_c import CtrlC
 from provided.experiments import in_short
 from provided.heads import (
     need_head_layers,
@@ -89,6 +90,8 @@ WITH_KNOWN_ANSWER = ("3a", "3b")
 
 Check = Callable[[], Iterator[str]]  # yields what holds, raises Problem at what doesn't
 
+ctrl_c = CtrlC()
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns 0 if there is nothing to do or to fix."""
@@ -97,8 +100,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # a pipe on Windows may not know every letter
         sys.stdout.reconfigure(errors="replace")
     taken.cache_clear()
-    with imported_as_taken(taken()):
-        problems = report(options)
+    try:
+        with ctrl_c, imported_as_taken(taken()):
+            problems = report(options)
+    except KeyboardInterrupt:
+        print("\nStopped before everything was checked.")
+        return 1
     print()
     if problems:
         print(f"{problems} thing{'s' if problems > 1 else ''} to do or fix.", end=" ")
@@ -192,7 +199,9 @@ def run(part: str, check: Check) -> bool:
     except Problem as problem:
         say(part, "TO DO" if isinstance(problem, ToDo) else "FIX", str(problem))
         return True
-    except (Exception, SystemExit) as problem:  # noqa: BLE001  your code's own
+    except BaseException as problem:
+        if ctrl_c.pressed:
+            raise
         slot = still_to_write(problem)
         say(part, *(("TO DO", f"write {slot}.") if slot else ("FIX", what_was_raised(problem))))
         return True
@@ -213,7 +222,9 @@ def try_known_answer(part: str) -> bool:
     except (CannotTell, Problem) as problem:
         say(part, "note", f"known answer: can't tell: {str(problem).removesuffix('.')}.")
         return False
-    except (Exception, SystemExit) as problem:  # noqa: BLE001  your code's own
+    except BaseException as problem:
+        if ctrl_c.pressed:
+            raise
         say(part, "note", f"known answer: can't tell: {what_was_raised(problem)}")
         return False
     say(part, verdict, "known answer")

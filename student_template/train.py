@@ -97,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (TrainingProblem, CannotResume, Problem) as problem:
         print(problem, file=sys.stderr)
         return 1
-    except SyntaxError as problem:
+    except (SyntaxError, SystemExit) as problem:  # your code's own
         print(what_was_raised(problem), file=sys.stderr)
         return 1
     except NotImplementedError as problem:

@@ -13,7 +13,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
-from provided.decoding import decoded
+from provided.decoding import texts_of
 from provided.homework import ANSWERS_FILE, CODE_FILES, OPTIONAL, SUBMITTED
 from provided.near_names import NOTEBOOK, missing_files
 from provided.notebook import MAX_BYTES, MAX_NOTEBOOKS, Span, in_place_of
@@ -62,18 +62,11 @@ def take(folder: Path) -> Submission:
             )
         elif name in there:
             read[name] = (folder / name).read_bytes()
-    texts = {
-        name: content.decode(errors="replace")
-        if name == ANSWERS_FILE
-        else decoded(content, name, [])
-        for name, content in read.items()
-    }
+    texts = texts_of(read, notes)
     found = in_place_of(texts, _notebooks(folder, there, notes), notes)
     made = found.files if found else {}
     texts |= {name: extract.text for name, extract in made.items()}
     notes += missing_files(there, texts)
-    for name in set(read) & set(CODE_FILES) - set(made):
-        decoded(read[name], name, notes)
     return Submission(
         folder,
         {name: texts[name] for name in CODE_FILES if name in texts},

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from provided.decoding import NoText, plain_text
 from provided.writeup.problem import CannotBuild
 from provided.writeup.questions import COLLABORATORS, HONOUR, SIGNED, Question
 
@@ -109,26 +110,10 @@ def read(root: Path, section: str) -> Prose:
         return Prose(name, "")
     except OSError as problem:
         raise CannotBuild(f"{name} can't be read: {problem.strerror}.") from None
-    text = decoded(content)
-    if text is None:
-        raise CannotBuild(f"{name} is not plain text: save it as UTF-8.")
-    return Prose(name, text)
-
-
-def decoded(content: bytes) -> str | None:
-    """A text as editors save it, Windows' Notepad included, with plain line ends.
-
-    None where it is no text, or in an encoding that can't be told.
-    """
-    begins = content[:2]
-    encoding = "utf-16" if begins in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
-        text = content.decode(encoding)
-    except UnicodeDecodeError:
-        return None
-    if "\0" in text:
-        return None
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+        return Prose(name, plain_text(content, name))
+    except NoText as problem:
+        raise CannotBuild(str(problem)) from None
 
 
 def _beginnings(asked: list[Question]) -> Iterator[tuple[str, str]]:
