@@ -24,6 +24,7 @@ from torch import nn
 
 from provided import answer_checks
 from provided.answers import Read
+from provided.architecture import in_short
 from provided.artifacts import Folder, count_parameters
 from provided.conditions import (
     Problem,
@@ -46,7 +47,6 @@ from provided.conditions import (
 )
 from provided.conditions import student_module as imported
 from provided.ctrl_c import CtrlC
-from provided.experiments import in_short
 from provided.heads import (
     need_head_layers,
     need_no_biases,

@@ -29,8 +29,9 @@ from torch import nn
 from provided import mnist
 from provided.artifacts import CannotResume, Folder, Run, count_parameters
 from provided.conditions import Problem, attribute, student_module
-from provided.experiments import table, update_experiments
+from provided.experiments import left_out, table, update_experiments
 from provided.homework import CNN, FULLY_CONNECTED, HEAD, LAYER, TRANSFORMER
+from provided.run_notes import whole
 from provided.runs import Kept, Runs, code_of
 from provided.session import Session, TrainingProblem, told_if_not_kept
 from provided.session import describe as describe
@@ -366,11 +367,13 @@ def compare() -> str:
         best = show_best(name, code_of(name, code))
         shown += [f"{ARTIFACTS / name} shows {in_a_phrase(best)}."] if best else []
     rows = update_experiments(ARTIFACTS, [kept.row() for kept in runs.all() if kept.noted])
+    notes = left_out(ARTIFACTS)
     if not rows:
-        raise TrainingProblem("Nothing has been tried yet: run python train.py fc")
+        raise TrainingProblem("\n".join([*notes, "Nothing to show yet: run python train.py fc"]))
     picture = ARTIFACTS / "experiments.png"
-    experiments_plot(rows).savefig(picture)
-    return "\n".join([table(rows), "", *shown, f"See {picture}"])
+    with whole(picture) as new:
+        experiments_plot(rows).savefig(new, format="png")
+    return "\n".join([table(rows), "", *notes, *shown, f"See {picture}"])
 
 
 def device_of(name: str | None) -> str:

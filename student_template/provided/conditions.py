@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from provided.history import read_rows
 from provided.homework import CODE_FILES, Network
 from provided.near_names import definition_like
 from provided.settings import in_words, layer_names
@@ -205,7 +206,7 @@ def need_history(file: Path, model: str) -> str:
     if not file.exists():
         raise ToDo(f"{name} is missing: run python train.py {model}.")
     try:
-        rows = list(csv.DictReader(file.read_text(encoding="utf-8-sig").splitlines()))
+        rows = read_rows(file)
     except (UnicodeDecodeError, csv.Error):
         raise Problem(f"{name} can't be read as a table.") from None
     if not rows:
