@@ -170,7 +170,11 @@ def report(options: argparse.Namespace) -> int:
             print(line)
             problems += over
     if options.zip:
-        print(f"\n{write_zip(taken(), HERE / 'submission.zip')}")
+        try:
+            print(f"\n{write_zip(taken(), HERE / 'submission.zip')}")
+        except OSError as problem:
+            say("", "FIX", f"submission.zip can't be written: {problem}")
+            problems += 1
     return problems
 
 
@@ -268,14 +272,9 @@ def check_cnn() -> Iterator[str]:
     yield from trained(CNN.kind)
 
 
-def artifacts(kind: str) -> Folder:
-    """What the training of a model left behind."""
-    return Folder(HERE / ARTIFACTS_FOLDER / kind)
-
-
 def trained(kind: str) -> Iterator[str]:
     """The history of the run that would be submitted, and whether that is only a trial."""
-    folder = artifacts(kind)
+    folder = Folder(HERE / ARTIFACTS_FOLDER / kind)
     yield need_history(folder.history, kind)
     because = folder.read_notes().get("trial_because")
     if because:
@@ -360,7 +359,7 @@ def check_transformer() -> Iterator[str]:
     from provided.vision_transformer import VisionTransformer
 
     model = VisionTransformer().eval()
-    folder = artifacts(TRANSFORMER)
+    folder = Folder(HERE / ARTIFACTS_FOLDER / TRANSFORMER)
     yield f"the Vision Transformer can be built: {count_parameters(model):,} parameters"
     yield from trained(TRANSFORMER)
     need_weights(model, folder.weights)

@@ -69,8 +69,15 @@ AS_NOTED = (  # columns that run.yaml has under the same name
 SAME_RUN = ("model", "seed", "epochs", "parameters", "test_accuracy")  # in rows without a number
 NEEDED = ("model", "epochs", "learning_rate", "validation_accuracy", "test_accuracy")
 WHOLE = ("run", "epochs", "images", "parameters")  # columns of whole numbers
-NUMBERS = ("learning_rate", "weight_decay", "train_loss", "validation_loss")
-NUMBERS += ("validation_accuracy", "test_accuracy", "best_test_accuracy")
+NUMBERS = (  # columns of any numbers
+    "learning_rate",
+    "weight_decay",
+    "train_loss",
+    "validation_loss",
+    "validation_accuracy",
+    "test_accuracy",
+    "best_test_accuracy",
+)
 DELIMITERS = ",;\t"
 DECIMAL_COMMA = re.compile(r"-?\d+,\d+(e-?\d+)?", re.IGNORECASE)
 MAX_DIGITS = 18

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provided.decoding import NoText, plain_text
+from provided.run_notes import whole
 from provided.writeup.problem import CannotBuild
 from provided.writeup.questions import COLLABORATORS, HONOUR, SIGNED, Question
 
@@ -89,11 +90,10 @@ def create(root: Path, asked: list[Question]) -> list[str]:
     for section, text in _beginnings(asked):
         file = path_of(root, section)
         file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with file.open("x", encoding="utf-8", newline="\n") as stream:
-                stream.write(text)
-        except FileExistsError:
+        if file.exists() or file.is_symlink():
             continue
+        with whole(file) as new:
+            new.write_bytes(text.encode())
         made.append(f"{FOLDER}/{file.name}")
     return made
 
