@@ -12,7 +12,6 @@ It doesn't know whether your answers are right; of 3a and 3b it knows one exampl
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -84,6 +83,7 @@ from provided.sanity import can_learn
 from provided.slots import default_of, layer_name, still_to_write, what_was_raised
 from provided.source_rules import HEAD_LAYERS, forbidden_in_head, forbidden_in_layer
 from provided.submission import Submission, imported_as_taken, listed, take, told_about, write_zip
+from provided.terminal import replace_unknown_letters
 
 HERE = Path(__file__).resolve().parent
 WITH_KNOWN_ANSWER = ("3a", "3b")
@@ -97,8 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns 0 if there is nothing to do or to fix."""
     options = parse(arguments)
     torch.set_num_threads(1)  # models this small are slower with more
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a pipe on Windows may not know every letter
-        sys.stdout.reconfigure(errors="replace")
+    replace_unknown_letters()
     taken.cache_clear()
     try:
         with ctrl_c, imported_as_taken(taken()):

@@ -39,6 +39,7 @@ from provided.settings import in_words, initialise, layer_names
 from provided.settings_rules import as_graded, bounds_of, problem_of
 from provided.slots import still_to_write, what_was_raised
 from provided.submission import imported_as_taken, take
+from provided.terminal import replace_unknown_letters
 from provided.training import Epoch, Training, flush_denormals, make_optimizer
 
 HERE = Path(__file__).resolve().parent
@@ -79,6 +80,7 @@ class Result:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     options = parse(arguments)
+    replace_unknown_letters()
     try:
         if options.model == "compare":
             with told_if_closed("experiments.csv"):
@@ -312,8 +314,8 @@ def told_if_closed(name: str) -> Iterator[None]:
     except OSError as problem:
         raise TrainingProblem(
             f"{ARTIFACTS / name} can't be brought up to date: {problem}\nEvery run is kept in "
-            f"{ARTIFACTS / 'runs'}. Close what has a file of that folder open, then run python "
-            "train.py compare."
+            f"{ARTIFACTS / 'runs'}. Close what has a file of that folder open, make room on the "
+            "disk, then run python train.py compare."
         ) from problem
 
 

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from provided.terminal import replace_unknown_letters
 from provided.writeup import build, review
 
 HERE = Path(__file__).resolve().parent
@@ -23,8 +24,7 @@ HERE = Path(__file__).resolve().parent
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns 0 if there is nothing to fix."""
     options = parse(arguments)
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="replace")  # a terminal without Chinese letters
+    replace_unknown_letters()
     return review.review(HERE) if options.check else build.build(HERE)
 
 

@@ -231,14 +231,18 @@ class Runs:
         """Make the copy, then let the two folders change places."""
         shown, old, new = self._places(model)
         new.mkdir(parents=True)
-        for file in files_to_show(kept.folder):
-            shutil.copy2(file, new / file.name)
-        self._note_copies(model, new.iterdir())
-        if shown.exists():
-            for file in shown.iterdir():  # whatever you have put there
+        try:
+            for file in files_to_show(kept.folder):
+                shutil.copy2(file, new / file.name)
+            self._note_copies(model, new.iterdir())
+            for file in shown.iterdir() if shown.exists() else ():  # whatever you have put there
                 if file.name not in OURS | {PREVIOUS}:
                     copy = shutil.copytree if file.is_dir() else shutil.copy2
                     copy(file, new / file.name)
+        except OSError:
+            shutil.rmtree(new, ignore_errors=True)  # a full disk needs the room
+            raise
+        if shown.exists():
             shown.replace(old)
         new.replace(shown)
         shutil.rmtree(old, ignore_errors=True)

@@ -490,6 +490,32 @@ def test_a_folder_that_cannot_be_replaced_costs_no_run(template):
     assert run(template, "train.py", "compare").status == 0
 
 
+# Files can't grow beyond so many bytes, the first argument, as on a disk that is full.
+FULL = """
+import resource, sys
+import train
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
+sys.exit(train.main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize("room", [10, 100_000, 700_000], ids=["none", "some", "for the weights"])
+def test_a_full_disk_is_told_in_a_sentence_and_costs_no_earlier_run(room, template):
+    options = ("fc", "--images", "64")
+    (template / "full.py").write_text(FULL)
+    assert run(template, "train.py", *options).status == 0
+    everything = (template / "artifacts").rglob("*")
+    before = {file: file.read_bytes() for file in everything if file.is_file()}
+    ended = run(template, "full.py", str(room), *options, "--seed", "1")
+    assert ended.status == 1
+    assert "Traceback" not in ended.output
+    assert "can't be kept in" in ended.output
+    assert "with room on its disk" in ended.output
+    assert all(file.read_bytes() == content for file, content in before.items())
+    assert not list((template / "artifacts").rglob("*.new"))
+    assert run(template, "train.py", *options, "--seed", "1").status == 0
+
+
 def test_threads_are_one_unless_told_otherwise(template):
     for options, threads in (((), 1), (("--threads", "2"), 2)):
         ended = run(template, "train.py", "sample", "--images", "64", *options)
