@@ -14,7 +14,6 @@ from torch import nn
 from autograder.confined.answerer import Answerer
 from autograder.confined.describing_training import begins_as_usual, describe_settings
 from autograder.hw5 import assignment as assignments
-from autograder.hw5.described import bounds_of as graders_bounds
 from autograder.hw5.described import read_settings
 from autograder.sandbox.replies import ModelReply
 from autograder.training.layer_list import LayerList
@@ -45,7 +44,11 @@ def network() -> nn.Sequential:
     )
 
 
-def as_the_grader_reads(settings: Training, of: Network = FULLY_CONNECTED) -> Any:
+def as_the_grader_reads(
+    settings: Training,
+    of: Network = FULLY_CONNECTED,
+    assignment: assignments.Assignment = ASSIGNMENT,
+) -> Any:
     """What comes of settings on their way through a worker's reply."""
     module = types.SimpleNamespace(**{of.settings: settings})
     reply = ModelReply.model_validate(
@@ -56,7 +59,7 @@ def as_the_grader_reads(settings: Training, of: Network = FULLY_CONNECTED) -> An
             "settings_problem": None,
         }
     )
-    return read_settings(described(network()), reply, of, ASSIGNMENT)
+    return read_settings(described(network()), reply, of, assignment)
 
 
 RIGHT = {
@@ -137,9 +140,17 @@ def test_wrong_settings_are_told_by_both_in_the_same_sentence(settings, said):
         assert as_the_grader_reads(settings).settings_problem == found
 
 
-def test_both_take_their_bounds_from_the_homework():
-    for of in (FULLY_CONNECTED, CNN):
-        assert graders_bounds(of, ASSIGNMENT) == bounds_of(of.kind)
+def test_the_grader_takes_the_bounds_of_its_own_assignment():
+    fully_connected = ASSIGNMENT.fully_connected.model_copy(update={"max_epochs": 3})
+    other = ASSIGNMENT.model_copy(update={"fully_connected": fully_connected})
+    settings = Training(1e-3, epochs=4)
+    assert as_the_grader_reads(settings).settings_problem == ""
+    said = as_the_grader_reads(settings, assignment=other).settings_problem
+    assert said == f"{NAME}.epochs = 4 is not a whole number from 1 to 3."
+    training = ASSIGNMENT.training.model_copy(update={"batch_size": 7})
+    other = ASSIGNMENT.model_copy(update={"training": training})
+    fixed = as_the_grader_reads(settings, CNN, assignment=other)
+    assert fixed.notes == ("The homework fixes batches of 7 here.",)
 
 
 def test_what_the_homework_fixes_is_corrected_in_2c_alone_and_said():
