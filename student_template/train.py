@@ -31,15 +31,16 @@ from provided.artifacts import CannotResume, Folder, Run, count_parameters
 from provided.conditions import Problem, attribute, student_module
 from provided.experiments import left_out, table, update_experiments
 from provided.homework import CNN, FULLY_CONNECTED, HEAD, LAYER, TRANSFORMER
+from provided.notebook import located
 from provided.run_notes import whole
 from provided.runs import Kept, Runs, code_of
 from provided.session import Session, TrainingProblem, told_if_not_kept
 from provided.session import describe as describe
 from provided.settings import in_words, initialise, layer_names
 from provided.settings_rules import as_graded, bounds_of, problem_of
-from provided.slots import still_to_write, what_was_raised
+from provided.slots import place_of, still_to_write, what_was_raised
 from provided.submission import imported_as_taken, take
-from provided.terminal import replace_unknown_letters
+from provided.terminal import positive, replace_unknown_letters, seed
 from provided.training import Epoch, Training, flush_denormals, make_optimizer
 
 HERE = Path(__file__).resolve().parent
@@ -100,17 +101,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (TrainingProblem, CannotResume, Problem) as problem:
         print(problem, file=sys.stderr)
         return 1
-    except (SyntaxError, SystemExit) as problem:  # your code's own
-        print(what_was_raised(problem), file=sys.stderr)
-        return 1
-    except NotImplementedError as problem:
-        slot = still_to_write(problem)
-        if slot is None:
-            raise
-        print(f"To do before this can train: {slot}.", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         print("\nStopped before anything was learned: nothing has changed.", file=sys.stderr)
+        return 1
+    except BaseException as problem:
+        if not place_of(problem):  # else it is your code's own
+            raise
+        slot = still_to_write(problem)
+        said = f"To do before this can train: {slot}." if slot else what_was_raised(problem)
+        print(located(said, take(HERE).spans), file=sys.stderr)
         return 1
     print(outcome(result))
     return 0
@@ -123,7 +122,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("model", choices=[*TITLES, "compare"])
     parser.add_argument(
-        "--seed", type=int, default=0, help="other initial weights and another order of images"
+        "--seed", type=seed, default=0, help="other initial weights and another order of images"
     )
     parser.add_argument("--epochs", type=positive, help="stop after this many epochs")
     parser.add_argument("--device", help="cpu, cuda or mps; by default the fastest available")
@@ -145,14 +144,6 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         "--images", type=positive, help="use only this many of each set, to try things out"
     )
     return parser.parse_args(arguments)
-
-
-def positive(text: str) -> int:
-    """A number from 1."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("give at least 1")
-    return number
 
 
 def train_model(
@@ -237,6 +228,9 @@ def make_model(name: str) -> tuple[nn.Module, Training]:
         models = own_module(network.file)
         model = attribute(network.builder, models)()
         settings = attribute(network.settings, models)
+        if not isinstance(model, nn.Module):
+            what = f"{network.builder} returns {type(model).__name__}, not a network"
+            raise TrainingProblem(f"{what}: is a return missing?")
     try:
         with torch.no_grad():  # a lazy layer gets parameters here that are to be trained
             shape = tuple(model.eval()(torch.zeros(2, 1, mnist.IMAGE_SIZE, mnist.IMAGE_SIZE)).shape)

@@ -195,6 +195,8 @@ def need_history(file: Path, model: str) -> str:
         rows = read_rows(file)
     except (UnicodeDecodeError, csv.Error):
         raise Problem(f"{name} can't be read as a table.") from None
+    except OSError as problem:
+        raise Problem(f"{name} can't be read: {problem.strerror}.") from None
     if not rows:
         raise Problem(f"{name} contains no epochs.")
     missing = [column for column in HISTORY_COLUMNS if column not in rows[0]]

@@ -57,7 +57,8 @@ def what_was_raised(problem: BaseException) -> str:
         )
     if isinstance(problem, SystemExit) and place:
         return f"{place}: your code ends the program here: take the call of exit() or quit() out."
-    text = str(problem).splitlines()[0] if str(problem) else "no message"
+    said = problem.msg if isinstance(problem, SyntaxError) else str(problem)
+    text = said.splitlines()[0] if said else "no message"
     return f"{type(problem).__name__}{f' in {place}' if place else ''}: {text}"
 
 

@@ -7,6 +7,7 @@ import types
 from collections import OrderedDict
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -69,6 +70,7 @@ RIGHT = {
     "torch's class": Training(0.1, optimizer=torch.optim.RMSprop, alpha=0.9),
     "a list of rates": Training(schedule=[0.1, 0.05, 0.01], epochs=3, optimizer="sgd"),
     "a tensor of rates": Training(schedule=torch.linspace(0.1, 0.01, 3), epochs=3),
+    "numbers of numpy's and torch's": Training(np.float32(1e-3), eps=torch.tensor(1e-6)),
     "a rate of zero at the end": Training(schedule=[0.1, 0], epochs=2),
     "betas as a list": Training(1e-3, betas=[0.8, 0.9], eps=1e-6),
     "a decay by name": Training(1e-3, layer_weight_decay={"hidden": 1e-4, 2: 0.0}),
