@@ -11,6 +11,9 @@ It doesn't know whether your answers are right; of 3a and 3b it knows one exampl
 
 from __future__ import annotations
 
+import provided.names_in_the_way  # noqa: F401  before any import that they could spoil
+
+# isort: split
 import argparse
 import sys
 import warnings

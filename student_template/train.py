@@ -14,6 +14,9 @@ epoch.
 
 from __future__ import annotations
 
+import provided.names_in_the_way  # noqa: F401  before any import that they could spoil
+
+# isort: split
 import argparse
 import os
 import sys

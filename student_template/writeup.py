@@ -10,6 +10,9 @@ the write-up is the one of its run. Files in writeup/ are never overwritten.
 
 from __future__ import annotations
 
+import provided.names_in_the_way  # noqa: F401  before any import that they could spoil
+
+# isort: split
 import argparse
 import sys
 from collections.abc import Sequence
