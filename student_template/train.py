@@ -351,7 +351,10 @@ def last_attention(result: Result, validation: mnist.Split) -> torch.Tensor:
     image, _ = validation.batch(slice(0, 1))
     _, attention = result.model(image.to(result.device), return_attention=True)
     if attention is None:
-        raise TrainingProblem("Your ViTLayer returns no attention weights: return x, attention.")
+        raise TrainingProblem(
+            f"There are no attention weights to draw: {HEAD.name} should return out, attention; "
+            f"{LAYER.name} x, attention."
+        )
     batch_axis = 1 if attention.shape[0] != 1 else 0  # heads may be stacked first
     return attention.select(batch_axis, 0).float().cpu()
 

@@ -240,10 +240,13 @@ def _line(columns: Sequence[str], cells: Sequence[str], number: int, delimiter: 
 
 
 def _text_of(content: bytes) -> str:
+    """What a spreadsheet saved; Windows' own encoding tells itself apart from no other."""
     try:
         return plain_text(content, EXPERIMENTS)
     except NoText:
-        text = content.decode("cp1252", errors="replace").replace("\0", "")
+        text = content.decode("cp1252", errors="replace")
+        if "\0" in text:
+            raise OSError(f"{EXPERIMENTS} is not a table, as it has zero bytes.") from None
         return text.replace("\r\n", "\n").replace("\r", "\n")
 
 

@@ -248,6 +248,14 @@ def test_an_odd_row_of_the_experiments_is_named_kept_and_stops_nothing(line, sai
     assert all(cell in kept for cell in line.replace('"', "").split(",") if "\n" not in cell)
 
 
+def test_what_is_no_table_at_all_is_refused_and_stays(tmp_path):
+    content = b"\x7fELF\0\xff\n" * 9
+    (tmp_path / EXPERIMENTS).write_bytes(content)
+    with pytest.raises(OSError, match=f"{EXPERIMENTS} is not a table"):
+        update_experiments(tmp_path, [])
+    assert (tmp_path / EXPERIMENTS).read_bytes() == content
+
+
 def test_columns_of_your_own_and_a_file_without_names_are_kept(tmp_path):
     first, second = ONE_RUN.splitlines()
     (tmp_path / EXPERIMENTS).write_text(f"{first},idea\n{second},wider\n")
@@ -499,7 +507,7 @@ sys.exit(train.main(sys.argv[2:]))
 """
 
 
-@pytest.mark.parametrize("room", [10, 100_000, 700_000], ids=["none", "some", "for the weights"])
+@pytest.mark.parametrize("room", [2_000, 700_000], ids=["for what is said", "for the weights"])
 def test_a_full_disk_is_told_in_a_sentence_and_costs_no_earlier_run(room, template):
     options = ("fc", "--images", "64")
     (template / "full.py").write_text(FULL)
