@@ -11,8 +11,10 @@ It doesn't know whether your answers are right; of 3a and 3b it knows one exampl
 
 from __future__ import annotations
 
+import provided.names_in_the_way  # noqa: F401  before any import that they could spoil
+
+# isort: split
 import argparse
-import io
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +26,7 @@ from torch import nn
 
 from provided import answer_checks
 from provided.answers import Read
+from provided.architecture import in_short
 from provided.artifacts import Folder, count_parameters
 from provided.conditions import (
     Problem,
@@ -45,7 +48,7 @@ from provided.conditions import (
     unused_parameters,
 )
 from provided.conditions import student_module as imported
-from provided.experiments import in_short
+from provided.ctrl_c import CtrlC
 from provided.heads import (
     need_head_layers,
     need_no_biases,
@@ -83,22 +86,28 @@ from provided.sanity import can_learn
 from provided.slots import default_of, layer_name, still_to_write, what_was_raised
 from provided.source_rules import HEAD_LAYERS, forbidden_in_head, forbidden_in_layer
 from provided.submission import Submission, imported_as_taken, listed, take, told_about, write_zip
+from provided.terminal import replace_unknown_letters
 
 HERE = Path(__file__).resolve().parent
 WITH_KNOWN_ANSWER = ("3a", "3b")
 
 Check = Callable[[], Iterator[str]]  # yields what holds, raises Problem at what doesn't
 
+ctrl_c = CtrlC()
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns 0 if there is nothing to do or to fix."""
     options = parse(arguments)
     torch.set_num_threads(1)  # models this small are slower with more
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a pipe on Windows may not know every letter
-        sys.stdout.reconfigure(errors="replace")
+    replace_unknown_letters()
     taken.cache_clear()
-    with imported_as_taken(taken()):
-        problems = report(options)
+    try:
+        with ctrl_c, imported_as_taken(taken()):
+            problems = report(options)
+    except KeyboardInterrupt:
+        print("\nStopped before everything was checked.")
+        return 1
     print()
     if problems:
         print(f"{problems} thing{'s' if problems > 1 else ''} to do or fix.", end=" ")
@@ -163,7 +172,11 @@ def report(options: argparse.Namespace) -> int:
             print(line)
             problems += over
     if options.zip:
-        print(f"\n{write_zip(taken(), HERE / 'submission.zip')}")
+        try:
+            print(f"\n{write_zip(taken(), HERE / 'submission.zip')}")
+        except OSError as problem:
+            say("", "FIX", f"submission.zip can't be written: {problem}")
+            problems += 1
     return problems
 
 
@@ -192,7 +205,9 @@ def run(part: str, check: Check) -> bool:
     except Problem as problem:
         say(part, "TO DO" if isinstance(problem, ToDo) else "FIX", str(problem))
         return True
-    except (Exception, SystemExit) as problem:  # noqa: BLE001  your code's own
+    except BaseException as problem:
+        if ctrl_c.pressed:
+            raise
         slot = still_to_write(problem)
         say(part, *(("TO DO", f"write {slot}.") if slot else ("FIX", what_was_raised(problem))))
         return True
@@ -213,7 +228,9 @@ def try_known_answer(part: str) -> bool:
     except (CannotTell, Problem) as problem:
         say(part, "note", f"known answer: can't tell: {str(problem).removesuffix('.')}.")
         return False
-    except (Exception, SystemExit) as problem:  # noqa: BLE001  your code's own
+    except BaseException as problem:
+        if ctrl_c.pressed:
+            raise
         say(part, "note", f"known answer: can't tell: {what_was_raised(problem)}")
         return False
     say(part, verdict, "known answer")
@@ -257,14 +274,9 @@ def check_cnn() -> Iterator[str]:
     yield from trained(CNN.kind)
 
 
-def artifacts(kind: str) -> Folder:
-    """What the training of a model left behind."""
-    return Folder(HERE / ARTIFACTS_FOLDER / kind)
-
-
 def trained(kind: str) -> Iterator[str]:
     """The history of the run that would be submitted, and whether that is only a trial."""
-    folder = artifacts(kind)
+    folder = Folder(HERE / ARTIFACTS_FOLDER / kind)
     yield need_history(folder.history, kind)
     because = folder.read_notes().get("trial_because")
     if because:
@@ -349,7 +361,7 @@ def check_transformer() -> Iterator[str]:
     from provided.vision_transformer import VisionTransformer
 
     model = VisionTransformer().eval()
-    folder = artifacts(TRANSFORMER)
+    folder = Folder(HERE / ARTIFACTS_FOLDER / TRANSFORMER)
     yield f"the Vision Transformer can be built: {count_parameters(model):,} parameters"
     yield from trained(TRANSFORMER)
     need_weights(model, folder.weights)

@@ -14,6 +14,9 @@ epoch.
 
 from __future__ import annotations
 
+import provided.names_in_the_way  # noqa: F401  before any import that they could spoil
+
+# isort: split
 import argparse
 import os
 import sys
@@ -29,15 +32,18 @@ from torch import nn
 from provided import mnist
 from provided.artifacts import CannotResume, Folder, Run, count_parameters
 from provided.conditions import Problem, attribute, student_module
-from provided.experiments import table, update_experiments
+from provided.experiments import left_out, table, update_experiments
 from provided.homework import CNN, FULLY_CONNECTED, HEAD, LAYER, TRANSFORMER
+from provided.notebook import located
+from provided.run_notes import whole
 from provided.runs import Kept, Runs, code_of
 from provided.session import Session, TrainingProblem, told_if_not_kept
 from provided.session import describe as describe
 from provided.settings import in_words, initialise, layer_names
 from provided.settings_rules import as_graded, bounds_of, problem_of
-from provided.slots import still_to_write, what_was_raised
+from provided.slots import place_of, still_to_write, what_was_raised
 from provided.submission import imported_as_taken, take
+from provided.terminal import positive, replace_unknown_letters, seed
 from provided.training import Epoch, Training, flush_denormals, make_optimizer
 
 HERE = Path(__file__).resolve().parent
@@ -78,6 +84,7 @@ class Result:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     options = parse(arguments)
+    replace_unknown_letters()
     try:
         if options.model == "compare":
             with told_if_closed("experiments.csv"):
@@ -97,17 +104,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (TrainingProblem, CannotResume, Problem) as problem:
         print(problem, file=sys.stderr)
         return 1
-    except SyntaxError as problem:
-        print(what_was_raised(problem), file=sys.stderr)
-        return 1
-    except NotImplementedError as problem:
-        slot = still_to_write(problem)
-        if slot is None:
-            raise
-        print(f"To do before this can train: {slot}.", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         print("\nStopped before anything was learned: nothing has changed.", file=sys.stderr)
+        return 1
+    except BaseException as problem:
+        if not place_of(problem):  # else it is your code's own
+            raise
+        slot = still_to_write(problem)
+        said = f"To do before this can train: {slot}." if slot else what_was_raised(problem)
+        print(located(said, take(HERE).spans), file=sys.stderr)
         return 1
     print(outcome(result))
     return 0
@@ -120,7 +125,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("model", choices=[*TITLES, "compare"])
     parser.add_argument(
-        "--seed", type=int, default=0, help="other initial weights and another order of images"
+        "--seed", type=seed, default=0, help="other initial weights and another order of images"
     )
     parser.add_argument("--epochs", type=positive, help="stop after this many epochs")
     parser.add_argument("--device", help="cpu, cuda or mps; by default the fastest available")
@@ -142,14 +147,6 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         "--images", type=positive, help="use only this many of each set, to try things out"
     )
     return parser.parse_args(arguments)
-
-
-def positive(text: str) -> int:
-    """A number from 1."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("give at least 1")
-    return number
 
 
 def train_model(
@@ -234,6 +231,9 @@ def make_model(name: str) -> tuple[nn.Module, Training]:
         models = own_module(network.file)
         model = attribute(network.builder, models)()
         settings = attribute(network.settings, models)
+        if not isinstance(model, nn.Module):
+            what = f"{network.builder} returns {type(model).__name__}, not a network"
+            raise TrainingProblem(f"{what}: is a return missing?")
     try:
         with torch.no_grad():  # a lazy layer gets parameters here that are to be trained
             shape = tuple(model.eval()(torch.zeros(2, 1, mnist.IMAGE_SIZE, mnist.IMAGE_SIZE)).shape)
@@ -311,8 +311,8 @@ def told_if_closed(name: str) -> Iterator[None]:
     except OSError as problem:
         raise TrainingProblem(
             f"{ARTIFACTS / name} can't be brought up to date: {problem}\nEvery run is kept in "
-            f"{ARTIFACTS / 'runs'}. Close what has a file of that folder open, then run python "
-            "train.py compare."
+            f"{ARTIFACTS / 'runs'}. Close what has a file of that folder open, make room on the "
+            "disk, then run python train.py compare."
         ) from problem
 
 
@@ -351,7 +351,10 @@ def last_attention(result: Result, validation: mnist.Split) -> torch.Tensor:
     image, _ = validation.batch(slice(0, 1))
     _, attention = result.model(image.to(result.device), return_attention=True)
     if attention is None:
-        raise TrainingProblem("Your ViTLayer returns no attention weights: return x, attention.")
+        raise TrainingProblem(
+            f"There are no attention weights to draw: {HEAD.name} should return out, attention; "
+            f"{LAYER.name} x, attention."
+        )
     batch_axis = 1 if attention.shape[0] != 1 else 0  # heads may be stacked first
     return attention.select(batch_axis, 0).float().cpu()
 
@@ -366,11 +369,13 @@ def compare() -> str:
         best = show_best(name, code_of(name, code))
         shown += [f"{ARTIFACTS / name} shows {in_a_phrase(best)}."] if best else []
     rows = update_experiments(ARTIFACTS, [kept.row() for kept in runs.all() if kept.noted])
+    notes = left_out(ARTIFACTS)
     if not rows:
-        raise TrainingProblem("Nothing has been tried yet: run python train.py fc")
+        raise TrainingProblem("\n".join([*notes, "Nothing to show yet: run python train.py fc"]))
     picture = ARTIFACTS / "experiments.png"
-    experiments_plot(rows).savefig(picture)
-    return "\n".join([table(rows), "", *shown, f"See {picture}"])
+    with whole(picture) as new:
+        experiments_plot(rows).savefig(new, format="png")
+    return "\n".join([table(rows), "", *notes, *shown, f"See {picture}"])
 
 
 def device_of(name: str | None) -> str:

@@ -10,11 +10,15 @@ the write-up is the one of its run. Files in writeup/ are never overwritten.
 
 from __future__ import annotations
 
+import provided.names_in_the_way  # noqa: F401  before any import that they could spoil
+
+# isort: split
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from provided.terminal import replace_unknown_letters
 from provided.writeup import build, review
 
 HERE = Path(__file__).resolve().parent
@@ -23,8 +27,7 @@ HERE = Path(__file__).resolve().parent
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns 0 if there is nothing to fix."""
     options = parse(arguments)
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="replace")  # a terminal without Chinese letters
+    replace_unknown_letters()
     return review.review(HERE) if options.check else build.build(HERE)
 
 

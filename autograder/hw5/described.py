@@ -12,11 +12,12 @@ from autograder.sandbox.replies import ModelReply, SettingsReply
 from autograder.sandbox.text import name as as_name
 from autograder.sandbox.text import one_line
 from autograder.training.layer_list import LayerList
-from provided.homework import FULLY_CONNECTED, Network
+from provided.homework import Network
 from provided.settings import INITS, Training, decay_of
-from provided.settings_rules import Bounds, as_graded, problem_of
+from provided.settings_rules import as_graded, bounds_of, problem_of
 
 MAX_SENTENCE = 400  # characters about settings that are none
+SECTIONS = {"training", "fully_connected"}  # of the assignment, that bound settings
 MAX_NAMED = 4  # layers in a sentence
 
 
@@ -40,22 +41,13 @@ def read_settings(
     """The training settings, checked; what the homework fixes is corrected and noted."""
     assert reply.settings is not None
     claimed = _claimed(reply.settings)
-    bounds = bounds_of(network, assignment)
+    bounds = bounds_of(network.kind, assignment.model_dump(include=SECTIONS))
     problem = problem_of(claimed, network.settings, bounds, layers.top_level_names())
     if problem is not None:
         return Model(layers, None, one_line(problem, MAX_SENTENCE))
     settings, notes = as_graded(claimed, bounds)
     settings = replace(settings, layer_weight_decay=_by_position(settings, layers))
     return Model(layers, settings, "", (*notes, *_own_weights(reply.own_weights, settings)))
-
-
-def bounds_of(network: Network, assignment: Assignment) -> Bounds:
-    """What the settings of a network may be."""
-    fixed = assignment.training
-    if network != FULLY_CONNECTED:
-        return Bounds(True, fixed.batch_size, fixed.epochs)
-    rules = assignment.fully_connected
-    return Bounds(False, rules.max_batch_size, rules.max_epochs)
 
 
 def _by_position(settings: Training, layers: LayerList) -> dict[int | str, float]:

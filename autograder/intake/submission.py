@@ -28,7 +28,7 @@ from autograder.homework import (
 )
 from autograder.intake.archives import UNREADABLE, Entry, Opened, OpenFolder, OpenZip
 from autograder.intake.export import count_exported
-from provided.decoding import decoded
+from provided.decoding import texts_of
 from provided.near_names import NOTEBOOK, missing_files
 from provided.notebook import MAX_BYTES as MAX_NOTEBOOK
 from provided.notebook import MAX_NOTEBOOKS, Extract, Span, in_place_of
@@ -133,19 +133,19 @@ def _copy(opened: Opened, entries: list[Entry], into: Path, notes: list[str]) ->
                 read[name] = opened.read(entry.path, limit)
             except UNREADABLE:
                 notes.append(f"{name} can't be read: ignored.")
-    made = _from_notebook(opened, entries, root, read, notes)
-    read |= {name: extract.text.encode() for name, extract in made.items()}
+    texts = texts_of({name: read.pop(name) for name in TEXTS if name in read}, notes)
+    notebook = in_place_of(texts, _notebooks(opened, entries, root, notes), notes)
+    made: Mapping[str, Extract] = {} if notebook is None else notebook.files
+    texts |= {name: extract.text for name, extract in made.items()}
     beside = {entry.path.name for entry in entries if entry.path.parent == root}
-    notes += missing_files(beside, read)
+    notes += missing_files(beside, texts)
     folder = into / "submission"
     shutil.copytree(
         GIVEN_CODE, folder / GIVEN_CODE.name, ignore=shutil.ignore_patterns(*NOT_GRADED)
     )
-    code = {}
-    for name in CODE_FILES:
-        if name in read:
-            code[name] = decoded(read[name], name, notes)
-            (folder / name).write_bytes(code[name].encode("utf-8"))
+    code = {name: texts[name] for name in CODE_FILES if name in texts}
+    for name, text in code.items():
+        (folder / name).write_bytes(text.encode("utf-8"))
     _make_readable(into)
     inside = f"{ARTIFACTS_FOLDER}/"
     artifacts = {
@@ -153,22 +153,9 @@ def _copy(opened: Opened, entries: list[Entry], into: Path, notes: list[str]) ->
         for name, content in read.items()
         if name.startswith(inside)
     }
-    answers = read[ANSWERS_FILE].decode("utf-8", errors="replace") if ANSWERS_FILE in read else None
     spans = {name: extract.spans for name, extract in made.items()}
+    answers = texts.get(ANSWERS_FILE)
     return Submission(folder, code, answers, artifacts, notes, opened.form() + below, spans)
-
-
-def _from_notebook(
-    opened: Opened,
-    entries: list[Entry],
-    root: PurePosixPath,
-    read: Mapping[str, bytes],
-    notes: list[str],
-) -> Mapping[str, Extract]:
-    """Files that are missing, or stand as the template has them, and that a notebook holds."""
-    texts = {name: decoded(content, name, []) for name, content in read.items() if name in TEXTS}
-    notebook = in_place_of(texts, _notebooks(opened, entries, root, notes), notes)
-    return {} if notebook is None else notebook.files
 
 
 def _notebooks(

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from provided.answers import Read, matrix, read, sizes, whole, word
-from provided.conditions import Problem, ToDo, why_missing
 from provided.homework import ANSWERS_FILE
+from provided.problems import Problem, ToDo, why_missing
 
 IN_WORDS = "q1d"  # the question that is answered in words
 POOLED = ("first_average", "first_maximum", "second_average", "second_maximum")

@@ -16,7 +16,7 @@ import yaml
 
 from provided.homework import ANSWERS_FILE
 from provided.own_words import without_own_words
-from provided.yaml_slips import PlainLoader, in_plain_words, read_askew, unspaced
+from provided.yaml_slips import AsWritten, control_character, in_plain_words, read_askew, unspaced
 
 MAX_CHARACTERS = 64_000
 MAX_BITS = 200  # of a whole number; no answer comes near
@@ -93,9 +93,12 @@ def read(text: str, in_words: str = "") -> Read:
 def _loaded(text: str) -> tuple[Any, str]:
     """What a YAML text holds, and what is wrong with it."""
     try:
-        return yaml.load(text, Loader=PlainLoader), ""  # PlainLoader is a SafeLoader
-    except yaml.MarkedYAMLError as problem:
-        line, said = in_plain_words(problem, text)
+        return yaml.load(text, Loader=AsWritten), ""  # AsWritten is a SafeLoader
+    except (yaml.MarkedYAMLError, yaml.reader.ReaderError) as problem:
+        if isinstance(problem, yaml.MarkedYAMLError):
+            line, said = in_plain_words(problem, text)
+        else:
+            line, said = control_character(text)
         place = f", line {line}" if line else ""
         return None, f"{ANSWERS_FILE} is not valid YAML{place}: {said}."
     except Exception:  # noqa: BLE001  odd tags raise AttributeError, KeyError, IndexError and more
@@ -108,9 +111,7 @@ def _kind(value: object) -> str:
         return "names with values, because of a colon"
     if isinstance(value, list):
         return "a list"
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return "something else"
-    return "a number"
+    return "a number" if isinstance(value, (int, float)) else "something else"
 
 
 def number(value: object) -> Fraction | None:

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import csv
-import os
+import io
 import pickle
 import platform
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import yaml
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
-from provided.experiments import in_short
+from provided.architecture import in_short
+from provided.history import Epoch, write_history
 from provided.mnist import TRAINING_IMAGES
-from provided.training import Epoch, Training
-
-# What yaml raises besides its own errors, as for a date such as 2026-13-41.
-NO_VALUE = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
+from provided.run_notes import read_notes, whole, write_notes
+from provided.settings import Training
 
 
 class CannotResume(Exception):
@@ -128,15 +124,20 @@ class Folder:
             "optimizer": optimizer.state_dict(),
             "random": random_state(),
         }
+        content = (
+            io.BytesIO()
+        )  # in a full disk's file, torch and safetensors raise errors of theirs
+        torch.save(state, content)
         with whole(self.state) as file:
-            torch.save(state, file)
+            file.write_bytes(content.getbuffer())
         self.save_results(run, model, progress, device)
 
     def save_results(self, run: Run, model: nn.Module, progress: Progress, device: str) -> None:
         """The weights, the history and the notes."""
         tensors = {name: value.detach().cpu() for name, value in model.state_dict().items()}
+        content = save({name: value.contiguous() for name, value in tensors.items()})
         with whole(self.weights) as file:
-            save_file({name: value.contiguous() for name, value in tensors.items()}, file)
+            file.write_bytes(content)
         with whole(self.history) as file:
             write_history(file, progress.epochs)
         self.write_notes({"run": self.number, **notes_of(run, model, progress, device)})
@@ -186,17 +187,11 @@ class Folder:
 
     def read_notes(self) -> dict[str, Any]:
         """The notes; nothing where they can't be read."""
-        try:
-            content = yaml.safe_load(self.notes.read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError, *NO_VALUE):
-            return {}
-        return content if isinstance(content, dict) else {}
+        return read_notes(self.notes) or {}
 
     def write_notes(self, content: Mapping[str, Any]) -> None:
         """Write the notes, or replace them."""
-        text = yaml.safe_dump(dict(content), sort_keys=False, width=100)
-        with whole(self.notes) as file:
-            file.write_text(text, encoding="utf-8")
+        write_notes(self.notes, content)
 
     def save_losses(self, epochs: Sequence[Epoch], title: str) -> None:
         """The loss curves as a picture."""
@@ -264,37 +259,6 @@ def trial_notes(
     if not reasons:
         return {"trial": False}
     return {"trial": True, "trial_because": ", ".join(reasons)}
-
-
-@contextmanager
-def whole(file: Path) -> Iterator[Path]:
-    """A place to write to; what was written then takes the file's place in one go."""
-    new = file.with_name(f"{file.name}.{os.getpid()}.new")
-    try:
-        yield new
-        new.replace(file)
-    finally:
-        new.unlink(missing_ok=True)
-
-
-def write_history(file: Path, epochs: Sequence[Epoch]) -> None:
-    """history.csv, a row per epoch."""
-    with file.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(
-            stream, [field.name for field in fields(Epoch)], lineterminator="\n"
-        )
-        writer.writeheader()
-        writer.writerows(asdict(epoch) for epoch in epochs)
-
-
-def read_history(file: Path) -> list[Epoch]:
-    """The epochs in a history.csv."""
-    names = [field.name for field in fields(Epoch)][1:]
-    with file.open(newline="", encoding="utf-8") as stream:
-        return [
-            Epoch(int(row["epoch"]), **{name: float(row[name]) for name in names})
-            for row in csv.DictReader(stream)
-        ]
 
 
 def sizes(model: nn.Module | Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:

@@ -13,8 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from provided.history import read_rows
 from provided.homework import CODE_FILES, Network
 from provided.near_names import definition_like
+from provided.problems import Problem as Problem
+from provided.problems import Remark as Remark
+from provided.problems import ToDo as ToDo
+from provided.problems import why_missing
 from provided.settings import in_words, layer_names
 from provided.settings_rules import as_graded, bounds_of, problem_of
 from provided.training import EPOCHS, Training
@@ -30,18 +35,6 @@ HISTORY_COLUMNS = ("epoch", "train_loss", "validation_loss")
 HISTORY_HEADER = "epoch,train_loss,validation_loss,train_accuracy,validation_accuracy"
 
 
-class Problem(Exception):
-    """Something to fix before you submit; one sentence."""
-
-
-class ToDo(Problem):
-    """Something that is still missing; one sentence."""
-
-
-class Remark(str):
-    """Something to know that is no mistake; one sentence."""
-
-
 def student_module(name: str, notes: Sequence[str] = ()) -> ModuleType:
     """One of your files, imported; `notes` may say why it isn't there."""
     try:
@@ -50,12 +43,6 @@ def student_module(name: str, notes: Sequence[str] = ()) -> ModuleType:
         if f"{missing.name}.py" not in CODE_FILES:
             raise
         raise ToDo(why_missing(f"{missing.name}.py", notes)) from None
-
-
-def why_missing(file: str, notes: Sequence[str]) -> str:
-    """What was noted about a file that isn't there."""
-    found = (note for note in notes if note.startswith(f"{file} is "))
-    return next(found, f"{file} is missing.")
 
 
 def attribute(name: str, module: ModuleType) -> Any:
@@ -205,9 +192,11 @@ def need_history(file: Path, model: str) -> str:
     if not file.exists():
         raise ToDo(f"{name} is missing: run python train.py {model}.")
     try:
-        rows = list(csv.DictReader(file.read_text(encoding="utf-8-sig").splitlines()))
+        rows = read_rows(file)
     except (UnicodeDecodeError, csv.Error):
         raise Problem(f"{name} can't be read as a table.") from None
+    except OSError as problem:
+        raise Problem(f"{name} can't be read: {problem.strerror}.") from None
     if not rows:
         raise Problem(f"{name} contains no epochs.")
     missing = [column for column in HISTORY_COLUMNS if column not in rows[0]]

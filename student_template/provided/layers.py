@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from provided.architecture import layer_in_short
 from provided.artifacts import count_parameters
 from provided.conditions import TOLERANCE, Problem, need_gradients, need_shape
-from provided.experiments import layer_in_short
 from provided.mnist import CLASSES, IMAGE_SIZE
 from provided.training import LEAST_DROPOUT
 

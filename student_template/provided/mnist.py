@@ -99,7 +99,9 @@ def load(root: str | Path = "data", *, download_missing: bool = True) -> Mnist:
     downloaded to `root`/MNIST/raw, unless told otherwise. Raises FileNotFoundError and ValueError,
     which say what was looked for, and which files are damaged.
     """
-    root = Path(root)
+    root = Path(str(root).strip('"')).expanduser()  # Windows leaves one behind "C:\\My data\\"
+    if not root.is_dir() and not download_missing:
+        raise FileNotFoundError(f"{root} is no folder")
     found = find(root)
     missing = [name for name in CHECKSUMS if name not in found]
     if missing and download_missing:

@@ -25,9 +25,9 @@ from matplotlib.ticker import (
 from torch import Tensor
 
 from provided.experiments import architecture_name
+from provided.history import Epoch
 from provided.homework import TRANSFORMER
 from provided.mnist import Split
-from provided.training import Epoch
 
 # Okabe and Ito's palette, which stays distinct under colour blindness.
 BLUE, ORANGE, GREEN, GRAY = "#0072B2", "#D55E00", "#009E73", "#666666"

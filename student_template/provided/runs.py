@@ -8,8 +8,9 @@ A run is never written over. What artifacts/fc shows, and what you submit, is a 
 3. the one with the highest validation accuracy: at its best epoch for fc and cnn, as the grader
    counts; after its last epoch for vit, as those weights are submitted.
 
-A copy is finished beside the old one before the two change places, so a crash leaves one of them.
-Whatever else stood under the name of one of its files is kept in artifacts/runs/set-aside-fc.
+A copy is finished in artifacts/runs before it and the old one change places, so a crash leaves
+one of them. Whatever else stood under the name of one of its files is kept in
+artifacts/runs/set-aside-fc.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import csv
 import hashlib
 import itertools
 import random
+import re
 import shutil
 import tempfile
 import time
@@ -30,13 +32,14 @@ from typing import Any
 
 from torch import nn
 
-from provided.artifacts import CannotResume, Folder, Run, read_history, trial_notes, whole
+from provided.artifacts import CannotResume, Folder, Run, trial_notes
 from provided.experiments import row_of, table
+from provided.history import Epoch, read_history
 from provided.homework import HEAD, LAYER, TRANSFORMER
 from provided.mnist import TRAINING_IMAGES
+from provided.run_notes import HALF_WRITTEN, whole
 from provided.settings import EPOCHS
 from provided.slots import HERE
-from provided.training import Epoch
 
 RUNS = "runs"
 COPIES = "copies-{model}.txt"  # digests of the files that were put into artifacts/fc
@@ -185,9 +188,9 @@ class Runs:
         for left in (old, new):
             shutil.rmtree(left, ignore_errors=True)
         for folder in self.of(model):
-            for file in folder.path.glob("*.new"):  # half written, unless a training writes it now
+            for file in half_written(folder.path):
                 with suppress(FileNotFoundError):
-                    if time.time() - file.stat().st_mtime > STALE:
+                    if time.time() - file.stat().st_mtime > STALE:  # else a training writes it now
                         file.unlink()
         for folder in (Folder(shown / PREVIOUS), Folder(shown)):
             if readable(folder) and not self._known(folder, model):
@@ -207,7 +210,13 @@ class Runs:
         )
 
     def _places(self, model: str) -> tuple[Path, Path, Path]:
-        return self.path / model, self.path / f"{model}.old", self.path / f"{model}.new"
+        """What is shown, and where it and its successor stand while they change places.
+
+        The latter two are among the runs, where every name is train.py's: a folder of your own in
+        artifacts, such as vit.old, is none of its business.
+        """
+        home = self.path / RUNS
+        return self.path / model, home / f"{model}-shown-before", home / f"{model}-shown-next"
 
     def _shows(self, model: str, kept: Kept) -> bool:
         """Whether artifacts/fc is a copy of that run, and of nothing more."""
@@ -222,14 +231,18 @@ class Runs:
         """Make the copy, then let the two folders change places."""
         shown, old, new = self._places(model)
         new.mkdir(parents=True)
-        for file in files_to_show(kept.folder):
-            shutil.copy2(file, new / file.name)
-        self._note_copies(model, new.iterdir())
-        if shown.exists():
-            for file in shown.iterdir():  # whatever you have put there
+        try:
+            for file in files_to_show(kept.folder):
+                shutil.copy2(file, new / file.name)
+            self._note_copies(model, new.iterdir())
+            for file in shown.iterdir() if shown.exists() else ():  # whatever you have put there
                 if file.name not in OURS | {PREVIOUS}:
                     copy = shutil.copytree if file.is_dir() else shutil.copy2
                     copy(file, new / file.name)
+        except OSError:
+            shutil.rmtree(new, ignore_errors=True)  # a full disk needs the room
+            raise
+        if shown.exists():
             shown.replace(old)
         new.replace(shown)
         shutil.rmtree(old, ignore_errors=True)
@@ -345,6 +358,13 @@ def readable(folder: Folder) -> bool:
         return bool(read_history(folder.history))
     except (OSError, ValueError, KeyError, TypeError, csv.Error):
         return False
+
+
+def half_written(folder: Path) -> Iterator[Path]:
+    """Files of a run that a crash kept from getting their name, or that are being written."""
+    for file in folder.glob("*.new"):
+        if any(re.fullmatch(HALF_WRITTEN.format(name=re.escape(name)), file.name) for name in OURS):
+            yield file
 
 
 def digest_of(file: Path) -> str:

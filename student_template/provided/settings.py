@@ -111,6 +111,8 @@ class Training:
     unknown: ClassVar[tuple[str, ...]] = ()  # what else a call named, see noting_unknown
 
     def __post_init__(self) -> None:
+        for one in fields(self):
+            object.__setattr__(self, one.name, _plain(getattr(self, one.name)))
         object.__setattr__(self, "optimizer", _lower(self.optimizer))
         object.__setattr__(self, "schedule", _rates(self.schedule))
         if isinstance(self.betas, list):
@@ -178,6 +180,11 @@ def in_words(settings: Training) -> str:
         f"{settings.epochs} epoch{'s' if settings.epochs > 1 else ''}",
     ]
     return ", ".join([*words, *([f"init {settings.init}"] if settings.init else [])])
+
+
+def _plain(value: Any) -> Any:
+    """A number of numpy's or torch's as one of Python's; anything else as it is."""
+    return value.item() if getattr(value, "shape", None) == () else value
 
 
 def _lower(value: Any) -> Any:

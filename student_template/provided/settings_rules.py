@@ -9,8 +9,6 @@ from typing import Any, NamedTuple, TypeGuard
 
 from provided.homework import FULLY_CONNECTED, values
 from provided.settings import (
-    BATCH_SIZE,
-    EPOCHS,
     INITS,
     OPTIMIZERS,
     SCHEDULES,
@@ -44,15 +42,19 @@ class Bounds(NamedTuple):
     """
 
     fixed: bool
-    batch_size: int = BATCH_SIZE
-    epochs: int = EPOCHS
+    batch_size: int
+    epochs: int
 
 
-def bounds_of(network: str) -> Bounds:
-    """Those of "fc", "cnn" or "vit"."""
+def bounds_of(network: str, homework: Mapping[str, Any] | None = None) -> Bounds:
+    """Those of "fc", "cnn" or "vit".
+
+    homework: the sections of homework.yaml, where they aren't those of the file beside this one
+    """
+    sections = values() if homework is None else homework
     if network != FULLY_CONNECTED.kind:
-        return Bounds(fixed=True)
-    section = values()["fully_connected"]
+        return Bounds(True, sections["training"]["batch_size"], sections["training"]["epochs"])
+    section = sections["fully_connected"]
     return Bounds(False, section["max_batch_size"], section["max_epochs"])
 
 

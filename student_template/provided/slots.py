@@ -55,7 +55,10 @@ def what_was_raised(problem: BaseException) -> str:
             f"{place}: {problem.name} is not installed here. The grader passes over this import; "
             f"here, install it or take the line out."
         )
-    text = str(problem).splitlines()[0] if str(problem) else "no message"
+    if isinstance(problem, SystemExit) and place:
+        return f"{place}: your code ends the program here: take the call of exit() or quit() out."
+    said = problem.msg if isinstance(problem, SyntaxError) else str(problem)
+    text = said.splitlines()[0] if said else "no message"
     return f"{type(problem).__name__}{f' in {place}' if place else ''}: {text}"
 
 

@@ -13,11 +13,12 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
-from provided.decoding import decoded
+from provided.decoding import texts_of
 from provided.homework import ANSWERS_FILE, CODE_FILES, OPTIONAL, SUBMITTED
 from provided.near_names import NOTEBOOK, missing_files
 from provided.notebook import MAX_BYTES, MAX_NOTEBOOKS, Span, in_place_of
 from provided.packages import lost_imports, notes_on_imports
+from provided.run_notes import whole
 
 TEXTS = (*CODE_FILES, ANSWERS_FILE)
 
@@ -32,6 +33,7 @@ class Submission:
     made:     the files that were read from it
     spans:    where their lines come from
     notes:    what was found elsewhere, refused or ignored
+    texts:    those of the notes that say how the letters of a file were read
     """
 
     folder: Path
@@ -41,6 +43,7 @@ class Submission:
     made: frozenset[str] = frozenset()
     spans: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
 
     @property
     def files(self) -> list[str]:
@@ -62,18 +65,13 @@ def take(folder: Path) -> Submission:
             )
         elif name in there:
             read[name] = (folder / name).read_bytes()
-    texts = {
-        name: content.decode(errors="replace")
-        if name == ANSWERS_FILE
-        else decoded(content, name, [])
-        for name, content in read.items()
-    }
+    about_texts: list[str] = []
+    texts = texts_of(read, about_texts)
+    notes += about_texts
     found = in_place_of(texts, _notebooks(folder, there, notes), notes)
     made = found.files if found else {}
     texts |= {name: extract.text for name, extract in made.items()}
     notes += missing_files(there, texts)
-    for name in set(read) & set(CODE_FILES) - set(made):
-        decoded(read[name], name, notes)
     return Submission(
         folder,
         {name: texts[name] for name in CODE_FILES if name in texts},
@@ -82,6 +80,7 @@ def take(folder: Path) -> Submission:
         frozenset(made),
         {name: extract.spans for name, extract in made.items()},
         tuple(notes),
+        tuple(about_texts),
     )
 
 
@@ -117,16 +116,21 @@ def listed(submission: Submission) -> Iterator[tuple[str, bool]]:
 def write_zip(submission: Submission, file: Path) -> str:
     """Write a zip with exactly the files that are graded, the notebook among them where it is.
 
-    Returns what it holds, in a sentence.
+    Returns what it holds, in a sentence. Raises OSError, and leaves an earlier zip as it was.
     """
     files = submission.files
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+    with whole(file) as new, _new_zip(new) as archive:
         for name in files:
             archive.write(submission.folder / name, name)
     notebook = f" and {submission.notebook}" if submission.notebook else ""
     required = SUBMITTED.keys() - OPTIONAL
     present = len(required.intersection(files))
     return f"{file.name} holds {present} of {len(required)} files{notebook}."
+
+
+def _new_zip(file: Path) -> zipfile.ZipFile:
+    """An empty zip; files from before 1980, which no zip has, count as made then."""
+    return zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False)
 
 
 def is_there(file: Path) -> bool:

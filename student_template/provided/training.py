@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from provided.history import Epoch as Epoch
 from provided.mnist import Split
 from provided.settings import BATCH_SIZE as BATCH_SIZE
 from provided.settings import EPOCHS as EPOCHS
@@ -24,21 +25,6 @@ ROUNDING = 1e-6  # of the progress, far less than a step
 WARM_UP = 0.25  # share of the steps in which a one-cycle rate rises
 LearnBatch = Callable[[Tensor, Tensor], Tensor]
 """Learns from images (B, 1, 28, 28) and digits (B,); the logits (B, 10) that it had for them."""
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What one pass over the training set ended with. Losses are mean cross entropies.
-
-    The training figures are averages over the epoch's batches, as the model learned; the
-    validation figures are taken after it, with dropout off.
-    """
-
-    epoch: int
-    train_loss: float
-    validation_loss: float
-    train_accuracy: float
-    validation_accuracy: float
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,30 @@ class PlainLoader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
+class AsWritten(PlainLoader):
+    """Reads a value as a number only where it looks like one; the rest stays as it is written.
+
+    YAML 1.1 takes no for false, 040 for 32, 1:30 for 90 and 2024-01-01 for a date. Nobody means
+    that in an answer, and a sentence about it should show what stands in the file.
+    """
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012  as in yaml's own classes
+
+
+PLAIN_VALUES = {  # tag -> what a value looks like, and the characters that it may begin with
+    "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    "int": (r"[-+]?(0|[1-9][0-9_]{0,400}|0x[0-9a-fA-F_]+)", list("-+0123456789")),
+    "float": (
+        r"[-+]?([0-9][0-9_]{0,400}\.[0-9_]*|\.[0-9]+)([eE][-+][0-9]+)?",
+        list("-+.0123456789"),
+    ),
+}
+for _tag, (_looks, _begins) in PLAIN_VALUES.items():
+    AsWritten.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_tag}", re.compile(f"({_looks})$"), _begins
+    )
+
+
 def in_plain_words(problem: yaml.MarkedYAMLError, text: str) -> tuple[int, str]:
     """The line that a problem comes from, counted from 1 (0: unknown), and what is wrong there."""
     lines = text.split("\n")
@@ -70,6 +94,15 @@ def in_plain_words(problem: yaml.MarkedYAMLError, text: str) -> tuple[int, str]:
     if at and ("mapping values are not allowed" in message or "<block end>" in message):
         return at, _indentation(lines, at)
     return at, message
+
+
+def control_character(text: str) -> tuple[int, str]:
+    """The line of the first character that YAML refuses to read (0: there is none), and which."""
+    found = yaml.reader.Reader.NON_PRINTABLE.search(text)
+    if found is None:
+        return 0, "unreadable"
+    line = text.count("\n", 0, found.start()) + 1
+    return line, f"there is a character that nobody can see (U+{ord(found[0]):04X}): delete it"
 
 
 def _name_without_value(lines: list[str], places: tuple[int, int]) -> tuple[int, str] | None:

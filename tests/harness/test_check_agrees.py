@@ -50,6 +50,14 @@ def changed(name: str, old: str, new: str) -> Callable[[Path], None]:
     return lambda folder: replace(folder / name, old, new)
 
 
+def encoded(name: str, encoding: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        text = (folder / name).read_text(encoding="utf-8")
+        (folder / name).write_bytes(text.encode(encoding))
+
+    return change
+
+
 def answers(old: str, new: str) -> Callable[[Path], None]:
     return changed("answers.yaml", old, new)
 
@@ -99,6 +107,14 @@ CASES = {
     ),
     "Latin-1 by name": right(
         "3a.1", written("attention.py", b"# coding: latin-1\n# \xe9\n" + HEAD.encode())
+    ),
+    "UTF-16": right(
+        "3a.1", written("attention.py", HEAD.encode("utf-16")),
+        "attention.py was saved as UTF-16 and read as such.",
+    ),
+    "a program under its name": Case(
+        "3a.1", written("attention.py", b"\x7fELF\x02\x01\x01\0\0" + HEAD.encode()),
+        "attention.py is not a text file, as it has zero bytes: ignored.",
     ),
     "a slip of syntax": Case(
         "3a.1", changed("attention.py", "class S", "clas S"), "attention.py, line"
@@ -242,6 +258,25 @@ CASES = {
     "numbers as text": right("1a.1", answers("parameters: 40", 'parameters: "40"')),
     "answers with Windows line ends": right("1a.1", answers("\n", "\r\n")),
     "answers with a byte order mark": right("1a.1", answers("q1a:", "\ufeffq1a:")),
+    "answers as UTF-16": right(
+        "1a.1", encoded("answers.yaml", "utf-16"),
+        "answers.yaml was saved as UTF-16 and read as such.",
+    ),
+    "answers with zero bytes": Case(
+        "1a.1", answers("q1a:", "\0q1a:"), "answers.yaml is not a text file, as it has zero bytes"
+    ),
+    "answers with a letter of Latin-1": right(
+        "1a.1", written("answers.yaml", b"# \xe9\n" + (REFERENCE / "answers.yaml").read_bytes()),
+        "answers.yaml is not written in UTF-8 throughout",
+    ),
+    "a control character": Case(
+        "1a.1", answers("q1a:", "q1a: \x07"), f"{NOT_YAML} 1: there is a character that nobody can"
+    ),
+    "a zero in front": right("1a.1", answers("parameters: 40", "parameters: 040")),
+    "minutes and seconds": Case("1a.1", answers("parameters: 40", "parameters: 0:40"), "0:40"),
+    "a word that YAML takes for a truth value": Case(
+        "2a.2", answers("intensity", "no"), "can't be read"
+    ),
     "a colon among one's words": right(
         "1a.1", answers("q1d: >\n", "q1d: Two things: \n"), "What stands under q1d is not valid"
     ),

@@ -407,7 +407,7 @@ def test_folders_named_like_files_are_not_taken(take_in, tmp_path):
 
 def test_files_that_are_no_utf8_are_taken_with_marks(take_in, tmp_path):
     submission = take_in(
-        folder_of(tmp_path / "s", {"models.py": b"\xff\xfe", "answers.yaml": b"\xff"})
+        folder_of(tmp_path / "s", {"models.py": b"\xfa\xfe", "answers.yaml": b"\xff"})
     )
     assert submission.code["models.py"] == "\ufffd\ufffd"
     assert (submission.folder / "models.py").read_text("utf-8") == "\ufffd\ufffd"  # as it is read

@@ -285,6 +285,23 @@ def test_a_students_files_are_found_at_any_depth_packed_or_not(tmp_path):
         assert torch.equal(one.all_images, other.all_images)
 
 
+@pytest.mark.parametrize("written", ["~/mnist", '{home}/mnist"', '"{home}/mnist"'])
+def test_a_folder_is_found_as_terminals_pass_it_on(written, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    (tmp_path / "mnist").mkdir()
+    folder = written.format(home=tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"mnist has no train-images-idx3-ubyte"):
+        given.load(folder, download_missing=False)
+
+
+def test_a_folder_that_is_none_is_called_so(tmp_path):
+    (tmp_path / "mnist.zip").touch()
+    for name in ("mnist.zip", "nowhere"):
+        with pytest.raises(FileNotFoundError, match=f"{name} is no folder"):
+            given.load(tmp_path / name, download_missing=False)
+
+
 def test_a_student_without_torchvision_is_told_what_downloads_the_data(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torchvision", None)
     monkeypatch.setitem(sys.modules, "torchvision.datasets", None)

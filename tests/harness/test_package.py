@@ -117,7 +117,7 @@ def test_the_students_package_is_the_template_alone(package):
         *(f"provided/writeup/{name}" for name in ("pdf.py", "preamble.typ", "template.tex")),
     } <= packed
     forbidden = re.compile(
-        r"(^|/)artifacts/|^data/|__pycache__|\.pyc$|/\.|^\.|safetensors|history|\.key$|^autograder|^tests|^solutions"
+        r"(^|/)artifacts/|^data/|__pycache__|\.pyc$|/\.|^\.|safetensors|history\.csv|\.key$|^autograder|^tests|^solutions"
     )
     assert [name for name in packed if forbidden.search(name)] == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import py_compile
 import sys
 from pathlib import Path
@@ -180,6 +181,15 @@ ENCODED = {
     "unicode_escape": (b"# coding=unicode_escape\n#\\ny\n", "# coding=utf-8\n#\\ny\n", True),
     "rot13": (b"# coding: rot13\ncevag\n", "# coding: utf-8\ncevag\n", True),
     "one that doesn't exist": (b"# coding: nothing\n", "# coding: utf-8\n", True),
+    "UTF-16": ("# é\r\nx = 1\n".encode("utf-16"), "# é\r\nx = 1\n", True),
+    "UTF-16, big end first": (b"\xfe\xff" + "é".encode("utf-16-be"), "é", True),
+    "UTF-16, cut short": ("x = 1".encode("utf-16") + b"y", "x = 1�", True),
+    "UTF-16 that names utf-7": (
+        "# coding: utf-7\n#+AAo-y\n".encode("utf-16"),
+        "# coding: utf-8\n#+AAo-y\n",
+        True,
+    ),
+    "UTF-32": ("x = 1\n".encode("utf-32"), "x = 1\n", True),
 }
 
 
@@ -199,6 +209,37 @@ def test_the_worker_is_given_the_text_that_the_rules_read(case, tmp_path):
     submission = take(tmp_path / "handed-in", tmp_path / "taken")
     text = submission.code["attention.py"]
     assert (submission.folder / "attention.py").read_bytes() == text.encode()
+
+
+NO_TEXT = {
+    "a zero byte": b"x = 1\n\0",
+    "UTF-16 without its mark": "x = 1\n".encode("utf-16-le"),
+    "a zero in UTF-16": "x = '\0'".encode("utf-16"),
+    "a program": b"\x7fELF\x02\x01\x01\0\xff\xfe",
+}
+
+
+@pytest.mark.parametrize("content", NO_TEXT.values(), ids=NO_TEXT.keys())
+def test_what_is_no_text_is_refused_with_a_sentence_of_its_own(content, tmp_path):
+    (tmp_path / "handed-in").mkdir()
+    for name in ("attention.py", "answers.yaml"):
+        (tmp_path / "handed-in" / name).write_bytes(content)
+    submission = take(tmp_path / "handed-in", tmp_path / "taken")
+    assert submission.code == {}
+    assert submission.answers is None
+    assert not (submission.folder / "attention.py").exists()
+    for name in ("attention.py", "answers.yaml"):
+        (said,) = [note for note in submission.notes if note.startswith(name)]
+        assert said.startswith(f"{name} is not a text file, as it has zero bytes: ignored.")
+
+
+def test_a_notebook_stands_in_for_a_file_that_is_no_text(tmp_path):
+    (tmp_path / "handed-in").mkdir()
+    (tmp_path / "handed-in" / "attention.py").write_bytes(b"\0")
+    cell = {"cell_type": "code", "source": "class SingleHeadAttention: pass"}
+    (tmp_path / "handed-in" / "mine.ipynb").write_text(json.dumps({"cells": [cell]}))
+    submission = take(tmp_path / "handed-in", tmp_path / "taken")
+    assert "class SingleHeadAttention" in submission.code["attention.py"]
 
 
 @pytest.fixture

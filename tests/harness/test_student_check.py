@@ -493,6 +493,48 @@ def test_a_broken_template_gets_one_clear_sentence(template, name):
     assert "Traceback" not in ended.output
 
 
+# what code raises beside ordinary errors, and in place of which line of attention.py
+IMPORTED, CALLED = "import torch\n", "super().__init__()\n"
+ENDS_ALL = {
+    "KeyboardInterrupt at import": (IMPORTED, "raise KeyboardInterrupt"),
+    "KeyboardInterrupt in a call": (CALLED, "raise KeyboardInterrupt"),
+    "GeneratorExit in a call": (CALLED, "raise GeneratorExit"),
+    "one of its own at import": (IMPORTED, "raise type('Own', (BaseException,), {})"),
+    "an exit at import": (IMPORTED, "exit(0)"),
+    "MemoryError in a call": (CALLED, "raise MemoryError"),
+}
+
+
+@pytest.mark.parametrize("name", left_to_the_full_set(ENDS_ALL, but=spread(ENDS_ALL, 2)))
+def test_whatever_your_code_raises_the_other_parts_are_checked(template, name):
+    line, statement = ENDS_ALL[name]
+    replace(template / "attention.py", line, f"{statement}\n")
+    ended = run(template, "check.py", "1a", "3a", "2a", "--known-answer")
+    assert "Traceback" not in ended.output
+    found = states(ended.output)
+    assert [part for part, state, _ in found if state == "FIX"] == ["3a"], ended.output
+    assert "attention.py, line" in next(text for part, _, text in found if part == "3a")
+    assert {part for part, state, _ in found if state == "ok"} == {"1a", "2a"}
+
+
+AT_A_TERMINAL = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
+runpy.run_path("check.py", run_name="__main__")
+"""
+
+
+def test_ctrl_c_stops_it_wherever_your_code_is(template):
+    pressed = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n"
+    replace(template / "models.py", "from torch import nn\n", f"from torch import nn\n{pressed}")
+    (template / "at_a_terminal.py").write_text(AT_A_TERMINAL)
+    ended = run(template, "at_a_terminal.py", "1a", "2b", "3a")
+    assert ended.status == 1
+    assert "Stopped before everything was checked." in ended.output
+    assert "Traceback" not in ended.output
+    assert [part for part, _, _ in states(ended.output)] == ["1a"]
+
+
 # part, file, content, sentence
 BROKEN_ARTIFACTS = {
     "history missing": ("2b", "fc/history.csv", None, "fc/history.csv is missing"),

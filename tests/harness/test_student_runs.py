@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import yaml
 
-from provided.artifacts import Folder, trial_notes, write_history
-from provided.experiments import read_experiments, table, update_experiments
+from provided.artifacts import Folder, trial_notes
+from provided.experiments import EXPERIMENTS, left_out, read_experiments, table, update_experiments
+from provided.history import Epoch, write_history
 from provided.mnist import TRAINING_IMAGES
 from provided.runs import TRANSFORMER_CODE, Runs, code_of
-from provided.training import Epoch
 
 from .student_copy import replace, run, solved
 
@@ -146,6 +146,18 @@ def test_files_of_your_own_stay_where_they_are(tmp_path):
     assert "0.7" in (tmp_path / "fc" / "weights.safetensors").read_text()
 
 
+@pytest.mark.parametrize("name", ["fc.old", "fc.new", "fc-old", "runs.old"])
+def test_a_folder_of_your_own_beside_a_model_is_left_alone(name, tmp_path):
+    runs = Runs(tmp_path)
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "weights.safetensors").write_text("mine")
+    for accuracy in (0.5, 0.6):
+        made(runs, accuracy)
+        assert runs.show("fc", None) is not None
+    assert (tmp_path / name / "weights.safetensors").read_text() == "mine"
+    assert "0.6" in (tmp_path / "fc" / "weights.safetensors").read_text()
+
+
 def test_two_trainings_that_start_at_once_get_numbers_of_their_own(tmp_path):
     with ThreadPoolExecutor(8) as pool:
         models = ["fc", "cnn", "vit", "fc"] * 4
@@ -179,6 +191,85 @@ def test_a_run_of_an_earlier_train_is_taken_over_and_so_is_the_one_before(tmp_pa
     assert table(rows).count("trial") == 3  # the column's name, and both runs of 96 images
 
 
+ONE_RUN = """\
+run,model,epochs,learning_rate,schedule,weight_decay,images,parameters,validation_accuracy,\
+test_accuracy,architecture
+1,fc,10,0.003,one_cycle,0.0,48000,7850,0.9,0.925,"Linear(784, 10)"
+"""
+FOR_EUROPE = ONE_RUN.replace('"Linear(784, 10)"', "Linear").replace(",", ";").replace(".", ",")
+AS_SAVED = {  # ONE_RUN by other programs
+    "plain": ONE_RUN.encode(),
+    "byte order mark": b"\xef\xbb\xbf" + ONE_RUN.encode(),
+    "Windows line ends": ONE_RUN.replace("\n", "\r\n").encode(),
+    "semicolons and decimal commas": FOR_EUROPE.encode("cp1252"),
+    "tabs in UTF-16": FOR_EUROPE.replace(";", "\t").encode("utf-16"),
+    "empty lines": ONE_RUN.replace("\n", "\n,,,\n\n").encode(),
+    "in Windows' encoding": ONE_RUN.replace("Linear(", "Linéar(").encode("cp1252"),
+}
+
+
+@pytest.mark.parametrize("content", AS_SAVED.values(), ids=AS_SAVED.keys())
+def test_experiments_are_read_as_a_spreadsheet_saves_them(content, tmp_path):
+    (tmp_path / EXPERIMENTS).write_bytes(content)
+    (row,) = update_experiments(tmp_path, [])
+    assert left_out(tmp_path) == []
+    assert (row["run"], row["test_accuracy"], row["parameters"]) == ("1", "0.925", "7850")
+    assert row["architecture"].startswith("Lin")
+    assert "92.50%" in table([row])
+    assert update_experiments(tmp_path, []) == [row]  # also from what was written
+
+
+ODD_ROWS = {  # a line typed below ONE_RUN, and what is said of it
+    "words for a number": (
+        ',fc,ten,0.1,,,,,0.5,0.5,"a, b"',
+        "line 3, is left out: epochs is 'ten'",
+    ),
+    "words for an accuracy": (",fc,1,0.1,,,,,good,0.5,", "validation_accuracy is 'good'"),
+    "no number at all": (",fc,1,0.1,,,,,nan,0.5,", "validation_accuracy is 'nan', not a number"),
+    "columns missing": (",fc,1", "learning_rate is missing"),
+    "too many": (",fc,1,0.1,,,,,0.5,0.5,a, b", "more values than there are columns"),
+    "an open quotation mark": (',fc,1,"0.1,,,,,0.5,0.5,\n2', "a quotation mark is opened"),
+    "a number of thousands of digits": (f",fc,{'1' * 5000},0.1,,,,,0.5,0.5,", "epochs is '111"),
+}
+
+
+@pytest.mark.parametrize(("line", "said"), ODD_ROWS.values(), ids=ODD_ROWS.keys())
+def test_an_odd_row_of_the_experiments_is_named_kept_and_stops_nothing(line, said, tmp_path):
+    (tmp_path / EXPERIMENTS).write_text(f"{ONE_RUN}{line}\n")
+    (note,) = left_out(tmp_path)
+    assert note.startswith(f"{EXPERIMENTS}, line 3, is left out: ")
+    assert said in note
+    for _ in range(2):
+        rows = update_experiments(tmp_path, [])
+        assert [row["run"] for row in rows] == ["1"]
+        assert table(rows)
+        assert len(left_out(tmp_path)) == 1
+    kept = (tmp_path / EXPERIMENTS).read_text()
+    assert all(cell in kept for cell in line.replace('"', "").split(",") if "\n" not in cell)
+
+
+def test_what_is_no_table_at_all_is_refused_and_stays(tmp_path):
+    content = b"\x7fELF\0\xff\n" * 9
+    (tmp_path / EXPERIMENTS).write_bytes(content)
+    with pytest.raises(OSError, match=f"{EXPERIMENTS} is not a table"):
+        update_experiments(tmp_path, [])
+    assert (tmp_path / EXPERIMENTS).read_bytes() == content
+
+
+def test_columns_of_your_own_and_a_file_without_names_are_kept(tmp_path):
+    first, second = ONE_RUN.splitlines()
+    (tmp_path / EXPERIMENTS).write_text(f"{first},idea\n{second},wider\n")
+    row = {"run": "1", "model": "fc", "test_accuracy": "0.95"}
+    (updated,) = update_experiments(tmp_path, [row])
+    assert (updated["idea"], updated["test_accuracy"]) == ("wider", "0.95")
+    text = (tmp_path / EXPERIMENTS).read_text().splitlines()[1]
+    (tmp_path / EXPERIMENTS).write_text(f"{text}\n")
+    rows, notes = update_experiments(tmp_path, []), left_out(tmp_path)
+    assert rows == []
+    assert "more values than there are columns" in notes[0]
+    assert "wider" in (tmp_path / EXPERIMENTS).read_text()
+
+
 def test_artifacts_put_there_by_hand_become_a_run(tmp_path):
     runs = Runs(tmp_path)
     made(runs, 0.5, 0.6)
@@ -197,9 +288,14 @@ def test_what_a_crash_left_half_written_is_cleared_away_and_nothing_newer(tmp_pa
     old, new = (tmp_path / "runs/001-fc" / f"resume.pt.{n}.new" for n in (1, 2))
     for file in (old, new):
         file.write_text("half")
-    os.utime(old, (0, 0))
+    mine = [old.with_name(name) for name in ("ideas.new", "ideas.txt.1.new", "loss.png.new")]
+    for file in mine:
+        file.write_text("mine")
+    for file in (old, *mine):
+        os.utime(file, (0, 0))
     runs.settle("fc")
     assert (old.exists(), new.exists()) == (False, True)
+    assert all(file.exists() for file in mine)
 
 
 def test_what_is_in_no_run_is_set_aside_before_anything_takes_its_place(tmp_path, capsys):
@@ -350,7 +446,7 @@ def test_a_kill_at_any_moment_of_saving_leaves_the_earlier_run_whole(template):
             break
         assert "Traceback" not in ended.output
         missing += whole(artifacts) is None
-        assert (artifacts / "fc").exists() or (artifacts / "fc.old").exists()
+        assert (artifacts / "fc").exists() or (artifacts / "runs/fc-shown-before").exists()
         assert run(template, "train.py", "compare").status == 0
         assert whole(artifacts) is not None
         assert {
@@ -358,7 +454,7 @@ def test_a_kill_at_any_moment_of_saving_leaves_the_earlier_run_whole(template):
         } == first
     assert moments > 6
     assert missing <= 1  # between the two names that change
-    assert not (artifacts / "fc.old").exists()
+    assert not list((artifacts / "runs").glob("fc-shown-*"))
     assert [row["trial"] for row in read_experiments(artifacts)].count("false") >= 2
 
 
@@ -391,7 +487,7 @@ def test_a_folder_that_cannot_be_replaced_costs_no_run(template):
         "os.kill(os.getpid(), signal.SIGKILL)", "raise PermissionError(5, '')"
     )
     (template / "refusing.py").write_text(
-        refusing.replace("left[0] == 0", "'fc.old' in str(places)")
+        refusing.replace("left[0] == 0", "'fc-shown-before' in str(places)")
     )
     ended = run(template, "refusing.py", "0", *options, "--seed", "1")
     assert ended.status == 1
@@ -400,6 +496,32 @@ def test_a_folder_that_cannot_be_replaced_costs_no_run(template):
     assert len(Runs(template / "artifacts").all()) == 2
     assert whole(template / "artifacts") == 1
     assert run(template, "train.py", "compare").status == 0
+
+
+# Files can't grow beyond so many bytes, the first argument, as on a disk that is full.
+FULL = """
+import resource, sys
+import train
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
+sys.exit(train.main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize("room", [2_000, 700_000], ids=["for what is said", "for the weights"])
+def test_a_full_disk_is_told_in_a_sentence_and_costs_no_earlier_run(room, template):
+    options = ("fc", "--images", "64")
+    (template / "full.py").write_text(FULL)
+    assert run(template, "train.py", *options).status == 0
+    everything = (template / "artifacts").rglob("*")
+    before = {file: file.read_bytes() for file in everything if file.is_file()}
+    ended = run(template, "full.py", str(room), *options, "--seed", "1")
+    assert ended.status == 1
+    assert "Traceback" not in ended.output
+    assert "can't be kept in" in ended.output
+    assert "with room on its disk" in ended.output
+    assert all(file.read_bytes() == content for file, content in before.items())
+    assert not list((template / "artifacts").rglob("*.new"))
+    assert run(template, "train.py", *options, "--seed", "1").status == 0
 
 
 def test_threads_are_one_unless_told_otherwise(template):

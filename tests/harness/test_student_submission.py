@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 import zipfile
 
 import pytest
@@ -12,7 +14,7 @@ from autograder.intake.submission import take as graders
 from provided.near_names import definition_like, file_like, missing_files
 from provided.submission import take
 
-from .student_copy import REFERENCE, TEMPLATE, run, solved
+from .student_copy import REFERENCE, TEMPLATE, run, solved, untouched
 
 CODE = ("models.py", "attention.py", "encoder.py")
 
@@ -118,3 +120,25 @@ def test_a_file_that_is_there_is_never_called_missing():
 )
 def test_a_definition_that_may_be_meant_is_found(wanted, source, near):
     assert definition_like(wanted, source) == near
+
+
+@pytest.mark.parametrize("script", ["check.py", "train.py", "writeup.py"])
+def test_a_file_that_python_takes_for_its_own_module_is_named(script, tmp_path):
+    folder = untouched(tmp_path / "hw5")
+    (folder / "dataclasses.py").write_text("mine = 1\n")
+    started = [sys.executable, script, *(["fc"] if script == "train.py" else [])]
+    ended = subprocess.run(started, cwd=folder, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1].startswith("dataclasses.py in this folder is taken")
+
+
+def test_only_modules_that_are_needed_are_in_the_way(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # which the import changes
+    from provided.names_in_the_way import in_the_way
+
+    for name in ("random.py", "torch.py", "ideas.py", "csv.txt", "models.py"):
+        (tmp_path / name).touch()
+    for name in ("json", "yaml", "artifacts"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "yaml" / "__init__.py").touch()
+    assert in_the_way(str(tmp_path)) == ["random.py", "torch.py", "yaml"]

@@ -237,6 +237,10 @@ def test_an_untouched_template_is_told_what_is_to_do(tmp_path, arguments, said):
         ("nn.Linear(200, 10)", "nn.Linear(200, 9)", [], "returns (2, 9)"),
         ("", "", ["--device", "warp"], "no device warp"),
         ("", "", ["--data", "models.py"], "data set can't be loaded"),
+        ("from torch import nn\n", "", [], "NameError in models.py, line "),
+        ("nn.Linear(784, 200)", "None + 1", [], "TypeError in models.py, line "),
+        ("return nn.Sequential(", "nn.Sequential(", [], "NoneType, not a network: is a return mi"),
+        ("from torch import nn\n", "exit(0)\n", [], "your code ends the program here"),
     ],
     ids=[
         "a loss that explodes",
@@ -245,6 +249,10 @@ def test_an_untouched_template_is_told_what_is_to_do(tmp_path, arguments, said):
         "nine classes",
         "no such device",
         "no data",
+        "an import missing",
+        "an error in a builder",
+        "no return",
+        "an exit",
     ],
 )
 def test_what_cannot_be_trained_is_told_in_a_sentence(template, old, new, options, said):
@@ -253,6 +261,21 @@ def test_what_cannot_be_trained_is_told_in_a_sentence(template, old, new, option
     assert ended.status == 1
     assert said in ended.output
     assert "Traceback" not in ended.output
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("--epochs=ten", "a whole number from 1"),
+        ("--epochs=0", "a whole number from 1"),
+        (f"--seed={'9' * 30}", "a whole number of at most 18 digits"),
+        ("--seed=1.5", "a whole number of at most 18 digits"),
+    ],
+)
+def test_a_number_that_is_none_is_refused_in_a_sentence(option, said, template):
+    ended = run(template, "train.py", "fc", option)
+    assert ended.status == 2
+    assert f"argument {option.partition('=')[0]}: give {said}" in " ".join(ended.output.split())
 
 
 def test_watching_the_steps_changes_nothing():

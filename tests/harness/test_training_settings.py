@@ -7,6 +7,7 @@ import types
 from collections import OrderedDict
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -14,7 +15,6 @@ from torch import nn
 from autograder.confined.answerer import Answerer
 from autograder.confined.describing_training import begins_as_usual, describe_settings
 from autograder.hw5 import assignment as assignments
-from autograder.hw5.described import bounds_of as graders_bounds
 from autograder.hw5.described import read_settings
 from autograder.sandbox.replies import ModelReply
 from autograder.training.layer_list import LayerList
@@ -45,7 +45,11 @@ def network() -> nn.Sequential:
     )
 
 
-def as_the_grader_reads(settings: Training, of: Network = FULLY_CONNECTED) -> Any:
+def as_the_grader_reads(
+    settings: Training,
+    of: Network = FULLY_CONNECTED,
+    assignment: assignments.Assignment = ASSIGNMENT,
+) -> Any:
     """What comes of settings on their way through a worker's reply."""
     module = types.SimpleNamespace(**{of.settings: settings})
     reply = ModelReply.model_validate(
@@ -56,7 +60,7 @@ def as_the_grader_reads(settings: Training, of: Network = FULLY_CONNECTED) -> An
             "settings_problem": None,
         }
     )
-    return read_settings(described(network()), reply, of, ASSIGNMENT)
+    return read_settings(described(network()), reply, of, assignment)
 
 
 RIGHT = {
@@ -66,6 +70,7 @@ RIGHT = {
     "torch's class": Training(0.1, optimizer=torch.optim.RMSprop, alpha=0.9),
     "a list of rates": Training(schedule=[0.1, 0.05, 0.01], epochs=3, optimizer="sgd"),
     "a tensor of rates": Training(schedule=torch.linspace(0.1, 0.01, 3), epochs=3),
+    "numbers of numpy's and torch's": Training(np.float32(1e-3), eps=torch.tensor(1e-6)),
     "a rate of zero at the end": Training(schedule=[0.1, 0], epochs=2),
     "betas as a list": Training(1e-3, betas=[0.8, 0.9], eps=1e-6),
     "a decay by name": Training(1e-3, layer_weight_decay={"hidden": 1e-4, 2: 0.0}),
@@ -137,9 +142,17 @@ def test_wrong_settings_are_told_by_both_in_the_same_sentence(settings, said):
         assert as_the_grader_reads(settings).settings_problem == found
 
 
-def test_both_take_their_bounds_from_the_homework():
-    for of in (FULLY_CONNECTED, CNN):
-        assert graders_bounds(of, ASSIGNMENT) == bounds_of(of.kind)
+def test_the_grader_takes_the_bounds_of_its_own_assignment():
+    fully_connected = ASSIGNMENT.fully_connected.model_copy(update={"max_epochs": 3})
+    other = ASSIGNMENT.model_copy(update={"fully_connected": fully_connected})
+    settings = Training(1e-3, epochs=4)
+    assert as_the_grader_reads(settings).settings_problem == ""
+    said = as_the_grader_reads(settings, assignment=other).settings_problem
+    assert said == f"{NAME}.epochs = 4 is not a whole number from 1 to 3."
+    training = ASSIGNMENT.training.model_copy(update={"batch_size": 7})
+    other = ASSIGNMENT.model_copy(update={"training": training})
+    fixed = as_the_grader_reads(settings, CNN, assignment=other)
+    assert fixed.notes == ("The homework fixes batches of 7 here.",)
 
 
 def test_what_the_homework_fixes_is_corrected_in_2c_alone_and_said():

@@ -240,6 +240,24 @@ def test_without_a_package_the_rest_is_made_and_one_sentence_says_so(missing, sa
     ] == made
 
 
+WITHOUT_TORCH = """
+import runpy, sys
+for name in ("torch", "safetensors", "numpy", "matplotlib", "tqdm"):
+    sys.modules[name] = None  # importing it fails
+runpy.run_path("writeup.py", run_name="__main__")
+"""
+
+
+def test_it_needs_nothing_that_only_trainings_need(tmp_path):
+    made = written(tmp_path / "hw5").folder
+    (made / "without_torch.py").write_text(WITHOUT_TORCH)
+    built = run(made, "without_torch.py")
+    assert built.status == 0, built.output
+    reviewed = run(made, "without_torch.py", "--check")
+    assert reviewed.status == 0, reviewed.output
+    assert reviewed.output.count("torch is not installed here") == 2  # 2b and 2c
+
+
 def test_a_character_that_no_font_has_is_named_and_the_rest_is_built(tmp_path):
     folder = untouched(tmp_path / "hw5")
     prose.create(folder, QUESTIONS)

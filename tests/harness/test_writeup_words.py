@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from autograder.hw5.assignment import AssignmentError, Writeup, load
 from provided.homework import VALUES_FILE
+from provided.submission import take
 from provided.writeup import listings, pdf, prose, runs
 from provided.writeup import pandoc as pandocs
 from provided.writeup.blocks import as_text, walk
@@ -199,7 +200,7 @@ def test_long_lines_are_wrapped_and_nothing_is_cut(words):
 
 def listing(folder, part):
     others = [code for other, code in CODE.items() if other != part]
-    return listings.listing_of(folder, CODE[part], others)
+    return listings.listing_of(take(folder), CODE[part], others)
 
 
 def test_each_network_has_its_own_code_and_what_both_use(tmp_path):
@@ -247,6 +248,32 @@ def test_code_that_is_no_python_is_told_with_its_line(tmp_path):
     (folder / "models.py").write_text("def build(:\n")
     with pytest.raises(CannotBuild, match=r"models\.py, line 1, is not valid Python"):
         listing(folder, "2b")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("attention.py", b"x = 1\0", "attention.py is not a text file"),
+        ("attention.py", b"#" * 300_000, "attention.py is too large"),
+        ("mine.ipynb", b"{", "mine.ipynb is not a readable notebook"),
+    ],
+    ids=["no text", "too large", "a broken notebook"],
+)
+def test_code_that_is_not_taken_is_told_with_its_reason(name, content, said, tmp_path):
+    folder = solved(tmp_path / "hw5")
+    (folder / "attention.py").unlink()
+    (folder / name).write_bytes(content)
+    with pytest.raises(CannotBuild, match=said):
+        listing(folder, "3a")
+
+
+def test_a_letter_that_cannot_be_read_is_told_beside_the_code(tmp_path):
+    folder = solved(tmp_path / "hw5")
+    with (folder / "attention.py").open("ab") as file:
+        file.write(b"# caf\xe9\n")
+    assert "# caf�" in listing(folder, "3a").source
+    (said,) = Document(folder).manuscript.problems
+    assert said.startswith("attention.py is not written in UTF-8 throughout")
 
 
 RUNS = {

@@ -17,7 +17,7 @@ from autograder.homework import CODE_FILES, SUBMITTED
 from autograder.intake.archives import UNREADABLE, Opened
 from autograder.intake.submission import MAX_ZIP, OTHER_NAMES
 from autograder.staff.solutions import TEMPLATE
-from provided.decoding import decoded
+from provided.decoding import texts_of
 from provided.near_names import NOTEBOOK
 from provided.notebook import MAX_BYTES as MAX_NOTEBOOK
 
@@ -94,7 +94,8 @@ def _graded_name(path: PurePosixPath) -> str:
 
 def _told_apart(name: str, content: bytes) -> str:
     if name in CODE_FILES:
-        content = _normal(decoded(content[: SUBMITTED[name]], name, []))
+        texts = texts_of({name: content[: SUBMITTED[name]]}, [])
+        content = _normal(texts[name]) if texts else content
     elif name.endswith(NOTEBOOK):
         content = _normal(_cells(content)) if len(content) <= MAX_NOTEBOOK else content
     return hashlib.sha256(content).hexdigest()[:LENGTH] if content.strip() else ""

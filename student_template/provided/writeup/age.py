@@ -8,6 +8,7 @@ import yaml
 
 from provided.artifacts import Run as Trained
 from provided.conditions import Problem, attribute, student_module
+from provided.ctrl_c import CtrlC
 from provided.homework import CNN, FULLY_CONNECTED
 from provided.layers import sized
 from provided.settings import Training
@@ -26,10 +27,13 @@ def difference(root: Path, run: Run) -> str:
         return ""
     place = run.folder.relative_to(root).as_posix()
     try:
-        models = student_module(network.file.removesuffix(".py"))
-        model = sized(attribute(network.builder, models)())
-        settings = attribute(network.settings, models)
-    except (Exception, SystemExit) as problem:  # noqa: BLE001  your code's own
+        with CtrlC() as ctrl_c:
+            models = student_module(network.file.removesuffix(".py"))
+            model = sized(attribute(network.builder, models)())
+            settings = attribute(network.settings, models)
+    except BaseException as problem:
+        if ctrl_c.pressed:
+            raise
         if still_to_write(problem) is not None or isinstance(problem, Problem):
             return ""  # check.py says what is to be written; a notebook may hold it
         where = place_of(problem)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from provided.run_notes import whole
 from provided.writeup import overleaf, pdf, prose
 from provided.writeup.document import Document
 from provided.writeup.problem import CannotBuild, counted
@@ -86,10 +87,11 @@ def _place(document: Document, letter: str) -> str:
 
 
 def _write(file: Path, content: bytes) -> None:
-    new = file.with_name(f"{file.name}.new")
     try:
-        new.write_bytes(content)
-        new.replace(file)
-    except OSError:
-        new.unlink(missing_ok=True)
-        raise CannotBuild(f"{file.name} can't be written: close it where it is open.") from None
+        with whole(file) as new:
+            new.write_bytes(content)
+    except OSError as problem:
+        raise CannotBuild(
+            f"{file.name} can't be written ({problem.strerror}): close it where it is open, and "
+            "see that you may write to its folder and its disk has room."
+        ) from None

@@ -9,7 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from provided.homework import ANSWERS_FILE, TRANSFORMER
+from provided.answer_checks import IN_WORDS as QUESTION_IN_WORDS
+from provided.answer_checks import read_answers
+from provided.homework import TRANSFORMER
+from provided.problems import Problem
+from provided.submission import take
 from provided.writeup import blocks as made
 from provided.writeup import prose, runs
 from provided.writeup.blocks import Element
@@ -44,7 +48,9 @@ class Document:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.taken = take(root)
         self.manuscript = Manuscript(root)
+        self.manuscript.problems += self.taken.texts
         self.questions = questions()
 
     @cached_property
@@ -101,17 +107,12 @@ class Document:
     @cached_property
     def answered(self) -> Mapping[str, Any]:
         """answers.yaml; nothing where it can't be read."""
-        from provided.answer_checks import IN_WORDS, read_answers  # imports torch
-        from provided.conditions import Problem
-
-        file = self.root / ANSWERS_FILE
-        text = file.read_bytes().decode(errors="replace") if file.is_file() else None
         try:
-            read = read_answers(text)
+            read = read_answers(self.taken.answers, self.taken.notes)
         except Problem as problem:
             self.manuscript.problems.append(str(problem))
             return {}
-        return {**read.values, IN_WORDS: read.words}
+        return {**read.values, QUESTION_IN_WORDS: read.words}
 
     def _own_words(self, question: Question) -> list[Element]:
         assert question.answers
@@ -186,7 +187,7 @@ class Document:
         """A question's code; None where it isn't written yet. Raises CannotBuild."""
         assert question.code
         others = [other.code for other in self.questions if other.code and other != question]
-        return listing_of(self.root, question.code, others)
+        return listing_of(self.taken, question.code, others)
 
     def _code(self, question: Question) -> Section:
         try:

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import ast
-import json
-import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from provided.homework import MAX_TEXT_BYTES
 from provided.near_names import NOTEBOOK
-from provided.notebook import MAX_BYTES as MAX_NOTEBOOK_BYTES
+from provided.submission import Submission
 from provided.writeup.problem import CannotBuild
-from provided.writeup.prose import decoded
 from provided.writeup.questions import Code
 
 COLUMNS = 102  # that a line of code may have on the page
 CONTINUED = "\u21aa "  # begins the rest of a line that was wrapped
-MAGIC = re.compile(r"^\s*(?:%|!|\?)|\?{1,2}\s*$")
 
 
 @dataclass(frozen=True)
@@ -31,29 +25,31 @@ class Listing:
     wrapped_lines: int
 
 
-def listing_of(root: Path, code: Code, others: Sequence[Code]) -> Listing | None:
-    """A question's code; None where it isn't written yet. Raises CannotBuild.
+def listing_of(submission: Submission, code: Code, others: Sequence[Code]) -> Listing | None:
+    """A question's code, as it is graded; None where it isn't written yet. Raises CannotBuild.
 
     `others` are the other questions' pieces of code: what of a file belongs to them alone is
-    left out. A file that is filled in goes before a notebook, as in grading.
+    left out.
     """
+    text = submission.code.get(code.file)
     own = _own_names(code)
+    statements = [] if text is None else _statements(text, code.file)
+    if not _is_written(statements, own):
+        for note in _refusals(submission, code.file):
+            raise CannotBuild(note)
+        return None
     theirs = {name for other in others if other.file == code.file for name in _own_names(other)}
-    file = root / code.file
-    if file.is_file():
-        text = _read(file)
-        statements = _statements(text, code.file)
-        if statements is not None and _is_written(statements, own):
-            shown = [one for one in statements if not one.only_for(theirs - own, statements, own)]
-            return Listing(code.file, *wrapped("\n".join(one.text for one in shown).strip("\n")))
-    for notebook in sorted(root.glob(f"*{NOTEBOOK}")):
-        statements = _notebook_statements(notebook)
-        if _is_written(statements, own):
-            needed = _closure(statements, own)
-            shown = [one for one in statements if one in needed]
-            text = "\n\n".join(one.text.strip("\n") for one in shown)
-            return Listing(notebook.name, *wrapped(text))
-    return None
+    shown = [one for one in statements if not one.only_for(theirs - own, statements, own)]
+    origin = submission.notebook if code.file in submission.made else code.file
+    return Listing(origin, *wrapped("\n".join(one.text for one in shown).strip("\n")))
+
+
+def _refusals(submission: Submission, file: str) -> Iterator[str]:
+    """Why a file that is there, or a notebook in its place, wasn't taken."""
+    names = [path.name for path in submission.folder.glob(f"*{NOTEBOOK}")]
+    for note in submission.notes:
+        if note.startswith((f"{file} is not ", f"{file} is too ", *(f"{name} " for name in names))):
+            yield note
 
 
 @dataclass(frozen=True)
@@ -75,17 +71,9 @@ def _own_names(code: Code) -> set[str]:
     return set(code.names)
 
 
-def _read(file: Path) -> str:
-    if file.stat().st_size > MAX_TEXT_BYTES:
-        raise CannotBuild(f"{file.name} is larger than {MAX_TEXT_BYTES:,} bytes.")
-    text = decoded(file.read_bytes())
-    if text is None:
-        raise CannotBuild(f"{file.name} is not plain text: save it as UTF-8.")
-    return text
-
-
-def _statements(text: str, name: str) -> list[_Statement] | None:
+def _statements(text: str, name: str) -> list[_Statement]:
     """A file in pieces. Raises CannotBuild where it is no Python."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError) as problem:
@@ -148,26 +136,6 @@ def _is_blank(node: ast.stmt) -> bool:
         and ast.unparse(one.exc).startswith("NotImplementedError")
         for one in ast.walk(node)
     )
-
-
-def _notebook_statements(file: Path) -> list[_Statement]:
-    """All that a notebook's cells of Python define, in their order. Raises CannotBuild."""
-    if file.stat().st_size > MAX_NOTEBOOK_BYTES:
-        raise CannotBuild(f"{file.name} is larger than {MAX_NOTEBOOK_BYTES >> 20} MB.")
-    try:
-        cells = json.loads(file.read_text(encoding="utf-8-sig"))["cells"]
-        sources = ["".join(cell["source"]) for cell in cells if cell.get("cell_type") == "code"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise CannotBuild(f"{file.name} can't be read as a notebook.") from None
-    found: list[_Statement] = []
-    for source in sources:
-        lines = source.replace("\r\n", "\n").split("\n")
-        text = "\n".join("" if MAGIC.search(line) else line for line in lines)
-        try:
-            found += _pieces(text, ast.parse(text))
-        except (SyntaxError, ValueError, RecursionError):
-            continue  # a cell that is no Python defines nothing
-    return found
 
 
 def wrapped(source: str) -> tuple[str, int]:

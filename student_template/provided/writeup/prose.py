@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from provided.decoding import NoText, plain_text
+from provided.run_notes import whole
 from provided.writeup.problem import CannotBuild
 from provided.writeup.questions import COLLABORATORS, HONOUR, SIGNED, Question
 
@@ -88,11 +90,10 @@ def create(root: Path, asked: list[Question]) -> list[str]:
     for section, text in _beginnings(asked):
         file = path_of(root, section)
         file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with file.open("x", encoding="utf-8", newline="\n") as stream:
-                stream.write(text)
-        except FileExistsError:
+        if file.exists() or file.is_symlink():
             continue
+        with whole(file) as new:
+            new.write_bytes(text.encode())
         made.append(f"{FOLDER}/{file.name}")
     return made
 
@@ -109,26 +110,10 @@ def read(root: Path, section: str) -> Prose:
         return Prose(name, "")
     except OSError as problem:
         raise CannotBuild(f"{name} can't be read: {problem.strerror}.") from None
-    text = decoded(content)
-    if text is None:
-        raise CannotBuild(f"{name} is not plain text: save it as UTF-8.")
-    return Prose(name, text)
-
-
-def decoded(content: bytes) -> str | None:
-    """A text as editors save it, Windows' Notepad included, with plain line ends.
-
-    None where it is no text, or in an encoding that can't be told.
-    """
-    begins = content[:2]
-    encoding = "utf-16" if begins in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
-        text = content.decode(encoding)
-    except UnicodeDecodeError:
-        return None
-    if "\0" in text:
-        return None
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+        return Prose(name, plain_text(content, name))
+    except NoText as problem:
+        raise CannotBuild(str(problem)) from None
 
 
 def _beginnings(asked: list[Question]) -> Iterator[tuple[str, str]]:

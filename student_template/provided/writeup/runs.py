@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from provided.experiments import EXPERIMENTS, read_lines
+from provided.history import read_rows
 from provided.homework import ARTIFACTS_FOLDER, HISTORY, RUN
+from provided.run_notes import read_notes
 from provided.writeup.problem import CannotBuild, counted
 
-EXPERIMENTS = "experiments.csv"
 LOSSES = "loss.png"
 MAPS = "attention.png"
 SETTINGS = (  # name in run.yaml, as it is called in the write-up
@@ -161,22 +161,16 @@ def read_run(root: Path, kind: str) -> Run | None:
     name = f"{ARTIFACTS_FOLDER}/{kind}/{RUN}"
     if not file.is_file():
         return None
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        raise CannotBuild(
-            f"{name} can't be read: train again with python train.py {kind}."
-        ) from None
-    if not isinstance(content, dict):
-        raise CannotBuild(f"{name} holds no run: train again with python train.py {kind}.")
+    content = read_notes(file)
+    if content is None:
+        raise CannotBuild(f"{name} can't be read: train again with python train.py {kind}.")
     return Run(kind, folder, content)
 
 
 def read_losses(run: Run) -> list[tuple[float, float]]:
     """Training and validation loss of each epoch; nothing where history.csv can't be read."""
     try:
-        with (run.folder / HISTORY).open(newline="", encoding="utf-8-sig") as stream:
-            rows = list(csv.DictReader(stream))
+        rows = read_rows(run.folder / HISTORY)
         losses = [(float(row["train_loss"]), float(row["validation_loss"])) for row in rows]
     except (OSError, UnicodeDecodeError, csv.Error, KeyError, TypeError, ValueError):
         return []
@@ -188,18 +182,12 @@ def read_tried(root: Path, kind: str) -> list[dict[str, str]]:
 
     A run has the number that train.py gave it, else that of its line.
     """
-    file = root / ARTIFACTS_FOLDER / EXPERIMENTS
-    if not file.is_file():
-        return []
     try:
-        with file.open(newline="", encoding="utf-8-sig") as stream:
-            rows = [
-                {name: value or "" for name, value in row.items() if isinstance(name, str)}
-                for row in csv.DictReader(stream)
-            ]
-    except (OSError, UnicodeDecodeError, csv.Error):
+        lines = read_lines(root / ARTIFACTS_FOLDER)
+    except OSError:
         name = f"{ARTIFACTS_FOLDER}/{EXPERIMENTS}"
         raise CannotBuild(f"{name} can't be read: is it open in another program?") from None
+    rows = [line.row for line in lines]
     return [
         {**row, "run": row.get("run") or str(number)}
         for number, row in enumerate(rows, start=1)
