@@ -55,6 +55,7 @@ class Submission:
     notes      what was found elsewhere, refused or ignored, for the student
     form       how it was handed in, in words: "a zip with the files in the folder work"
     spans      for a code file made from a notebook, where its lines come from
+    ignored    names of files that are there and were not taken; the notes say why
     """
 
     folder: Path
@@ -64,6 +65,7 @@ class Submission:
     notes: list[str] = field(default_factory=list)
     form: str = "a folder"
     spans: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
+    ignored: frozenset[str] = frozenset()
 
 
 def take(source: Path, into: Path) -> Submission:
@@ -149,13 +151,21 @@ def _copy(opened: Opened, entries: list[Entry], into: Path, notes: list[str]) ->
     _make_readable(into)
     inside = f"{ARTIFACTS_FOLDER}/"
     artifacts = {
-        OTHER_NAMES.get(name.removeprefix(inside), name.removeprefix(inside)): content
+        _usual(name).removeprefix(inside): content
         for name, content in read.items()
         if name.startswith(inside)
     }
-    spans = {name: extract.spans for name, extract in made.items()}
-    answers = texts.get(ANSWERS_FILE)
-    return Submission(folder, code, answers, artifacts, notes, opened.form() + below, spans)
+    there = {_usual(name) for name, _ in wanted() if root / name in by_path}
+    return Submission(
+        folder,
+        code,
+        texts.get(ANSWERS_FILE),
+        artifacts,
+        notes,
+        form=opened.form() + below,
+        spans={name: extract.spans for name, extract in made.items()},
+        ignored=frozenset(there - {*texts, *(inside + name for name in artifacts)}),
+    )
 
 
 def _notebooks(
@@ -179,6 +189,13 @@ def wanted() -> Iterable[tuple[str, int]]:
     yield from SUBMITTED.items()
     for flat, name in OTHER_NAMES.items():
         yield f"{ARTIFACTS_FOLDER}/{flat}", ARTIFACTS[name]
+
+
+def _usual(name: str) -> str:
+    """The name that a file has in the template, for one that may lie elsewhere."""
+    inside = f"{ARTIFACTS_FOLDER}/"
+    other = OTHER_NAMES.get(name.removeprefix(inside))
+    return f"{inside}{other}" if other else name
 
 
 def _finds_any(entries: list[Entry]) -> bool:

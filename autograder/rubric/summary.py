@@ -25,6 +25,8 @@ WELCOME = (
 UNDER_WAY = (
     "Grading was not finished when this was written: lines that were not reached count 0 for now."
 )
+ABSENT = "was not submitted"  # as every check says of a file that it hasn't got
+IGNORED = "was ignored, and the top of the results says why"
 MAX_NOTES = 40  # about the submission as a whole
 MAX_NOTE = 400  # characters of one
 WORKERS_LISTED = 50  # the last that ended
@@ -52,7 +54,7 @@ def summarise(
     complete: whether the run has come to its end
     """
     return Results(
-        tests=[_with_cells(line, submission).result() for line in told_once(lines)],
+        tests=[_as_handed_in(line, submission).result() for line in told_once(lines)],
         execution_time=round(seconds, 2),
         output="\n".join(
             [
@@ -102,13 +104,21 @@ def unopened(
     )
 
 
-def _with_cells(line: RubricLine, submission: Submission) -> RubricLine:
-    """A line that names a notebook's cells beside lines of files that were made from them."""
-    if not submission.spans:
+def _as_handed_in(line: RubricLine, submission: Submission) -> RubricLine:
+    """A line in terms of what was handed in.
+
+    It names a notebook's cells beside lines of files that were made from them, and calls no file
+    missing that is there and was ignored.
+    """
+    if not submission.spans and not submission.ignored:
         return line
-    return replace(
-        line, feedback=line.feedback.rewritten(lambda text: located(text, submission.spans))
-    )
+
+    def told(text: str) -> str:
+        for name in submission.ignored:
+            text = text.replace(f"{name} {ABSENT}", f"{name} {IGNORED}")
+        return located(text, submission.spans)
+
+    return replace(line, feedback=line.feedback.rewritten(told))
 
 
 def _own_figures() -> dict[str, float]:

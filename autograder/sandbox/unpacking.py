@@ -164,6 +164,7 @@ def _left(submission: Submission, out: Path) -> dict[str, Any]:
         "notes": [one_line(note, MAX_NOTE) for note in submission.notes[:MAX_NOTES]],
         "form": one_line(submission.form, MAX_NOTE),
         "spans": spans,
+        "ignored": sorted(submission.ignored),
     }
 
 
@@ -200,6 +201,7 @@ def _read_back(into: Path, out: Path) -> Submission:
         report["notes"],
         report["form"],
         {file: tuple(Span(*span) for span in spans) for file, spans in report["spans"].items()},
+        frozenset(report["ignored"]),
     )
 
 

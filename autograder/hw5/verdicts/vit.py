@@ -197,7 +197,7 @@ def check_attention_maps(judged: Judgement | TransformerRun, assignment: Assignm
 def _no_weights(problem: WeightsProblem) -> Rejected:
     if not problem.unreadable:
         return reject(
-            "No trained weights were submitted: artifacts/vit/weights.safetensors is missing.",
+            "There are no trained weights: artifacts/vit/weights.safetensors was not submitted.",
             next_step="Run python train.py vit and submit the artifacts folder.",
             diagnosis=WEIGHTS_MISSING.id,
         )
