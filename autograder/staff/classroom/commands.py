@@ -80,6 +80,7 @@ def regrade(
         _say(f"{count} submissions, {len(planned.todo)} to grade.")
         tally = regrading.Tally(there_already=count)
         if planned.todo or sample:
+            _say("Each worker first proves that it confines a submission.")
             with _crowd(into, workers or cores(), scheduler) as crowd:
                 tally = regrading.grade_all(planned, crowd, _say)
                 if sample:

@@ -37,7 +37,7 @@ NOTES = "notes.txt"
 
 
 class InUse(Exception):
-    """Another regrade works on the same folder."""
+    """Another regrade works on the same folder, or it can't be told."""
 
 
 @dataclass
@@ -68,6 +68,11 @@ def only_one(folder: Path) -> Iterator[None]:
             raise InUse(
                 f"Another regrade into {folder} is under way: wait for its end, or name another "
                 "folder with --into"
+            ) from None
+        except OSError as problem:
+            raise InUse(
+                f"{folder} can't be locked ({problem.strerror}): its file system has no locks. Name "
+                "a folder on another with --into"
             ) from None
         yield
 
@@ -105,13 +110,19 @@ def _run(
     say: Callable[[str], None],
     tally: Tally,
 ) -> None:
-    started = time.monotonic()
-    for number, outcome in enumerate(crowd.run(gradings), 1):
+    started: list[float] = []  # when the first one was handed out: workers prove themselves first
+
+    def handed_out() -> Iterator[Grading]:
+        for grading in gradings:
+            started[:] = started or [time.monotonic()]
+            yield grading
+
+    for number, outcome in enumerate(crowd.run(handed_out()), 1):
         plan.clean_up(outcome.id)
         tally.graded += outcome.graded
         tally.troubled += bool(outcome.trouble)
         tally.stopped = tally.stopped or outcome.stop
-        left = (time.monotonic() - started) / number * (count - number)
+        left = (time.monotonic() - started[0]) / number * (count - number)
         say(f"{number} of {count}  {outcome.id}: {_in_words(outcome)}{_about(left)}")
     if tally.stopped:
         raise ClusterError(f"Stopped. {tally.stopped} Then run the same command again.")
