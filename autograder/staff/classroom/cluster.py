@@ -34,6 +34,7 @@ from autograder.staff.classroom.grading import Grading, Outcome
 MAX_DEATHS = 3
 TICK_SECONDS = 1.0  # how often workers are looked for
 WAIT_SECONDS = 600.0  # for a scheduler that went away, or for a first worker
+WAIT_HERE_SECONDS = 60.0  # for this machine's own worker, which may be slow to start
 NO_NETWORK = "Couldn't detect a suitable IP address"  # as Dask warns of what nothing here needs
 NOT_INSTALLED = (
     "Regrading a class needs Dask, which is not installed here: run ./setup.sh --class once."
@@ -108,7 +109,7 @@ class Crowd:
                 raise ClusterError(self._nobody())
             elif not waits:
                 waits = True
-                self.say(f"{self._nobody()} Waiting up to {self.patience / 60:.0f} minutes.")
+                self.say(f"{self._nobody()} Waiting up to {self.patience:,.0f} seconds.")
             for outcome in self._finished():
                 self._stopped = self._stopped or bool(outcome.stop)
                 yield outcome

@@ -165,7 +165,7 @@ def _crowd(folder: Path, count: int, scheduler: str) -> Iterator[cluster.Crowd]:
             if scheduler
             else stack.enter_context(cluster.of_this_machine(count))
         )
-        patience = cluster.WAIT_SECONDS if scheduler else 0.0
+        patience = cluster.WAIT_SECONDS if scheduler else cluster.WAIT_HERE_SECONDS
         crowd = cluster.Crowd(connect, refuse, str(folder.resolve()), _say, patience)
         stack.callback(crowd.close)
         yield crowd
