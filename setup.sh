@@ -34,10 +34,11 @@ main() {
     rm -f "$READY"
     install_system_packages
     make_environment
+    check_reach "import venv" # before minutes of downloads
     install_packages "$extra"
     .venv/bin/python -I -m autograder.hw5.mnist || fail "MNIST is not complete; see above."
     close_secrets
-    check_reach
+    check_reach "import numpy"
     : >"$READY"
     say "Ready. Grade a submission: ./run_autograder FOLDER_OR_ZIP"
 }
@@ -109,7 +110,7 @@ closed_folder() {
 }
 
 check_reach() {
-    others_run .venv/bin/python "import numpy" && return
+    others_run .venv/bin/python "$1" && return
     fail "Submissions run as a user without rights, who can't reach $PWD/.venv or its interpreter, behind $(closed_folder .venv/bin/python). Move this folder to where every user can enter, such as /opt; if it is the interpreter, remove .venv and set PYTHON to another."
 }
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import io
+import shutil
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -136,6 +139,99 @@ def test_an_export_without_its_yaml_is_a_folder_of_submissions(tmp_path):
     found = open_export(made.path)
     assert list(found.sources) == made.ids
     assert list(found.told()) == []
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_it_is_told_where_nobody_is_known(zipped, tmp_path):
+    made = make_class(tmp_path, 2)
+    assert told_of(made.path, tmp_path / "whole.zip" if zipped else None) == (2, [])
+    (made.path / metadata.FILE).write_bytes("submission_1:\n  a: 1\n".encode("utf-16"))
+    count, (note,) = told_of(made.path, tmp_path / "odd.zip" if zipped else None)
+    assert (count, "tells of no submission" in note) == (0, True)
+    (made.path / metadata.FILE).unlink()
+    count, (note,) = told_of(made.path, tmp_path / "none.zip" if zipped else None)
+    assert (count, "is missing" in note) == (0, True)
+
+
+def told_of(folder: Path, zipped: Path | None) -> tuple[int, list[str]]:
+    """Of how many submissions an export tells, and the notes."""
+    if zipped:
+        archived(zipped, folder)
+    found = open_export(zipped or folder)
+    return len(list(found.told())), found.notes
+
+
+def archived(file: Path, folder: Path, top: bool = True) -> Path:
+    """A zip of a folder, or of what is in it."""
+    below = folder.parent if top else folder
+    with zipfile.ZipFile(file, "w") as archive:
+        for one in sorted(folder.rglob("*")):
+            archive.write(one, one.relative_to(below))
+    return file
+
+
+def test_a_byte_order_mark_costs_nobody():
+    said, notes = read(codecs.BOM_UTF8 + ONE + TWO)
+    assert (sorted(said), said["1"].attempts, notes) == (["1", "2"], 3, [])
+
+
+@pytest.mark.parametrize("form", ["a zip", "a folder"])
+def test_an_export_in_another_zip_is_refused_and_a_class_of_one_is_not(form, tmp_path):
+    outer = tmp_path / "outer"
+    outer.mkdir()
+    inner = outer / "export.zip"
+
+    def wrapped() -> Path:
+        if form == "a folder":
+            return outer
+        return archived(tmp_path / "twice.zip", outer, top=False)
+
+    archived(inner, make_class(tmp_path / "made", 1).path)
+    with pytest.raises(ExportError, match="nothing but the zip export"):
+        open_export(wrapped())
+    inner.write_bytes(archived(tmp_path / "one.zip", SOLUTIONS / "reference").read_bytes())
+    assert list(open_export(wrapped()).sources) == ["export"]
+    inner.write_bytes(b"PK\3\4 and no more")
+    assert list(open_export(wrapped()).sources) == ["export"]
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_one_submission_is_no_class_but_a_folder_of_one_is(zipped, tmp_path):
+    (tmp_path / "all").mkdir()
+    shutil.copytree(SOLUTIONS / "reference", tmp_path / "all" / "ada")
+    one, folder = tmp_path / "all" / "ada", tmp_path / "all"
+    if zipped:
+        one = archived(tmp_path / "one.zip", one, top=False)
+        folder = archived(tmp_path / "all.zip", folder, top=False)
+    with pytest.raises(ExportError, match=r"one submission .*\./run_autograder"):
+        open_export(one)
+    assert list(open_export(folder).sources) == ["ada"]
+
+
+def test_the_folder_of_a_regrade_is_no_export_and_no_submission(tmp_path):
+    made = make_class(tmp_path, 2)
+    (made.path / "class" / "settings").mkdir(parents=True)
+    assert "class" in open_export(made.path).sources
+    (made.path / "class" / ".lock").touch()
+    found = open_export(made.path)
+    assert (list(found.sources), found.notes) == (
+        made.ids,
+        ["class is the folder of a regrade: left out."],
+    )
+    with pytest.raises(ExportError, match="the folder of a regrade"):
+        open_export(made.path / "class")
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_files_of_no_form_are_named(zipped, tmp_path):
+    folder = tmp_path / "all"
+    (folder / "ada").mkdir(parents=True)
+    (folder / "ada" / "models.py").touch()
+    for name in ("bob.tar.gz", "eve.ipynb"):
+        (folder / name).write_bytes(b"{}")
+    found = open_export(archived(tmp_path / "all.zip", folder, top=False) if zipped else folder)
+    assert sorted(found.sources) == ["ada", "eve"]
+    assert found.notes == ["bob.tar.gz is no folder, .zip or .ipynb: left out."]
 
 
 @pytest.mark.parametrize("kind", ["nothing", "a text", "an empty folder", "a damaged zip"])

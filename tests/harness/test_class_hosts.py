@@ -1,4 +1,4 @@
-"""A class on two hosts with encrypted messages between them; a worker and the scheduler die."""
+"""A class on several hosts: what listens, what dies on the way, what the recipes name."""
 
 from __future__ import annotations
 
@@ -120,6 +120,41 @@ def hosts(tmp_path: Path) -> Iterator[Hosts]:
         yield made
     finally:
         made.end()
+
+
+def test_a_machine_without_a_network_grades_and_complains_of_nothing(tmp_path):
+    if os.geteuid() != 0 or not shutil.which("unshare"):
+        pytest.skip("a machine without a network is made by root's unshare")
+    program = """
+from autograder.staff.classroom import cluster
+with cluster.of_this_machine(1) as connect:
+    client = connect()
+    print(client.submit(len, "abc").result())
+    client.close()
+"""
+    command = ["unshare", "--net", str(ROOT / ".venv/bin/python"), "-c", program]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    if "unshare" in ended.stderr:
+        pytest.skip(f"no network namespaces here: {ended.stderr.strip()}")
+    assert (ended.stdout, ended.stderr) == ("3\n", "")
+
+
+def test_the_manifest_fits_together_and_the_page_that_quotes_it():
+    service, *deployments = yaml.safe_load_all((ROOT / "docs/kubernetes.yaml").read_text())
+    address = f"{service['metadata']['name']}:{service['spec']['ports'][0]['port']}"
+    page = (ROOT / "docs/class.md").read_text()
+    assert f"--scheduler tls://{address}" in page
+    assert f"deploy/{deployments[0]['metadata']['name']} " in page
+    assert service["spec"]["selector"] == deployments[0]["spec"]["template"]["metadata"]["labels"]
+    for one in (each["spec"] for each in deployments):
+        assert one["selector"]["matchLabels"] == one["template"]["metadata"]["labels"]
+        (container,) = one["template"]["spec"]["containers"]
+        mounted = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+        assert mounted == {"keys": "/keys", "class": "/class"}
+        assert [volume["name"] for volume in one["template"]["spec"]["volumes"]] == [*mounted]
+        assert container["env"] == [{"name": "DASK_CONFIG", "value": mounted["keys"]}]
+        assert "tls" in container["command"]
+    assert f"tls://{address}" in container["command"]
 
 
 @pytest.mark.full

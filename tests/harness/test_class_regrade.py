@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import shutil
@@ -15,11 +16,14 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import typer
 
 from autograder.homework import VALUES_FILE
 from autograder.staff.classroom import cluster, grading, probe
+from autograder.staff.classroom import regrade as regrading
 from autograder.staff.classroom.cluster import ClusterError, Crowd, check_address
-from autograder.staff.classroom.grading import Grading, run
+from autograder.staff.classroom.commands import report
+from autograder.staff.classroom.grading import Grading, Outcome, run
 from autograder.staff.classroom.records import Entry, read_class, read_entry
 from autograder.staff.solutions import load_solutions
 
@@ -177,9 +181,10 @@ def test_a_second_regrade_into_the_same_folder_is_refused(desk):
 def test_a_students_file_and_parts_choose_and_another_seed_is_tried(desk):
     desk.hand_in(ada="", bob="", eve="")
     names = desk.folder / "names.txt"
-    names.write_text("bob\n\nnobody\n")
+    names.write_text("\ufeffbob\r\n\r\nnobody\r\n")  # as spreadsheets save it
     said = desk.regrade("--students", str(names), "--only", "3a,1a", "--again", "--workers", "1")
-    assert "No submission of nobody" in said
+    assert "No submission of nobody is" in said
+    assert "No submission of bob" not in said
     assert [line[:2] for line in desk.graded()] == [["bob", "1a,3a"], ["bob", "1a,3a"]]
     bob = read_entry(desk.into, "bob")
     assert bob.again["extra_data"]["seed"] == bob.results["extra_data"]["seed"] + 1
@@ -189,7 +194,11 @@ def test_a_students_file_and_parts_choose_and_another_seed_is_tried(desk):
     ("options", "said"),
     [
         pytest.param(["--only", "9z"], "--only takes parts", marks=pytest.mark.full),
+        pytest.param(["--only", ","], "--only takes parts", marks=pytest.mark.full),
         (["--scheduler", "tcp://192.0.2.1:8786"], "not encrypted"),
+        (["--into", __file__], "is a file"),
+        pytest.param(["--students", "/dev/null"], "names nobody", marks=pytest.mark.full),
+        pytest.param(["--students", sys.executable], "no text", marks=pytest.mark.full),
         pytest.param(["--into", "/proc/class"], "/proc/class", marks=pytest.mark.full),
     ],
 )
@@ -198,6 +207,25 @@ def test_what_cannot_work_is_told_in_a_line(options, said, desk):
     printed = desk.regrade(*options, status=2)
     assert said in printed
     assert "Traceback" not in printed
+
+
+def test_a_class_is_not_compared_with_itself(desk):
+    desk.hand_in(ada="")
+    desk.regrade("--only", "1a")
+    with pytest.raises(typer.Exit):
+        report(desk.into, against=desk.into / ".")
+    report(desk.into, against=shutil.copytree(desk.into, desk.folder / "other"))
+
+
+def test_a_folder_without_locks_is_told_from_one_in_use(tmp_path, monkeypatch):
+    def lock(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    with regrading.only_one(tmp_path):
+        pass
+    monkeypatch.setattr(regrading.fcntl, "flock", lock)
+    with pytest.raises(regrading.InUse, match="has no locks"), regrading.only_one(tmp_path):
+        pass
 
 
 @pytest.mark.parametrize(
@@ -273,6 +301,28 @@ def test_a_full_disk_stops_the_regrade_and_leaves_what_was_there(number, stops, 
     assert (desk.into / "results" / "ada.json").read_bytes() == before
 
 
+def test_the_time_that_is_left_is_reckoned_from_when_grading_began(monkeypatch):
+    now, said = [0.0], []
+
+    class Slow:
+        def run(self, gradings):
+            now[0] += 600  # until a worker has proved itself
+            for one in gradings:
+                now[0] += 70
+                yield Outcome(one, graded=True, seconds=70)
+
+    class Three:
+        clean_up = print
+
+    monkeypatch.setattr(regrading.time, "monotonic", lambda: now[0])
+    regrading._run(Three, Slow(), iter("abc"), 3, said.append, regrading.Tally())
+    assert [line.partition("  (")[2] for line in said] == [
+        "about 2 min left)",
+        "about 1 min left)",
+        "",
+    ]
+
+
 def test_a_worker_that_may_not_grade_gets_no_work_and_is_named(desk):
     desk.hand_in(ada="")
     said: list[str] = []
@@ -283,6 +333,7 @@ def test_a_worker_that_may_not_grade_gets_no_work_and_is_named(desk):
         crowd.close()
     assert desk.graded() == []
     assert "gets no work: it is too old" in said[0]
+    assert "too old Waiting up to" in said[1]
 
 
 class Cluster:

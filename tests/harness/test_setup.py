@@ -124,10 +124,21 @@ def test_an_interpreter_that_others_cant_reach_is_named_with_the_folder_that_is_
 
 @AS_ROOT
 def test_an_environment_that_others_cant_reach_ends_the_setup(project, open_folder):
-    ended = sourced(project, "check_reach")  # a folder of pytest's is root's alone
+    ended = sourced(project, "check_reach 'import venv'")  # a folder of pytest's is root's alone
     assert ended.returncode == 1
     assert f"can't reach {project}/.venv" in ended.stderr
-    assert sourced(ROOT, "check_reach").returncode == 0
+    assert sourced(ROOT, "check_reach 'import numpy'").returncode == 0
+
+
+@AS_ROOT
+def test_a_folder_that_others_cant_reach_ends_the_setup_before_anything_is_installed(project):
+    stubs = "install_packages() { echo installing; exit; }\nmake_environment() { :; }"
+    ended = sourced(project, f"{stubs}\nmain")
+    assert ended.returncode == 1
+    assert "installing" not in ended.stdout
+    assert f"can't reach {project}/.venv" in ended.stderr
+    reached = sourced(project, f"{stubs}\nothers_run() {{ :; }}\nmain")
+    assert reached.stdout.strip() == "installing", reached.stderr
 
 
 @pytest.fixture

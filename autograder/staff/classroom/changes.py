@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from autograder.staff.classroom import cells, merging
-from autograder.staff.classroom.records import Entry, Student, read_json
+from autograder.staff.classroom.records import SETTINGS, Entry, Student, read_json
 
 FILE = "changes.csv"
-SETTINGS = "settings"  # the folder of what each digest of settings stands for
 HEADER = ("id", "name", "sid", "email", "line", "before", "after", "of", "cause", "detail")
 ONLY_TEXT = "only the text"
 GRADER, SETTING, SUBMISSION = "grader version", "setting", "submission"

@@ -21,6 +21,7 @@ import ipaddress
 import itertools
 import queue
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -33,6 +34,8 @@ from autograder.staff.classroom.grading import Grading, Outcome
 MAX_DEATHS = 3
 TICK_SECONDS = 1.0  # how often workers are looked for
 WAIT_SECONDS = 600.0  # for a scheduler that went away, or for a first worker
+WAIT_HERE_SECONDS = 60.0  # for this machine's own worker, which may be slow to start
+NO_NETWORK = "Couldn't detect a suitable IP address"  # as Dask warns of what nothing here needs
 NOT_INSTALLED = (
     "Regrading a class needs Dask, which is not installed here: run ./setup.sh --class once."
 )
@@ -91,6 +94,7 @@ class Crowd:
         """
         waiting = iter(gradings)
         idle_since = looked = time.monotonic() - TICK_SECONDS
+        waits = False
         self._client = self._client or self.connect()
         while True:
             if time.monotonic() - looked >= TICK_SECONDS:
@@ -98,11 +102,14 @@ class Crowd:
                 looked = time.monotonic()
             yield from self._hand_out(waiting)
             if self._running or self._asked:
-                idle_since = time.monotonic()
+                idle_since, waits = time.monotonic(), False
             elif self._slots or self._stopped:
                 return
             elif time.monotonic() - idle_since > self.patience:
                 raise ClusterError(self._nobody())
+            elif not waits:
+                waits = True
+                self.say(f"{self._nobody()} Waiting up to {self.patience:,.0f} seconds.")
             for outcome in self._finished():
                 self._stopped = self._stopped or bool(outcome.stop)
                 yield outcome
@@ -233,7 +240,7 @@ class Crowd:
 
     def _nobody(self) -> str:
         said = "; ".join(f"{worker}: {why}" for worker, why in self.refused.items())
-        return f"No worker may grade. {said}" if said else "The cluster has no worker."
+        return f"No worker may grade. {said}" if said else "The cluster has no worker: start some."
 
 
 @contextlib.contextmanager
@@ -243,6 +250,7 @@ def of_this_machine(threads: int) -> Iterator[Callable[[], Any]]:
     import dask
 
     grading.begin()
+    warnings.filterwarnings("ignore", NO_NETWORK)
     with dask.config.set(QUIET):
         cluster = distributed.LocalCluster(
             n_workers=1,

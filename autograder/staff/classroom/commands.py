@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -66,12 +67,16 @@ def regrade(
     parts = {part.strip() for part in only.split(",") if part.strip()} or set(GRADED_PARTS)
     if not parts <= set(GRADED_PARTS):
         raise usage_error(f"--only takes parts: {', '.join(GRADED_PARTS)}; got {only}")
-    with _told_in_a_line(), regrading.only_one(into):
-        named = students.read_text(encoding="utf-8").split("\n") if students else []
+    if only and not only.strip(" ,"):
+        raise usage_error(f"--only takes parts: {', '.join(GRADED_PARTS)}")
+    with _told_in_a_line(into), regrading.only_one(into):
+        if scheduler:
+            cluster.check_address(scheduler)
+        named = _named_in(students) if students else []
         with_these = settings.prepare(into, assignment, homework)
         shared = settings.share_trainings(with_these, into / TRAININGS)
         planned = plan.Plan(into, open_export(export), shared, parts, notes=[])
-        plan.look_through(planned, [one for one in named if one.strip()])
+        plan.look_through(planned, named)
         planned.notes[:0] = planned.export.notes
         for note in planned.notes:
             _say(f"! {note}")
@@ -80,6 +85,7 @@ def regrade(
         _say(f"{count} submissions, {len(planned.todo)} to grade.")
         tally = regrading.Tally(there_already=count)
         if planned.todo or sample:
+            _say("Each worker first proves that it confines a submission.")
             with _crowd(into, workers or cores(), scheduler) as crowd:
                 tally = regrading.grade_all(planned, crowd, _say)
                 if sample:
@@ -90,7 +96,7 @@ def regrade(
         _write_report(entries, into, anonymous)
         _say(
             f"Graded {tally.graded}, there already {tally.there_already}, in trouble "
-            f"{tally.troubled}."
+            f"{sum(bool(entry.trouble) for entry in entries)}."
         )
         _say_what_changed(into, tally)
 
@@ -106,7 +112,9 @@ def report(
     for place in (folder, *([against] if against else [])):
         if not (place / "results").is_dir():
             raise usage_error(f"{place} is not the folder of a class: it holds no results")
-    with _told_in_a_line(), regrading.only_one(folder):
+    if against is not None and against.resolve() == folder.resolve():
+        raise usage_error(f"--against takes another folder than {folder}")
+    with _told_in_a_line(folder), regrading.only_one(folder):
         if against is not None:
             regrading.copy_meanings(folder, against)
         tally = regrading.Tally()
@@ -116,8 +124,22 @@ def report(
         _say_what_changed(folder, tally)
 
 
+def _named_in(file: Path) -> list[str]:
+    """The students that a file names, one a line; from a spreadsheet too."""
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise usage_error(f"{file} is no text in UTF-8") from None
+    named = [one.strip() for one in lines if one.strip()]
+    if not named:
+        raise usage_error(f"{file} names nobody")
+    return named
+
+
 def _say_what_changed(folder: Path, tally: regrading.Tally) -> None:
-    _say(f"{folder / CHANGES}: {tally.changed} submissions changed, {tally.fell} scores fell.")
+    worded = f" ({tally.worded} in nothing but words)" if tally.worded else ""
+    changed = f"{tally.changed} submissions changed{worded}, {tally.fell} scores fell"
+    _say(f"{folder / CHANGES}: {changed}.")
     _say(f"{folder / FLAKINESS}: {tally.turned} lines that another seed judges otherwise.")
 
 
@@ -143,15 +165,20 @@ def _crowd(folder: Path, count: int, scheduler: str) -> Iterator[cluster.Crowd]:
             if scheduler
             else stack.enter_context(cluster.of_this_machine(count))
         )
-        patience = cluster.WAIT_SECONDS if scheduler else 0.0
+        patience = cluster.WAIT_SECONDS if scheduler else cluster.WAIT_HERE_SECONDS
         crowd = cluster.Crowd(connect, refuse, str(folder.resolve()), _say, patience)
         stack.callback(crowd.close)
         yield crowd
 
 
 @contextlib.contextmanager
-def _told_in_a_line() -> Iterator[None]:
-    """What staff can mend is told in a line, with exit status 2."""
+def _told_in_a_line(folder: Path) -> Iterator[None]:
+    """What staff can mend is told in a line, with exit status 2.
+
+    folder: of the class, whose disk may be full
+    """
+    if folder.exists() and not folder.is_dir():
+        raise usage_error(f"{folder} is a file: name a folder for the class")
     try:
         yield
     except (
@@ -163,6 +190,10 @@ def _told_in_a_line() -> Iterator[None]:
     ) as problem:
         raise usage_error(str(problem)) from None
     except OSError as problem:
+        if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise usage_error(
+                f"{problem.strerror}: make room for {folder}, then run the same command again"
+            ) from None
         where = f" ({problem.filename})" if problem.filename else ""
         raise usage_error(f"{problem.strerror or problem}{where}") from None
 

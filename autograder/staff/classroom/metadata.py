@@ -8,6 +8,7 @@ that can't be read costs that submission's data and nothing else.
 
 from __future__ import annotations
 
+import codecs
 import datetime
 import math
 import re
@@ -64,7 +65,8 @@ def pieces(lines: Iterable[bytes]) -> Iterator[tuple[str, bytes, bool]]:
     """The id and the text of each submission, and whether it is there to the end."""
     piece: _Piece | None = None
     line = b"\n"
-    for line in lines:
+    for number, line in enumerate(lines):
+        line = line if number else line.removeprefix(codecs.BOM_UTF8)
         if NAMED.match(line):
             if piece is not None:
                 yield piece.id, b"".join(piece.lines), piece.whole

@@ -24,12 +24,19 @@ BEFORE: Final = "before"
 ABOUT: Final = "about"
 TROUBLE: Final = "trouble"
 AGAIN: Final = "again"
+SETTINGS: Final = "settings"  # and what each digest of settings stands for
+LOCK: Final = ".lock"  # held while a regrade works in the folder
 REGRADE: Final = "regrade"  # in extra_data: with what it was graded, and what that took
 NOT_GRADED = "It has not been graded yet."
 UNREADABLE = "Its results can't be read: the file is damaged. Run the same command again."
 
 PICTURE = re.compile(r'(?<=src=")data:image/[^"]*')
 ID = re.compile(r"[A-Za-z0-9][\w.@ +()-]{0,150}", re.ASCII)  # is a file's name as it stands
+
+
+def is_class(folder: Path) -> bool:
+    """Whether a folder is one that a regrade works in."""
+    return (folder / LOCK).is_file() and (folder / SETTINGS).is_dir()
 
 
 @dataclass(frozen=True)

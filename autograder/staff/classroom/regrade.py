@@ -22,6 +22,8 @@ from autograder.staff.classroom.grading import Grading, Outcome
 from autograder.staff.classroom.plan import Plan
 from autograder.staff.classroom.records import (
     AGAIN,
+    LOCK,
+    SETTINGS,
     Entry,
     ids,
     read_entry,
@@ -31,13 +33,12 @@ from autograder.staff.classroom.records import (
 )
 from autograder.staff.classroom.settings import Settings
 
-LOCK = ".lock"
 INDEX = "index.jsonl"
 NOTES = "notes.txt"
 
 
 class InUse(Exception):
-    """Another regrade works on the same folder."""
+    """Another regrade works on the same folder, or it can't be told."""
 
 
 @dataclass
@@ -46,8 +47,8 @@ class Tally:
 
     graded: int = 0
     there_already: int = 0
-    troubled: int = 0
     changed: int = 0
+    worded: int = 0  # of those, the ones whose points and named mistakes are the same
     fell: int = 0
     turned: int = 0
     stopped: str = ""
@@ -68,6 +69,11 @@ def only_one(folder: Path) -> Iterator[None]:
             raise InUse(
                 f"Another regrade into {folder} is under way: wait for its end, or name another "
                 "folder with --into"
+            ) from None
+        except OSError as problem:
+            raise InUse(
+                f"{folder} can't be locked ({problem.strerror}): its file system has no locks. "
+                "Name a folder on another with --into"
             ) from None
         yield
 
@@ -105,13 +111,18 @@ def _run(
     say: Callable[[str], None],
     tally: Tally,
 ) -> None:
-    started = time.monotonic()
-    for number, outcome in enumerate(crowd.run(gradings), 1):
+    started: list[float] = []  # when the first one was handed out: workers prove themselves first
+
+    def handed_out() -> Iterator[Grading]:
+        for grading in gradings:
+            started[:] = started or [time.monotonic()]
+            yield grading
+
+    for number, outcome in enumerate(crowd.run(handed_out()), 1):
         plan.clean_up(outcome.id)
         tally.graded += outcome.graded
-        tally.troubled += bool(outcome.trouble)
         tally.stopped = tally.stopped or outcome.stop
-        left = (time.monotonic() - started) / number * (count - number)
+        left = (time.monotonic() - started[0]) / number * (count - number)
         say(f"{number} of {count}  {outcome.id}: {_in_words(outcome)}{_about(left)}")
     if tally.stopped:
         raise ClusterError(f"Stopped. {tally.stopped} Then run the same command again.")
@@ -141,6 +152,7 @@ def write_up(
         entries = _compared_with(entries, against)
     found = changes.write_changes(entries, folder)
     tally.changed = len({one for one, _ in found})
+    tally.worded = tally.changed - len({one for one, c in found if c.cause != changes.ONLY_TEXT})
     tally.fell = sum(
         sum((c.after or 0) - (c.before or 0) for o, c in found if o == one) < 0
         for one in {one for one, _ in found}
@@ -187,8 +199,8 @@ def _keys(entry: Entry) -> Collection[str]:
 
 def copy_meanings(folder: Path, other: Path) -> None:
     """Let a class's folder know the settings that another was graded with."""
-    for file in (other / changes.SETTINGS).glob("*.json"):
-        mine = folder / changes.SETTINGS / file.name
+    for file in (other / SETTINGS).glob("*.json"):
+        mine = folder / SETTINGS / file.name
         content = read_json(file)
         if content is not None and not mine.exists():
             write_text(mine, [json.dumps(content)])

@@ -23,9 +23,9 @@ from autograder.hw5.assignment import Assignment
 from autograder.hw5.mistakes.catalogue import CATALOGUE
 from autograder.rubric.feedback import counted
 from autograder.staff.classroom import charts, figures, identical, statistics
-from autograder.staff.classroom.changes import SETTINGS, UNKNOWN, changes
+from autograder.staff.classroom.changes import UNKNOWN, changes
 from autograder.staff.classroom.figures import Changed, Trained
-from autograder.staff.classroom.records import Entry, write_text
+from autograder.staff.classroom.records import SETTINGS, Entry, write_text
 from autograder.staff.classroom.roster import Member, number_of_people, roster
 from autograder.staff.classroom.statistics import Bin, Summary
 

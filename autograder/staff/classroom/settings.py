@@ -18,10 +18,9 @@ from autograder.homework import ANSWERS_FILE, PARTS, VALUES_FILE
 from autograder.hw5 import assignment as assignments
 from autograder.hw5 import made_with
 from autograder.hw5.assignment import Assignment
-from autograder.staff.classroom.changes import SETTINGS
 from autograder.staff.classroom.flakiness import with_other_seeds
 from autograder.staff.classroom.probe import own_torch
-from autograder.staff.classroom.records import write_json, write_text
+from autograder.staff.classroom.records import SETTINGS, write_json, write_text
 
 SLACK_SECONDS = 120.0  # to start, and to end
 QUICK_PARTS = frozenset(part for part, one in PARTS.items() if one.files == (ANSWERS_FILE,))
