@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import gc
 import importlib
 import importlib.util
 import json
@@ -201,12 +202,12 @@ def see_to_zygotes(stock: socket.socket, life: int) -> None:
     keeper = _loaded(request["keeper"])
     claim = keeper.one_core()
     launch = sys.modules["__main__"]
-    made = [launch.fork_zygote(kind) for kind in (launch.serve_workers, launch.serve_trainings)]
+    zygote, workers = launch.fork_zygote(launch.serve_workers)
     report, theirs = os.pipe()
-    told = {"request": request, "zygotes": [pid for pid, _ in made], "cores": keeper.cores()}
+    told = {"request": request, "zygote": zygote, "cores": keeper.cores()}
     try:
-        with made[0][1] as workers, made[1][1] as trainings:
-            handed = [life, theirs, workers.fileno(), trainings.fileno()]
+        with workers:
+            handed = [life, theirs, workers.fileno()]
             socket.send_fds(stock, [json.dumps(told).encode()], handed)
     except OSError:
         pass  # the end of the report says so
@@ -215,23 +216,25 @@ def see_to_zygotes(stock: socket.socket, life: int) -> None:
         os.close(theirs)
     with open(report, "rb") as stream:
         said = stream.read()
-    peak = 0.0
-    for pid, _ in made:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, signal.SIGKILL)
-        used = os.wait4(pid, 0)[2]
-        peak = max(peak, used.ru_maxrss / 1024)
+    peak_mib = _ended(zygote)
     claim.close()
+    final = _completed(said[len(TAKEN) :], peak_mib) if said else NOT_STARTED
     with contextlib.suppress(OSError):  # nobody is left to be told
-        os.write(life, _completed(said, round(peak, 1)))
+        os.write(life, final)
+
+
+def _ended(zygote: int) -> float:
+    """End a zygote; the memory of the largest process of it and its children, in MiB."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(zygote, signal.SIGKILL)
+    used = os.wait4(zygote, 0)[2]
+    return round(used.ru_maxrss / 1024, 1)
 
 
 def _completed(said: bytes, peak_mib: float) -> bytes:
-    """A keeper's report with the zygotes' memory; nothing where the keeper was killed."""
-    if not said:
-        return NOT_STARTED
+    """A keeper's report with a zygote's memory; nothing where the keeper was killed."""
     try:
-        report = json.loads(said[len(TAKEN) :])
+        report = json.loads(said)
     except ValueError:
         return b""
     if "peak_mib" in report:
@@ -247,9 +250,10 @@ def _read(life: int) -> dict[str, Any]:
 
 def serve_stocked(control: socket.socket) -> None:
     """Import the grader; then fork a keeper for each request, and let it fork the grader."""
-    launch: Any = sys.modules["__main__"]
     importlib.import_module("autograder.cli")
     importlib.import_module("autograder.grade")
+    gc.collect()
+    gc.freeze()  # a collection in a fork would copy the memory of all that is loaded here
     keepers: set[int] = set()
     while True:
         data, descriptors, _, _ = socket.recv_fds(control, MAX_BYTES, MAX_DESCRIPTORS)
@@ -259,20 +263,13 @@ def serve_stocked(control: socket.socket) -> None:
         pid = os.fork()
         if pid == 0:
             control.close()
-            life, report, *sockets = descriptors
+            life, report, workers = descriptors
             told = json.loads(data)
-            pairs = zip(told["zygotes"], map(_socket, sockets), strict=True)
-            zygotes = dict(zip((launch.serve_workers, launch.serve_trainings), pairs, strict=True))
-            launch.fork_zygote = zygotes.__getitem__
-            keep(told["request"], told["cores"], life, report)
+            keep(told, (told["zygote"], socket.socket(fileno=workers)), life, report)
             end_process(0)
         keepers.add(pid)
         for descriptor in descriptors:
             os.close(descriptor)
-
-
-def _socket(descriptor: int) -> socket.socket:
-    return socket.socket(fileno=descriptor)
 
 
 def _loaded(file: str) -> Any:
@@ -300,12 +297,22 @@ def wait(request: dict[str, Any], life: int, out: int, errors: int) -> None:
         os.waitpid(pid, 0)
 
 
-def keep(request: dict[str, Any], cores: Sequence[int], life: int, report: int) -> None:
-    """Let the keeper of a request keep the grader that is forked here; report what it says."""
+def keep(
+    told: dict[str, Any], workers: tuple[int, socket.socket], life: int, report: int
+) -> None:
+    """Let the keeper of a request keep the grader that is forked here; report what it says.
+
+    workers: their zygote, and the socket to it
+    """
     os.write(report, TAKEN)  # from here on, the run is under way
+    launch: Any = sys.modules["__main__"]
+    request = told["request"]
     keeper = _loaded(request.pop("keeper"))
-    keeper.keep_to(cores)
+    keeper.keep_to(told["cores"])
     environment = request.pop("environment")
+    trainings = launch.fork_zygote(launch.serve_trainings)
+    zygotes = {launch.serve_workers: workers, launch.serve_trainings: trainings}
+    launch.fork_zygote = zygotes.__getitem__
 
     def start(command: list[str], printed: BinaryIO, folder: Path) -> int:
         pid = os.fork()
@@ -316,7 +323,8 @@ def keep(request: dict[str, Any], cores: Sequence[int], life: int, report: int) 
             be_grader(command, within, (life, report), printed.fileno(), printed.fileno())
         return pid
 
-    os.write(report, keeper.report(request, start=start, life=life))
+    said = keeper.report(request, start=start, life=life)
+    os.write(report, _completed(said, _ended(trainings[0])))
 
 
 def be_grader(
