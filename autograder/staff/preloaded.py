@@ -297,9 +297,7 @@ def wait(request: dict[str, Any], life: int, out: int, errors: int) -> None:
         os.waitpid(pid, 0)
 
 
-def keep(
-    told: dict[str, Any], workers: tuple[int, socket.socket], life: int, report: int
-) -> None:
+def keep(told: dict[str, Any], workers: tuple[int, socket.socket], life: int, report: int) -> None:
     """Let the keeper of a request keep the grader that is forked here; report what it says.
 
     workers: their zygote, and the socket to it

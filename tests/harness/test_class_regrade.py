@@ -11,16 +11,18 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from autograder.homework import VALUES_FILE
-from autograder.staff.classroom import cluster, grading, probe
-from autograder.staff.classroom.cluster import ClusterError, Crowd, check_address
-from autograder.staff.classroom.grading import Grading, run
+from autograder.staff.classroom import grading
+from autograder.staff.classroom.grading import Grading
 from autograder.staff.classroom.records import Entry, read_class, read_entry
+from autograder.staff.executor import cluster, probe, workers
+from autograder.staff.executor.cluster import ClusterError, Crowd, check_address
 from autograder.staff.solutions import load_solutions
 
 from .classes import make_class
@@ -239,48 +241,59 @@ def test_this_machine_may_grade(tmp_path):
     assert len(said["grader"]) == 16
 
 
-def told(desk: Desk, one: str, seconds: float = 30.0) -> dict:
+def told(desk: Desk, one: str, seconds: float = 30.0) -> Grading:
     wanted = {"1a": WITH, "1b": WITH}
     options = ("--homework", str(VALUES_FILE))
     command = (sys.executable, "-I", "-S", str(desk.grader))
     source = str(desk.submissions / one)
-    made = Grading(one, str(desk.into), source, wanted, 1, options, seconds, command=command)
-    return made.written()
+    return Grading(one, str(desk.into), source, wanted, 1, options, seconds, program=command)
 
 
 def test_a_grading_that_hangs_is_ended_and_listed(desk):
     desk.hand_in(ada="hang")
-    said = run(told(desk, "ada", seconds=0.5))
-    assert "did not end within" in said["trouble"]
+    said = told(desk, "ada", seconds=0.5).run()
+    assert "did not end within" in said.trouble
     assert "did not end" in read_entry(desk.into, "ada").trouble
 
 
 @pytest.mark.parametrize(("number", "stops"), [(28, True), (13, False)])
 def test_a_full_disk_stops_the_regrade_and_leaves_what_was_there(number, stops, desk, monkeypatch):
     desk.hand_in(ada="")
-    run(told(desk, "ada"))
+    told(desk, "ada").run()
     before = (desk.into / "results" / "ada.json").read_bytes()
 
     def full(file: Path, content: object) -> None:
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(grading, "write_json", full)
-    again = told(desk, "ada")
-    again["wanted"] = {"1a": {**WITH, "settings": "2"}}
-    said = run(again)
-    assert os.strerror(number) in said["trouble"]
-    assert bool(said["stop"]) is stops
+    said = replace(told(desk, "ada"), wanted={"1a": {**WITH, "settings": "2"}}).run()
+    assert os.strerror(number) in said.trouble
+    assert bool(said.stop) is stops
     assert (desk.into / "results" / "ada.json").read_bytes() == before
 
 
-def test_a_worker_that_may_not_grade_gets_no_work_and_is_named(desk):
+def test_a_machine_that_may_not_grade_gets_no_work(desk, monkeypatch):
+    monkeypatch.setattr(probe, "report", lambda folder: {"failed": "it is too old"})
+    desk.into.mkdir()
+    with (
+        pytest.raises(ClusterError, match="too old"),
+        workers.workers(desk.into, 1, "", print, prove_this_machine=True),
+    ):
+        pytest.fail("it got work")
+
+
+@pytest.mark.full
+@pytest.mark.long
+def test_a_worker_that_may_not_grade_gets_no_work_and_is_named(desk, dask):
     desk.hand_in(ada="")
     said: list[str] = []
-    with cluster.of_this_machine(1) as connect:
-        crowd = Crowd(connect, lambda _: "it is too old", str(desk.into), said.append, 0.5, len)
-        with pytest.raises(ClusterError, match="too old"):
-            list(crowd.run([Grading(**told(desk, "ada"))]))
-        crowd.close()
+    dask.scheduler()
+    dask.worker("--no-nanny")
+    connect = cluster.at(dask.address)
+    crowd = Crowd(connect, lambda _: "it is too old", str(desk.into), said.append, 30.0, len)
+    with pytest.raises(ClusterError, match="too old"):
+        list(crowd.run([told(desk, "ada")]))
+    crowd.close()
     assert desk.graded() == []
     assert "gets no work: it is too old" in said[0]
 
@@ -336,7 +349,7 @@ def test_workers_and_the_scheduler_die_and_the_class_is_finished(desk, dask):
     scheduler = dask.scheduler()
     first, _ = dask.worker("--no-nanny"), dask.worker("--no-nanny")
     crowd = Crowd(cluster.at(dask.address), lambda _: "", str(desk.into), print, 60.0, len)
-    gradings = [Grading(**told(desk, one.name)) for one in sorted(desk.submissions.iterdir())]
+    gradings = [told(desk, one.name) for one in sorted(desk.submissions.iterdir())]
     outcomes = []
     for number, outcome in enumerate(crowd.run(gradings), 1):
         outcomes.append(outcome)
@@ -362,7 +375,7 @@ def test_what_kills_its_worker_each_time_costs_itself_alone(desk, dask):
     dask.scheduler()
     dask.worker("--nanny")
     crowd = Crowd(cluster.at(dask.address), lambda _: "", str(desk.into), print, 60.0, len)
-    gradings = [Grading(**told(desk, one)) for one in ("ada", "bob", "eve")]
+    gradings = [told(desk, one) for one in ("ada", "bob", "eve")]
     outcomes = {one.id: one for one in crowd.run(gradings)}
     crowd.close()
     assert "died, 3 times" in outcomes["bob"].trouble

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,14 +14,15 @@ from typer.core import TyperCommand
 from autograder.cli import usage_error
 from autograder.homework import GRADED_PARTS, VALUES_FILE
 from autograder.hw5 import assignment as assignments
-from autograder.hw5 import made_with
 from autograder.sandbox.text import one_line
-from autograder.staff.classroom import cluster, flakiness, plan, probe, settings
+from autograder.staff.classroom import flakiness, plan, settings
 from autograder.staff.classroom import regrade as regrading
 from autograder.staff.classroom.changes import FILE as CHANGES
 from autograder.staff.classroom.export import ExportError, open_export
 from autograder.staff.classroom.flakiness import FILE as FLAKINESS
-from autograder.training.machine import cores
+from autograder.staff.executor.cluster import ClusterError
+from autograder.staff.executor.workers import Scheduler, Workers
+from autograder.staff.executor.workers import workers as opened
 
 TRAININGS = "trainings"
 AMOUNT = re.compile(r"all|\d+%?")
@@ -47,10 +48,8 @@ def regrade(
         Path, typer.Argument(help="The platform's export, or a folder of submissions; or a zip.")
     ],
     into: Folder = Path("class"),
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Gradings at once; by default one on each core.")
-    ] = None,
-    scheduler: Annotated[str, typer.Option(help="A Dask cluster that runs: tls://HOST:PORT.")] = "",
+    workers: Workers = None,
+    scheduler: Scheduler = "",
     only: Annotated[str, typer.Option(help="Grade only these parts, such as 3a,3b.")] = "",
     students: Annotated[
         Path | None, typer.Option(help="A file of ids, student numbers or e-mails, one a line.")
@@ -66,7 +65,7 @@ def regrade(
     parts = {part.strip() for part in only.split(",") if part.strip()} or set(GRADED_PARTS)
     if not parts <= set(GRADED_PARTS):
         raise usage_error(f"--only takes parts: {', '.join(GRADED_PARTS)}; got {only}")
-    with _told_in_a_line(), regrading.only_one(into):
+    with told_in_a_line(), regrading.only_one(into):
         named = students.read_text(encoding="utf-8").split("\n") if students else []
         with_these = settings.prepare(into, assignment, homework)
         shared = settings.share_trainings(with_these, into / TRAININGS)
@@ -80,12 +79,12 @@ def regrade(
         _say(f"{count} submissions, {len(planned.todo)} to grade.")
         tally = regrading.Tally(there_already=count)
         if planned.todo or sample:
-            with _crowd(into, workers or cores(), scheduler) as crowd:
-                tally = regrading.grade_all(planned, crowd, _say)
+            with opened(into, workers, scheduler, _say, prove_this_machine=True) as executor:
+                tally = regrading.grade_all(planned, executor, _say)
                 if sample:
                     other = settings.prepare(into, assignment, homework, other_seeds=True)
                     other = settings.share_trainings(other, into / TRAININGS)
-                    regrading.grade_again(planned, crowd, other, sample, _say, tally)
+                    regrading.grade_again(planned, executor, other, sample, _say, tally)
         entries = regrading.write_up(into, planned, with_these, tally)
         _write_report(entries, into, anonymous)
         _say(
@@ -106,7 +105,7 @@ def report(
     for place in (folder, *([against] if against else [])):
         if not (place / "results").is_dir():
             raise usage_error(f"{place} is not the folder of a class: it holds no results")
-    with _told_in_a_line(), regrading.only_one(folder):
+    with told_in_a_line(), regrading.only_one(folder):
         if against is not None:
             regrading.copy_meanings(folder, against)
         tally = regrading.Tally()
@@ -131,32 +130,13 @@ def _write_report(entries: Any, folder: Path, anonymous: bool) -> None:
 
 
 @contextlib.contextmanager
-def _crowd(folder: Path, count: int, scheduler: str) -> Iterator[cluster.Crowd]:
-    """The workers that grade."""
-
-    def refuse(said: dict[str, Any]) -> str:
-        return probe.refusal(said, made_with.grader(), probe.own_torch())
-
-    with contextlib.ExitStack() as stack:
-        connect: Callable[[], Any] = (
-            cluster.at(scheduler)
-            if scheduler
-            else stack.enter_context(cluster.of_this_machine(count))
-        )
-        patience = cluster.WAIT_SECONDS if scheduler else 0.0
-        crowd = cluster.Crowd(connect, refuse, str(folder.resolve()), _say, patience)
-        stack.callback(crowd.close)
-        yield crowd
-
-
-@contextlib.contextmanager
-def _told_in_a_line() -> Iterator[None]:
+def told_in_a_line() -> Iterator[None]:
     """What staff can mend is told in a line, with exit status 2."""
     try:
         yield
     except (
         ExportError,
-        cluster.ClusterError,
+        ClusterError,
         regrading.InUse,
         assignments.AssignmentError,
         flakiness.SampleError,
