@@ -116,7 +116,7 @@ class Crowd:
     def _submit(self, one: Task, worker: str) -> None:
         key = f"task-{one.id}-{next(self._keys)}-{time.time_ns()}"
         future = self._client.submit(
-            _done,
+            _do,
             one,
             key=key,
             workers=[worker],
@@ -225,7 +225,7 @@ class Crowd:
         return f"No worker may grade. {said}" if said else "The cluster has no worker."
 
 
-def _done(task: Task) -> Outcome:
+def _do(task: Task) -> Outcome:
     """What a worker is called with."""
     return task.run()
 
