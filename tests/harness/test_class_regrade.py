@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import json
 import os
 import shutil
@@ -16,8 +17,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from autograder.homework import VALUES_FILE
+from autograder.staff import commands
 from autograder.staff.classroom import grading
 from autograder.staff.classroom.grading import Grading
 from autograder.staff.classroom.records import Entry, read_class, read_entry
@@ -201,6 +205,19 @@ def test_what_cannot_work_is_told_in_a_line(options, said, desk):
     printed = desk.regrade(*options, status=2)
     assert said in printed
     assert "Traceback" not in printed
+
+
+@pytest.mark.parametrize("command", [["regrade", "export.zip"], ["report", "class"]])
+def test_what_the_report_needs_is_looked_for_before_anything_is_graded(command, monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "jinja2" else found(name)
+    )
+    app = typer.Typer()
+    commands.register(app)
+    ended = CliRunner().invoke(app, command)
+    assert ended.exit_code == 2
+    assert "run ./setup.sh --class once" in ended.output
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ from autograder.staff.executor.workers import Scheduler, Workers
 from autograder.staff.executor.workers import workers as opened
 
 TRAININGS = "trainings"
+NOT_INSTALLED = "A class's report needs what is not installed here: run ./setup.sh --class once."
 AMOUNT = re.compile(r"all|\d+%?")
 MAX_LINE = 400  # characters of a sentence in the terminal
 Folder = Annotated[Path, typer.Option(help="The folder of the class; the same to go on.")]
@@ -62,6 +64,7 @@ def regrade(
     homework: Homework = VALUES_FILE,
 ) -> None:
     """Regrade a class; interrupted, the same command goes on. Tells what changed and why."""
+    _look_for_jinja()
     parts = {part.strip() for part in only.split(",") if part.strip()} or set(GRADED_PARTS)
     if not parts <= set(GRADED_PARTS):
         raise usage_error(f"--only takes parts: {', '.join(GRADED_PARTS)}; got {only}")
@@ -102,6 +105,7 @@ def report(
     anonymous: Annotated[bool, typer.Option(help="Leave names out of the report.")] = False,
 ) -> None:
     """Write a class's report and tables anew, without grading."""
+    _look_for_jinja()
     for place in (folder, *([against] if against else [])):
         if not (place / "results").is_dir():
             raise usage_error(f"{place} is not the folder of a class: it holds no results")
@@ -118,6 +122,12 @@ def report(
 def _say_what_changed(folder: Path, tally: regrading.Tally) -> None:
     _say(f"{folder / CHANGES}: {tally.changed} submissions changed, {tally.fell} scores fell.")
     _say(f"{folder / FLAKINESS}: {tally.turned} lines that another seed judges otherwise.")
+
+
+def _look_for_jinja() -> None:
+    """End in a line where the report can't be written, before anything is graded."""
+    if importlib.util.find_spec("jinja2") is None:
+        raise usage_error(NOT_INSTALLED)
 
 
 def _write_report(entries: Any, folder: Path, anonymous: bool) -> None:
