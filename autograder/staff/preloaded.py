@@ -7,11 +7,11 @@ there, which is what the attacks are about.
 
 Between the two stands a process that sees to the run's end: one that waits, or a keeper's. Runs
 with a keeper are many, so theirs are forked from a second process that has imported the grader
-too, and get zygotes from a process of their own that has not:
+too, as are their trainings; the zygote of their workers is forked from one that has not:
 
     preloaded: torch ─┬─ waits for a run ── the run ── its zygotes
-                      ├─ the zygotes' parent, on one core ── the zygotes of a kept run
-                      └─ stocked: torch and the grader ── keeper ── a kept run
+                      ├─ sees to a kept run, on one core ── the zygote of its workers
+                      └─ stocked: torch and the grader ── keeper ── a kept run, that of its trainings
 
 Run as a script, this file is the first process. It imports nothing of staff's, so that a copy of
 it alone will do.
@@ -160,7 +160,7 @@ class Fork:
                 self._control.close()
                 if way == KEPT:
                     assert self._stock is not None
-                    see_to_zygotes(self._stock, *descriptors)
+                    see_to_run(self._stock, *descriptors)
                 else:
                     if self._stock is not None:
                         self._stock.close()
@@ -193,8 +193,8 @@ class Fork:
         theirs.close()
 
 
-def see_to_zygotes(stock: socket.socket, life: int) -> None:
-    """Fork a kept run's zygotes, have the run forked, pass its report on, and end the zygotes.
+def see_to_run(stock: socket.socket, life: int) -> None:
+    """Fork the zygote of a kept run's workers, have the run forked, pass its report on, end all.
 
     All of it keeps to one core of the machine. Memory is that of the largest process, the
     zygotes' own children among them.
@@ -219,17 +219,15 @@ def see_to_zygotes(stock: socket.socket, life: int) -> None:
         said = stream.read()
     peak_mib = _ended(zygote)
     claim.close()
-    final = _completed(said[len(TAKEN) :], peak_mib) if said else NOT_STARTED
     with contextlib.suppress(OSError):  # nobody is left to be told
-        os.write(life, final)
+        os.write(life, _completed(said[len(TAKEN) :], peak_mib) if said else NOT_STARTED)
 
 
 def _ended(zygote: int) -> float:
     """End a zygote; the memory of the largest process of it and its children, in MiB."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(zygote, signal.SIGKILL)
-    used = os.wait4(zygote, 0)[2]
-    return round(used.ru_maxrss / 1024, 1)
+    return round(os.wait4(zygote, 0)[2].ru_maxrss / 1024, 1)
 
 
 def _completed(said: bytes, peak_mib: float) -> bytes:
@@ -272,16 +270,13 @@ def serve_stocked(control: socket.socket) -> None:
 
 def stock_up() -> None:
     """Import and compute here what every grading would, and let none copy it."""
-    for name in ("autograder.cli", "autograder.grade"):
+    verdicts = importlib.import_module(importlib.import_module("autograder.homework").VERDICTS[0])
+    names = ["autograder.cli", "autograder.grade"]
+    names += [f"{verdicts.__name__}.{one.name}" for one in pkgutil.iter_modules(verdicts.__path__)]
+    plugins = importlib.import_module("_pytest.config").default_plugins
+    names += [f"_pytest.{name}" for name in plugins]
+    for name in names:
         importlib.import_module(name)
-    homework: Any = importlib.import_module("autograder.homework")
-    for name in homework.VERDICTS:
-        package = importlib.import_module(name)
-        for one in pkgutil.iter_modules(getattr(package, "__path__", ())):
-            importlib.import_module(f"{name}.{one.name}")
-    pytest: Any = importlib.import_module("_pytest.config")
-    for name in pytest.default_plugins:
-        importlib.import_module(f"_pytest.{name}")
     importlib.import_module("autograder.hw5.made_with").grader()
     importlib.import_module("autograder.hw5.versions").versions()
     gc.collect()
@@ -362,19 +357,13 @@ def be_grader(
         sys.modules["__main__"].main()
         status = 0
     except SystemExit as ending:
-        status = exit_status(ending.code)
+        status = ending.code if isinstance(ending.code, int) else int(ending.code is not None)
+        if isinstance(ending.code, str):
+            print(ending.code, file=sys.stderr)
     except BaseException:  # noqa: BLE001  as Python does at the end of a program
         traceback.print_exc()
     finally:
         end_process(status)
-
-
-def exit_status(code: object) -> int:
-    """What Python would make of an exit's argument."""
-    if code is None or isinstance(code, int):
-        return code or 0
-    print(code, file=sys.stderr)
-    return 1
 
 
 def end_process(status: int) -> None:
