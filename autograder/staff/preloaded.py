@@ -11,7 +11,7 @@ too, as are their trainings; the zygote of their workers is forked from one that
 
     preloaded: torch ─┬─ waits for a run ── the run ── its zygotes
                       ├─ sees to a kept run, on one core ── the zygote of its workers
-                      └─ stocked: torch and the grader ── keeper ── a kept run, that of its trainings
+                      └─ stocked: torch and the grader ── keeper ── a kept run, its trainings
 
 Run as a script, this file is the first process. It imports nothing of staff's, so that a copy of
 it alone will do.
