@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
-import re
 import shlex
 import sys
 import time
@@ -44,7 +43,6 @@ MAX_TRACE = 20_000  # characters of a trace in the terminal
 
 WRONG_USAGE = 2  # exit status
 DEFAULT_NAME = "results.json"
-LINE = re.compile(r"\d[a-z]\.\d+$")
 STAFF = "autograder.staff"  # a room that the package for the platform comes without
 
 app = typer.Typer(
@@ -199,9 +197,10 @@ def results_file(named: str) -> Path:
 def _chosen(only: str) -> frozenset[str]:
     """The parts and lines that --only names, for a question all of its parts."""
     chosen: set[str] = set()
+    lines = numbers(SUITES) if "." in only else []
     for name in filter(None, (one.strip() for one in only.split(","))):
         of_question = {part for part in GRADED_PARTS if part[:-1] == name}
-        if name in GRADED_PARTS or (LINE.match(name) and name in numbers(SUITES)):
+        if name in GRADED_PARTS or name in lines:
             chosen.add(name)
         elif of_question:
             chosen |= of_question

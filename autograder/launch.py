@@ -21,7 +21,7 @@ from autograder import HOMEWORK
 from autograder.confined import surroundings
 
 # Commands that grade; the others don't need what takes long to start.
-GRADING_COMMANDS = ("grade", "explain")
+GRADING_COMMANDS = ("grade", "explain", "measure")
 TELLING = {"--help", "-h", "--version"}  # options that grade nothing
 STOPPED = 3  # exit status: results.json is valid, and says that the run isn't complete
 

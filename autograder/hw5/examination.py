@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import torch
 
 from autograder.homework import ARTIFACTS_FOLDER, HEAD, LAYER, WEIGHTS
-from autograder.hw5 import mnist, transformer
+from autograder.hw5 import made_with, mnist, transformer
 from autograder.hw5.assignment import UNHURRIED_SECONDS, Assignment, TrainingRules
 from autograder.hw5.described import Model, read_settings
 from autograder.hw5.probes.asker import Heads
@@ -114,6 +114,11 @@ class Examination:
     def data(self) -> Mnist:
         """MNIST, mapped from disk."""
         return mnist.load()
+
+    @cached_property
+    def made_with(self) -> dict[str, Any]:
+        """Digests of what it is judged with."""
+        return made_with.made_with(self.assignment)
 
     @cached_property
     def answers(self) -> Answers:

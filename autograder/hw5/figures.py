@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cache, lru_cache
 from typing import Any
 
-from autograder.hw5 import made_with
 from autograder.hw5.described import Model
 from autograder.hw5.examination import Examination, Untrainable
 from autograder.hw5.network_figures import network_figures
@@ -25,7 +24,7 @@ def figures(examination: Examination) -> dict[str, Any]:
         "for_a_person": {"1d": examination.answers.words, **_doubtful(examination)},
         "seed": examination.seed,
         "versions": _versions(),
-        "made_with": made_with.made_with(examination.assignment),
+        "made_with": examination.made_with,
         "networks": {
             "fc": _of_network(examination.fully_connected),
             "cnn": _of_network(examination.cnn),

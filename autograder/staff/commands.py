@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Annotated
@@ -33,10 +35,14 @@ from autograder.staff import (
     validation,
     validation_report,
 )
-from autograder.staff.classroom.commands import WithAgain, regrade, report
+from autograder.staff.calibration import Calibration
+from autograder.staff.classroom.commands import WithAgain, regrade, report, told_in_a_line
+from autograder.staff.executor.workers import Scheduler, Workers
+from autograder.staff.executor.workers import workers as opened
 from autograder.staff.packaging import make_packages, verified_data
 from autograder.staff.proof import gaps
 from autograder.staff.solutions import ROOT, Solution, SolutionError, load_solutions
+from autograder.staff.validation import Gradings
 from autograder.training.job import Trial
 
 
@@ -72,6 +78,12 @@ def validate(
     ] = True,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML to this file.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write Markdown to this file.")] = None,
+    workers: Workers = None,
+    scheduler: Scheduler = "",
+    into: Annotated[
+        Path | None,
+        typer.Option(help="For what is made on the way: with a cluster, one that hosts share."),
+    ] = None,
 ) -> None:
     """Grade all of solutions/ and compare with what is expected.
 
@@ -83,12 +95,17 @@ def validate(
     console = Console(width=None if sys.stdout.isatty() else 140)
     chosen = _solutions([name for name in only.split(",") if name])
     outcomes = []
-    for outcome in track(
-        validation.validate(chosen, training), "validating", len(chosen), console=console
+    with (
+        told_in_a_line(),
+        tempfile.TemporaryDirectory(prefix="autograder-validate-", dir=into) as folder,
+        opened(Path(folder), workers, scheduler, console.print) as executor,
     ):
-        outcomes.append(outcome)
-        for difference in outcome.differences():  # as they come: a full run takes long
-            console.print(f"✗ {outcome.solution.name}  {difference}", markup=False, soft_wrap=True)
+        graded = validation.validate(chosen, executor, Gradings(Path(folder), training))
+        for outcome in track(graded, "validating", len(chosen), console=console):
+            outcomes.append(outcome)
+            for difference in outcome.differences():  # as they come: a full run takes long
+                text = f"✗ {outcome.solution.name}  {difference}"
+                console.print(text, markup=False, soft_wrap=True)
     outcomes.sort(key=lambda one: (one.solution.kind, one.solution.name))
     console.print(validation_report.outcomes_table(outcomes))
     unproven = None if only else list(gaps(outcomes))
@@ -112,8 +129,13 @@ def calibrate(
     first_seed: Annotated[int, typer.Option(help="The first seed.")] = 0,
     kinds: Annotated[str, typer.Option(help="Which models: fc, cnn, vit.")] = "fc,cnn,vit",
     into: Annotated[Path, typer.Option(help="The folder for record and report.")] = Path("docs"),
+    workers: Workers = None,
+    scheduler: Scheduler = "",
 ) -> None:
-    """Measure how often chance alone would fail a model; takes minutes per seed."""
+    """Measure how often chance alone would fail a model; takes minutes per seed.
+
+    Exit status: 0 measured; 1 something could not be; 2 wrong usage.
+    """
 
     wanted = [kind for kind in kinds.split(",") if kind]
     if not set(wanted) <= set(calibration.KINDS):
@@ -122,11 +144,32 @@ def calibrate(
     settings = assignment.load()
     record = into / "calibration.jsonl"
     into.mkdir(parents=True, exist_ok=True)
-    seeds_wanted = range(first_seed, first_seed + seeds)
-    calibration.calibrate(chosen, wanted, seeds_wanted, record, settings, print)
+    with (
+        told_in_a_line(),
+        tempfile.TemporaryDirectory(prefix=".calibrate-", dir=into) as folder,
+        opened(Path(folder), workers, scheduler, print) as executor,
+    ):
+        asked = Calibration(Path(folder).resolve(), record)
+        runs = asked.runs(chosen, wanted, range(first_seed, first_seed + seeds))
+        troubles = asked.measure_all(runs, executor, print)
     page = calibration_report.page(calibration.read_record(record), settings)
     (into / "calibration.md").write_text(page, encoding="utf-8")
     print(f"{into / 'calibration.md'}")
+    raise typer.Exit(1 if troubles else 0)
+
+
+def measure(
+    submission: Annotated[Path, typer.Argument(help="A whole submission, as a folder.")],
+    kind: Annotated[str, typer.Option(help="Which model: fc, cnn or vit.")],
+    seed: Annotated[int, typer.Option(help="The training's seed.")],
+    results: Annotated[Path, typer.Option(help="The file to write.")],
+    assignment_file: Annotated[Path, typer.Option("--assignment", help="An assignment.yaml.")],
+    homework_file: Annotated[Path, typer.Option("--homework", help="A homework.yaml.")],
+) -> None:
+    """Train one model once, as a worker of `calibrate` does."""
+    settings = assignment.load(assignment_file, homework_file, ships=False)
+    measured = calibration.measure(submission, kind, seed, settings)
+    results.write_text(json.dumps(measured), encoding="utf-8")
 
 
 def explain(
@@ -207,9 +250,12 @@ def check(
 
 
 COMMANDS = (package, validate, calibrate, check, explain, regrade, report)
+OF_WORKERS = (measure,)  # which no person calls
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     for command in COMMANDS:
         app.command(cls=WithAgain if command is regrade else None)(command)
+    for of_workers in OF_WORKERS:
+        app.command(hidden=True)(of_workers)

@@ -7,11 +7,11 @@ there, which is what the attacks are about.
 
 Between the two stands a process that sees to the run's end: one that waits, or a keeper's. Runs
 with a keeper are many, so theirs are forked from a second process that has imported the grader
-too, and get zygotes from a process of their own that has not:
+too, as are their trainings; the zygote of their workers is forked from one that has not:
 
     preloaded: torch ─┬─ waits for a run ── the run ── its zygotes
-                      ├─ the zygotes' parent, on one core ── the zygotes of a kept run
-                      └─ stocked: torch and the grader ── keeper ── a kept run
+                      ├─ sees to a kept run, on one core ── the zygote of its workers
+                      └─ stocked: torch and the grader ── keeper ── a kept run, its trainings
 
 Run as a script, this file is the first process. It imports nothing of staff's, so that a copy of
 it alone will do.
@@ -21,10 +21,12 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import gc
 import importlib
 import importlib.util
 import json
 import os
+import pkgutil
 import select
 import signal
 import socket
@@ -158,7 +160,7 @@ class Fork:
                 self._control.close()
                 if way == KEPT:
                     assert self._stock is not None
-                    see_to_zygotes(self._stock, *descriptors)
+                    see_to_run(self._stock, *descriptors)
                 else:
                     if self._stock is not None:
                         self._stock.close()
@@ -191,8 +193,8 @@ class Fork:
         theirs.close()
 
 
-def see_to_zygotes(stock: socket.socket, life: int) -> None:
-    """Fork a kept run's zygotes, have the run forked, pass its report on, and end the zygotes.
+def see_to_run(stock: socket.socket, life: int) -> None:
+    """Fork the zygote of a kept run's workers, have the run forked, pass its report on, end all.
 
     All of it keeps to one core of the machine. Memory is that of the largest process, the
     zygotes' own children among them.
@@ -201,12 +203,12 @@ def see_to_zygotes(stock: socket.socket, life: int) -> None:
     keeper = _loaded(request["keeper"])
     claim = keeper.one_core()
     launch = sys.modules["__main__"]
-    made = [launch.fork_zygote(kind) for kind in (launch.serve_workers, launch.serve_trainings)]
+    zygote, workers = launch.fork_zygote(launch.serve_workers)
     report, theirs = os.pipe()
-    told = {"request": request, "zygotes": [pid for pid, _ in made], "cores": keeper.cores()}
+    told = {"request": request, "zygote": zygote, "cores": keeper.cores()}
     try:
-        with made[0][1] as workers, made[1][1] as trainings:
-            handed = [life, theirs, workers.fileno(), trainings.fileno()]
+        with workers:
+            handed = [life, theirs, workers.fileno()]
             socket.send_fds(stock, [json.dumps(told).encode()], handed)
     except OSError:
         pass  # the end of the report says so
@@ -215,23 +217,23 @@ def see_to_zygotes(stock: socket.socket, life: int) -> None:
         os.close(theirs)
     with open(report, "rb") as stream:
         said = stream.read()
-    peak = 0.0
-    for pid, _ in made:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, signal.SIGKILL)
-        used = os.wait4(pid, 0)[2]
-        peak = max(peak, used.ru_maxrss / 1024)
+    peak_mib = _ended(zygote)
     claim.close()
     with contextlib.suppress(OSError):  # nobody is left to be told
-        os.write(life, _completed(said, round(peak, 1)))
+        os.write(life, _completed(said[len(TAKEN) :], peak_mib) if said else NOT_STARTED)
+
+
+def _ended(zygote: int) -> float:
+    """End a zygote; the memory of the largest process of it and its children, in MiB."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(zygote, signal.SIGKILL)
+    return round(os.wait4(zygote, 0)[2].ru_maxrss / 1024, 1)
 
 
 def _completed(said: bytes, peak_mib: float) -> bytes:
-    """A keeper's report with the zygotes' memory; nothing where the keeper was killed."""
-    if not said:
-        return NOT_STARTED
+    """A keeper's report with a zygote's memory; nothing where the keeper was killed."""
     try:
-        report = json.loads(said[len(TAKEN) :])
+        report = json.loads(said)
     except ValueError:
         return b""
     if "peak_mib" in report:
@@ -247,9 +249,7 @@ def _read(life: int) -> dict[str, Any]:
 
 def serve_stocked(control: socket.socket) -> None:
     """Import the grader; then fork a keeper for each request, and let it fork the grader."""
-    launch: Any = sys.modules["__main__"]
-    importlib.import_module("autograder.cli")
-    importlib.import_module("autograder.grade")
+    stock_up()
     keepers: set[int] = set()
     while True:
         data, descriptors, _, _ = socket.recv_fds(control, MAX_BYTES, MAX_DESCRIPTORS)
@@ -259,20 +259,28 @@ def serve_stocked(control: socket.socket) -> None:
         pid = os.fork()
         if pid == 0:
             control.close()
-            life, report, *sockets = descriptors
+            life, report, workers = descriptors
             told = json.loads(data)
-            pairs = zip(told["zygotes"], map(_socket, sockets), strict=True)
-            zygotes = dict(zip((launch.serve_workers, launch.serve_trainings), pairs, strict=True))
-            launch.fork_zygote = zygotes.__getitem__
-            keep(told["request"], told["cores"], life, report)
+            keep(told, (told["zygote"], socket.socket(fileno=workers)), life, report)
             end_process(0)
         keepers.add(pid)
         for descriptor in descriptors:
             os.close(descriptor)
 
 
-def _socket(descriptor: int) -> socket.socket:
-    return socket.socket(fileno=descriptor)
+def stock_up() -> None:
+    """Import and compute here what every grading would, and let none copy it."""
+    verdicts = importlib.import_module(importlib.import_module("autograder.homework").VERDICTS[0])
+    names = ["autograder.cli", "autograder.grade"]
+    names += [f"{verdicts.__name__}.{one.name}" for one in pkgutil.iter_modules(verdicts.__path__)]
+    plugins = importlib.import_module("_pytest.config").default_plugins
+    names += [f"_pytest.{name}" for name in plugins]
+    for name in names:
+        importlib.import_module(name)
+    importlib.import_module("autograder.hw5.made_with").grader()
+    importlib.import_module("autograder.hw5.versions").versions()
+    gc.collect()
+    gc.freeze()  # a collection in a fork would copy the memory of all that is loaded here
 
 
 def _loaded(file: str) -> Any:
@@ -300,12 +308,20 @@ def wait(request: dict[str, Any], life: int, out: int, errors: int) -> None:
         os.waitpid(pid, 0)
 
 
-def keep(request: dict[str, Any], cores: Sequence[int], life: int, report: int) -> None:
-    """Let the keeper of a request keep the grader that is forked here; report what it says."""
+def keep(told: dict[str, Any], workers: tuple[int, socket.socket], life: int, report: int) -> None:
+    """Let the keeper of a request keep the grader that is forked here; report what it says.
+
+    workers: their zygote, and the socket to it
+    """
     os.write(report, TAKEN)  # from here on, the run is under way
+    launch: Any = sys.modules["__main__"]
+    request = told["request"]
     keeper = _loaded(request.pop("keeper"))
-    keeper.keep_to(cores)
+    keeper.keep_to(told["cores"])
     environment = request.pop("environment")
+    trainings = launch.fork_zygote(launch.serve_trainings)
+    zygotes = {launch.serve_workers: workers, launch.serve_trainings: trainings}
+    launch.fork_zygote = zygotes.__getitem__
 
     def start(command: list[str], printed: BinaryIO, folder: Path) -> int:
         pid = os.fork()
@@ -316,7 +332,8 @@ def keep(request: dict[str, Any], cores: Sequence[int], life: int, report: int) 
             be_grader(command, within, (life, report), printed.fileno(), printed.fileno())
         return pid
 
-    os.write(report, keeper.report(request, start=start, life=life))
+    said = keeper.report(request, start=start, life=life)
+    os.write(report, _completed(said, _ended(trainings[0])))
 
 
 def be_grader(
@@ -340,19 +357,13 @@ def be_grader(
         sys.modules["__main__"].main()
         status = 0
     except SystemExit as ending:
-        status = exit_status(ending.code)
+        status = ending.code if isinstance(ending.code, int) else int(ending.code is not None)
+        if isinstance(ending.code, str):
+            print(ending.code, file=sys.stderr)
     except BaseException:  # noqa: BLE001  as Python does at the end of a program
         traceback.print_exc()
     finally:
         end_process(status)
-
-
-def exit_status(code: object) -> int:
-    """What Python would make of an exit's argument."""
-    if code is None or isinstance(code, int):
-        return code or 0
-    print(code, file=sys.stderr)
-    return 1
 
 
 def end_process(status: int) -> None:

@@ -13,8 +13,8 @@ from autograder.homework import PARTS, SUITES, VALUES_FILE
 from autograder.hw5 import assignment as assignments
 from autograder.hw5.assignment import Assignment, AssignmentError
 from autograder.rubric.outline import outline
+from autograder.staff.grader import Grader
 from autograder.staff.solutions import load_solutions
-from autograder.staff.validation import Grader
 
 REFERENCE = "reference"
 

@@ -37,6 +37,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SOLUTIONS = ROOT / "solutions"
 TEMPLATE = ROOT / "student_template"
 EXPECTED_FILE = "expected.yaml"
+SUBMISSIONS = "submissions"  # where whole ones are put together
 SUBMITTED_WEIGHTS = f"{ARTIFACTS_FOLDER}/{WEIGHTS}"
 
 ALL_PARTS = frozenset(GRADED_PARTS)
@@ -128,6 +129,16 @@ class Solution:
             texts = [(folder / ANSWERS_FILE).read_text(encoding="utf-8") for folder in folders]
             (into / ANSWERS_FILE).write_text(completed(*texts), encoding="utf-8")
         return into
+
+
+def placed(solution: Solution, folder: Path) -> Path:
+    """The whole submission as a folder of its own below another, for workers to grade."""
+    place = folder / SUBMISSIONS / f"{solution.kind.value}-{solution.name}"
+    place.mkdir(parents=True)
+    whole = solution.assemble(place)
+    if whole != place:
+        shutil.copytree(whole, place, dirs_exist_ok=True)
+    return place
 
 
 def completed(answers: str, reference: str) -> str:

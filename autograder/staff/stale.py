@@ -16,9 +16,9 @@ from autograder.hw5.assignment import Assignment
 from autograder.hw5.probes.given_model import SIZES, Sizes
 from autograder.staff import calibration, calibration_report, known_answers
 from autograder.staff.calibration import KINDS, CalibrationRun, digest_of
+from autograder.staff.grader import Grader
 from autograder.staff.solutions import ROOT, SOLUTIONS, SUBMITTED_WEIGHTS, load_solutions
 from autograder.staff.texts import stale_texts
-from autograder.staff.validation import Grader
 
 RECORD = ROOT / "docs" / "calibration.jsonl"
 PAGE = ROOT / "docs" / "calibration.md"

@@ -1,51 +1,35 @@
 """Proof that the grader is right: every solution graded, and compared with what is known.
 
-Solutions are graded by the suites and the sandbox that grade students, several in each of
-as many processes as there are cores. Of a solution that changes some files of the
-reference only the parts are graded that these files can change. Identical trainings are
-done once.
+Solutions are graded as students' submissions are, by the grader's own command, many at once
+(`executor`). Of a solution that changes some files of the reference only the lines are graded
+that these files can change. Equal trainings are done once.
 """
 
 from __future__ import annotations
 
-import atexit
-import contextlib
-import fcntl
-import hashlib
 import json
-import multiprocessing
-import tempfile
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+import shutil
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import Any
 
-import pytest
-import torch
+import yaml
 
-from autograder.confined.confine import Limits, close_to_others
-from autograder.homework import HEAD, LAYER, STUDENT_MODULES, SUITES, VERDICTS
+from autograder.homework import SUITES, VALUES_FILE
 from autograder.hw5 import assignment as assignments
-from autograder.hw5.assignment import Assignment
-from autograder.hw5.examination import Examination
-from autograder.hw5.mistakes.raised import of_error
-from autograder.hw5.mnist import TRAINING_FILES
-from autograder.hw5.probes.asker import Heads
-from autograder.hw5.probes.vit import TransformerRun
-from autograder.intake.submission import Submission, take
-from autograder.rubric.evidence import Kept
-from autograder.rubric.plugin import GradingPlugin, RubricLine, number_of, run_suites
-from autograder.sandbox.client import Sandbox
-from autograder.sandbox.fork_server import ForkServer
-from autograder.staff.solutions import Kind, Solution
-from autograder.training.carry_over import CarryOver
-from autograder.training.job import TrainingJob, TrainingResult
-from autograder.training.machine import cores
-from autograder.training.trainer import Trainers
+from autograder.hw5.jobs import JOBS
+from autograder.rubric.outline import numbers
+from autograder.staff.classroom.reading import plain
+from autograder.staff.executor import keeping
+from autograder.staff.executor.cluster import ClusterError
+from autograder.staff.executor.one_core import deadline, with_time
+from autograder.staff.executor.task import Executor, Run
+from autograder.staff.executor.task import Outcome as Ended
+from autograder.staff.solutions import SUBMISSIONS, Kind, Solution, placed
 
 WEIGHTS_LINE = "3c.2"
+TRAINED = frozenset(line for job in JOBS for line in job.lines)  # lines that wait for a training
 
 
 @dataclass(frozen=True)
@@ -116,193 +100,105 @@ def _unkind(number: str, line: LineOutcome) -> Iterator[str]:
         yield f"{number}: no kind message: {line.text}"
 
 
-class SharedTrainings(CarryOver):
-    """Trainings that several processes share through a folder: each job is done once.
+@dataclass(frozen=True)
+class Gradings:
+    """Solutions as the grader's command grades them.
 
-    While one process trains, others that need the same result wait for its file's lock.
+    folder:  a new one, for all that is made on the way; every worker has to see it
+    program: which runs instead of the grader; in tests alone
     """
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__()
-        self._folder = folder
-        self._locked: dict[str, IO[str]] = {}
+    folder: Path
+    training: bool
+    program: tuple[str, ...] = ()
 
-    def find(self, topic: str, job: TrainingJob) -> TrainingResult | None:
-        """The result of an identical job; where there is none, the caller is to train."""
-        key = _key(job)
-        stream = (self._folder / key).open("a+", encoding="utf-8")
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        stream.seek(0)
-        text = stream.read()
-        if not text:
-            self._locked[key] = stream
-            return None
-        stream.close()
-        return TrainingResult.read(json.loads(text))
+    def prepare(self) -> float:
+        """Leave the settings in the folder; the seconds that a grading may take."""
+        own = yaml.safe_load(assignments.FILE.read_text(encoding="utf-8"))
+        settings = {**own, "seconds": with_time(own), "pictures": False}
+        self._settings.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+        return deadline(assignments.load(self._settings, VALUES_FILE, ships=False))
 
-    def keep(self, topic: str, job: TrainingJob, result: TrainingResult) -> None:
-        """Leave a result for the others."""
-        key = _key(job)
-        with self._locked.pop(key) as stream:
-            stream.write(json.dumps(result.written()))
-
-    def release(self) -> None:
-        """Give up trainings that failed, for others to try."""
-        while self._locked:
-            self._locked.popitem()[1].close()
-
-
-def _key(job: TrainingJob) -> str:
-    """A name that two jobs share where they are the same."""
-    return hashlib.sha256(job.model_dump_json().encode()).hexdigest()
-
-
-class Grader:
-    """Grades solutions one after the other in this process.
-
-    trainings:  a folder for shared trainings; None leaves out every line that needs a training
-    assignment: other rules than those of assignment.yaml
-    suites:     the folder of the tests that grade
-    """
-
-    def __init__(
-        self,
-        trainings: Path | None,
-        assignment: Assignment | None = None,
-        suites: Path = SUITES,
-    ) -> None:
-        self.suites = suites
-        rules = assignment or assignments.load()
-        self.assignment = rules.model_copy(update={"pictures": False})
-        self.limits = Limits(**self.assignment.worker.model_dump())
-        self._with_training = trainings is not None
-        self._shared = SharedTrainings(trainings) if trainings is not None else None
-        self._zygote = ForkServer("worker")
-        self.trainers = Trainers()
-        self._transformers: dict[str, Kept[TransformerRun]] = {}
-        torch.set_num_threads(1)  # processes side by side are faster than threads
-        close_to_others()
-
-    def close(self) -> None:
-        """End what forks workers and trainings."""
-        self._zygote.close()
-        self.trainers.stop()
-
-    def grade(self, solution: Solution) -> Outcome:
-        """Grade one solution, the lines that it is to be asked."""
-        with self.examine(solution) as examination:
-            return self.judge(solution, examination)
-
-    @contextlib.contextmanager
-    def examine(self, solution: Solution) -> Iterator[Examination]:
-        """A solution's examination, which gathers evidence as it is asked."""
-        with tempfile.TemporaryDirectory() as whole, tempfile.TemporaryDirectory() as taken:
-            submission = take(solution.assemble(Path(whole)), Path(taken))
-            sandbox = Sandbox(
-                submission.folder, STUDENT_MODULES, self.limits, TRAINING_FILES, zygote=self._zygote
-            )
-            examination = Examination(
-                submission,
-                self.assignment,
-                sandbox,
-                carry_over=self._shared,
-                trainers=self.trainers,
-            )
-            self._share_transformer(examination, submission)
-            try:
-                yield examination
-            finally:
-                if self._shared is not None:
-                    self._shared.release()
-
-    def judge(self, solution: Solution, examination: Examination) -> Outcome:
-        """Run the suites on the evidence."""
-        plugin = SolutionPlugin(
-            examination,
-            solution.parts,
-            lambda lines: None,
-            partial(of_error, code=examination.submission.code),
-            VERDICTS,
-            asks=self._asks(solution),
-            training=self._with_training,
+    def run_of(self, solution: Solution, lines: Collection[str], seconds: float) -> Run:
+        """The grading of a solution, whose files are there afterwards."""
+        place = placed(solution, self.folder)
+        options = ["--only", ",".join(sorted(lines)), "--assignment", str(self._settings)]
+        if self.training:
+            options += ["--trainings", str(self.folder / "trainings")]
+        return Run(
+            place.name,
+            str(self.folder),
+            # the code is our own: a machine that can't confine it may grade it all the same
+            ("grade", str(place), *options, "--unsafe-local"),
+            seconds,
+            self.program,
         )
-        run_suites(plugin, self.suites)
-        lines = {number: _outcome(line) for number, line in plugin.lines.items()}
-        flagged = {flag["line"]: f"{flag['what']}\n{flag['trace']}" for flag in plugin.flags}
-        faults = {**flagged, **plugin.faults}
-        return Outcome(solution, lines, faults, examination.seed, frozenset(plugin.collected))
 
-    def _asks(self, solution: Solution) -> Callable[[pytest.Item], bool]:
-        def asks(item: pytest.Item) -> bool:
-            if not self._with_training and item.get_closest_marker("slow"):
-                return False
-            return solution.asked_for_weights or number_of(item) != WEIGHTS_LINE
-
-        return asks
-
-    def _share_transformer(self, examination: Examination, submission: Submission) -> None:
-        """Train a Vision Transformer once for all solutions that are the same in it."""
-        compute = examination.transformer_training.get
-
-        def shared() -> TransformerRun:
-            heads = examination.heads()
-            own = submission.code.get(HEAD.file, "") if heads is Heads.STUDENT else ""
-            key = "\0".join((heads.value, own, submission.code.get(LAYER.file, "")))
-            return self._transformers.setdefault(key, Kept(compute)).get()
-
-        examination.transformer_training = Kept(shared)
+    @property
+    def _settings(self) -> Path:
+        return self.folder / assignments.FILE.name
 
 
-@dataclass
-class SolutionPlugin(GradingPlugin):
-    """The grading plugin, for some of the lines.
+def validate(
+    solutions: Sequence[Solution], executor: Executor, gradings: Gradings
+) -> Iterator[Outcome]:
+    """Grade all solutions; yields each outcome as it comes. Raises ClusterError."""
+    lines = frozenset(numbers(SUITES)) - (frozenset() if gradings.training else TRAINED)
+    seconds = gradings.prepare()
+    under_way: dict[str, Solution] = {}
 
-    asks:      whether a test is run
-    training:  whether lines that need a training are graded at all
-    collected: the lines of all tests that there are, then
-    """
+    def runs() -> Iterator[Run]:
+        for solution in solutions:
+            if asked := [number for number in lines if asked_of(solution, number)]:
+                run = gradings.run_of(solution, asked, seconds)
+                under_way[run.id] = solution
+                yield run
 
-    asks: Callable[[pytest.Item], bool] = lambda item: True
-    training: bool = True
-    collected: set[str] = field(default_factory=set)
-
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Leave out what isn't asked, then go on as always."""
-        asked = [one for one in items if self.training or not one.get_closest_marker("slow")]
-        self.collected = {number for number in map(number_of, asked) if number}
-        items[:] = [item for item in items if self.asks(item)]
-        super().pytest_collection_modifyitems(items)
-
-
-def _outcome(line: RubricLine) -> LineOutcome:
-    text = " ".join(line.feedback.lines())
-    return LineOutcome(line.earned, line.points, line.feedback.diagnosis, text)
-
-
-def validate(solutions: list[Solution], training: bool) -> Iterator[Outcome]:
-    """Grade all solutions, on every core; yields each outcome as it comes."""
-    with tempfile.TemporaryDirectory(prefix="autograder-trainings-") as folder:
-        pool = ProcessPoolExecutor(
-            min(cores(), len(solutions)),
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_start,
-            initargs=(Path(folder) if training else None,),
-        )
-        with pool:
-            for done in as_completed([pool.submit(_grade, one) for one in solutions]):
-                yield done.result()
+    for solution in solutions:
+        if not any(asked_of(solution, number) for number in lines):
+            yield Outcome(solution, {}, collected=lines)
+    for ended in executor.run(runs()):
+        if ended.stop:
+            raise ClusterError(f"Stopped. {ended.stop} Then run the same command again.")
+        file = gradings.folder / f"{ended.id}.json"
+        yield outcome_of(under_way.pop(ended.id), ended, file, lines)
+        shutil.rmtree(gradings.folder / SUBMISSIONS / ended.id)
+        file.unlink(missing_ok=True)
 
 
-_grader: Grader | None = None
+def asked_of(solution: Solution, number: str) -> bool:
+    """Whether a line is graded: its part can differ, and its weights are the code's own."""
+    in_parts = number.partition(".")[0] in solution.parts
+    return in_parts and (solution.asked_for_weights or number != WEIGHTS_LINE)
 
 
-def _start(trainings: Path | None) -> None:
-    """Begin a process of the pool."""
-    global _grader
-    _grader = Grader(trainings)
-    atexit.register(_grader.close)
+def outcome_of(solution: Solution, ended: Ended, file: Path, collected: frozenset[str]) -> Outcome:
+    """What a grading came to, by the results that it left."""
+    results, trouble = {}, ended.trouble
+    if not trouble:
+        results = _read(file)
+        trouble = keeping.trouble_in(results, "its results can't be read")
+    extra = results.get("extra_data", {})
+    flagged = {flag["line"]: f"{flag['what']}\n{flag['trace']}" for flag in extra.get("flags", ())}
+    faults = {**flagged, **extra.get("faults", {})}
+    if trouble and not faults:
+        faults = {"grading": trouble}
+    lines = {one["number"]: _line(one) for one in results.get("tests", ())}
+    return Outcome(solution, lines, faults, extra.get("seed", 0), collected)
 
 
-def _grade(solution: Solution) -> Outcome:
-    assert _grader is not None
-    return _grader.grade(solution)
+def _read(file: Path) -> dict[str, Any]:
+    """Results; nothing where they can't be read, as where a disk isn't shared."""
+    try:
+        content = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _line(test: Mapping[str, Any]) -> LineOutcome:
+    """A rubric line, as results.json has it."""
+    diagnosis = (test.get("extra_data") or {}).get("diagnosis", "")
+    output = test["output"]
+    text = plain(output.replace("<br>", " ")) if test.get("output_format") == "html" else output
+    return LineOutcome(test["score"], test["max_score"], diagnosis, " ".join(text.split()))

@@ -76,6 +76,11 @@ class TrainingStore(CarryOver):
         self._release(file)
         self._earlier.keep(topic, job, result)
 
+    def release(self) -> None:
+        """Give up trainings that failed, for others to try."""
+        for file in list(self._locked):
+            self._release(file)
+
     def _file(self, topic: str, job: TrainingJob) -> Path:
         job, _ = fitted(job, VALIDATION_IMAGES + TEST_IMAGES)
         parts = [

@@ -18,8 +18,8 @@ SECONDS = 0.1
 
 
 def main() -> None:
-    """Grade the submission that the first argument names."""
-    arguments = sys.argv[1:]
+    """Grade the submission that the command `grade` names."""
+    arguments = sys.argv[2:]
     source = Path(arguments[0])
     options = dict(zip(arguments[1::2], arguments[2::2], strict=True))
     behave = (source / "behave").read_text() if (source / "behave").is_file() else ""

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import random
 import statistics
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import pytest
 
 from autograder.hw5 import assignment as assignments
 from autograder.staff import calibration, calibration_report
-from autograder.staff.calibration import CalibrationRun, calibrate, read_record
+from autograder.staff.calibration import Calibration, CalibrationRun, read_record
+from autograder.staff.executor.task import Outcome, Run
+from autograder.staff.executor.this_machine import this_machine
 from autograder.staff.solutions import load_solutions
 
-from .conftest import QUICK, settings_with
+from .conftest import QUICK, settings_in
 
 
 @pytest.fixture(scope="module")
@@ -113,11 +118,18 @@ def test_which_epoch_a_choice_by_validation_takes_is_counted(rules):
 
 @pytest.mark.full
 def test_a_calibration_trains_what_is_missing_and_nothing_twice(tmp_path):
-    quick = settings_with(tmp_path, QUICK)
-    chosen = load_solutions(["reference", "no-nonlinearity"])
+    _, assignment, _, homework = settings_in(tmp_path, QUICK)
+    chosen = load_solutions(["reference", "template", "no-nonlinearity"])
     record, said = tmp_path / "calibration.jsonl", []
-    for seeds in (range(1), range(2)):
-        calibrate(chosen, ["fc"], seeds, record, quick, said.append)
+    troubles = []
+    for number, seeds in enumerate((range(1), range(2))):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        folder.chmod(0o755)
+        asked = Calibration(folder, record, (Path(assignment), Path(homework)))
+        with this_machine(2) as executor:
+            runs = asked.runs(chosen, ["fc"], seeds)
+            troubles.append(asked.measure_all(runs, executor, said.append))
     found = read_record(record)
     assert [(run.submission, run.seed) for run in found] == [
         ("reference", 0),
@@ -125,8 +137,32 @@ def test_a_calibration_trains_what_is_missing_and_nothing_twice(tmp_path):
         ("reference", 1),
         ("no-nonlinearity", 1),
     ]
-    assert len(said) == 4
+    assert len(said) == 4 + 3
+    assert [len(each) for each in troubles] == [1, 2]  # the template has nothing to train
+    assert all("template fc seed" in one for each in troubles for one in each)
     assert all(len(run.test_accuracy) == 10 for run in found)
     assert all(run.by_validation in run.test_accuracy for run in found)
     assert found[0].test_accuracy != found[2].test_accuracy
     assert calibration.CalibrationRun("x", "fc", 0, [0.1, 0.5, 0.4], "").epochs_to(0.4) == 2
+
+
+class Backwards:
+    """Does tasks in an order of its own: the last one first."""
+
+    def run(self, tasks: Iterable[Run]) -> Iterator[Outcome]:
+        for run in reversed(list(tasks)):
+            seed = int(run.id.rpartition("-")[2])
+            run.file.write_text(json.dumps({"test_accuracy": [seed / 100], "validation_loss": []}))
+            yield Outcome(run.id, graded=True)
+
+    def close(self) -> None:
+        """Nothing is left."""
+
+
+def test_a_record_has_its_own_order_whatever_comes_first(tmp_path):
+    record = tmp_path / "calibration.jsonl"
+    asked = Calibration(tmp_path, record)
+    runs = asked.runs(load_solutions(["reference"]), ["cnn", "fc"], range(3))
+    assert asked.measure_all(runs, Backwards(), lambda text: None) == []
+    found = [(run.kind, run.seed, run.best) for run in read_record(record)]
+    assert found == [(kind, seed, seed / 100) for kind in ("cnn", "fc") for seed in range(3)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import importlib.util
 import json
 import os
 import shutil
@@ -12,23 +13,29 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from autograder.homework import VALUES_FILE
-from autograder.staff.classroom import cluster, grading, probe
+from autograder.staff import commands
+from autograder.staff.classroom import grading
 from autograder.staff.classroom import regrade as regrading
-from autograder.staff.classroom.cluster import ClusterError, Crowd, check_address
 from autograder.staff.classroom.commands import report
-from autograder.staff.classroom.grading import Grading, Outcome, run
+from autograder.staff.classroom.grading import Grading
 from autograder.staff.classroom.records import Entry, read_class, read_entry
+from autograder.staff.executor import cluster, probe, workers
+from autograder.staff.executor.cluster import ClusterError, Crowd, check_address
+from autograder.staff.executor.task import Outcome
 from autograder.staff.solutions import load_solutions
 
 from .classes import make_class
 from .conftest import QUICK, ROOT, settings_in, wait_until
+from .dask_cluster import Cluster
 
 pytest.importorskip("distributed")
 HERE = Path(__file__).parent
@@ -228,6 +235,19 @@ def test_a_folder_without_locks_is_told_from_one_in_use(tmp_path, monkeypatch):
         pass
 
 
+@pytest.mark.parametrize("command", [["regrade", "export.zip"], ["report", "class"]])
+def test_what_the_report_needs_is_looked_for_before_anything_is_graded(command, monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "jinja2" else found(name)
+    )
+    app = typer.Typer()
+    commands.register(app)
+    ended = CliRunner().invoke(app, command)
+    assert ended.exit_code == 2
+    assert "run ./setup.sh --class once" in ended.output
+
+
 @pytest.mark.parametrize(
     "address", ["tls://10.0.0.1:8786", "tcp://127.0.0.1:8786", "localhost:1", "tcp://[::1]:8786"]
 )
@@ -267,37 +287,34 @@ def test_this_machine_may_grade(tmp_path):
     assert len(said["grader"]) == 16
 
 
-def told(desk: Desk, one: str, seconds: float = 30.0) -> dict:
+def told(desk: Desk, one: str, seconds: float = 30.0) -> Grading:
     wanted = {"1a": WITH, "1b": WITH}
     options = ("--homework", str(VALUES_FILE))
     command = (sys.executable, "-I", "-S", str(desk.grader))
     source = str(desk.submissions / one)
-    made = Grading(one, str(desk.into), source, wanted, 1, options, seconds, command=command)
-    return made.written()
+    return Grading(one, str(desk.into), source, wanted, 1, options, seconds, program=command)
 
 
 def test_a_grading_that_hangs_is_ended_and_listed(desk):
     desk.hand_in(ada="hang")
-    said = run(told(desk, "ada", seconds=0.5))
-    assert "did not end within" in said["trouble"]
+    said = told(desk, "ada", seconds=0.5).run()
+    assert "did not end within" in said.trouble
     assert "did not end" in read_entry(desk.into, "ada").trouble
 
 
 @pytest.mark.parametrize(("number", "stops"), [(28, True), (13, False)])
 def test_a_full_disk_stops_the_regrade_and_leaves_what_was_there(number, stops, desk, monkeypatch):
     desk.hand_in(ada="")
-    run(told(desk, "ada"))
+    told(desk, "ada").run()
     before = (desk.into / "results" / "ada.json").read_bytes()
 
     def full(file: Path, content: object) -> None:
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(grading, "write_json", full)
-    again = told(desk, "ada")
-    again["wanted"] = {"1a": {**WITH, "settings": "2"}}
-    said = run(again)
-    assert os.strerror(number) in said["trouble"]
-    assert bool(said["stop"]) is stops
+    said = replace(told(desk, "ada"), wanted={"1a": {**WITH, "settings": "2"}}).run()
+    assert os.strerror(number) in said.trouble
+    assert bool(said.stop) is stops
     assert (desk.into / "results" / "ada.json").read_bytes() == before
 
 
@@ -323,54 +340,31 @@ def test_the_time_that_is_left_is_reckoned_from_when_grading_began(monkeypatch):
     ]
 
 
-def test_a_worker_that_may_not_grade_gets_no_work_and_is_named(desk):
+def test_a_machine_that_may_not_grade_gets_no_work(desk, monkeypatch):
+    monkeypatch.setattr(probe, "report", lambda folder: {"failed": "it is too old"})
+    desk.into.mkdir()
+    with (
+        pytest.raises(ClusterError, match="too old"),
+        workers.workers(desk.into, 1, "", print, prove_this_machine=True),
+    ):
+        pytest.fail("it got work")
+
+
+@pytest.mark.full
+@pytest.mark.long
+def test_a_worker_that_may_not_grade_gets_no_work_and_is_named(desk, dask):
     desk.hand_in(ada="")
     said: list[str] = []
-    with cluster.of_this_machine(1) as connect:
-        crowd = Crowd(connect, lambda _: "it is too old", str(desk.into), said.append, 0.5, len)
-        with pytest.raises(ClusterError, match="too old"):
-            list(crowd.run([Grading(**told(desk, "ada"))]))
-        crowd.close()
+    dask.scheduler()
+    dask.worker("--no-nanny")
+    connect = cluster.at(dask.address)
+    crowd = Crowd(connect, lambda _: "it is too old", str(desk.into), said.append, 30.0, len)
+    with pytest.raises(ClusterError, match="too old"):
+        list(crowd.run([told(desk, "ada")]))
+    crowd.close()
     assert desk.graded() == []
     assert "gets no work: it is too old" in said[0]
     assert "too old Waiting up to" in said[1]
-
-
-class Cluster:
-    """A scheduler and workers as programs, on a port of this machine that was free."""
-
-    def __init__(self) -> None:
-        from distributed.utils import open_port
-
-        self.port = open_port("127.0.0.1")
-        self.address = f"tcp://127.0.0.1:{self.port}"
-        self._started: list[subprocess.Popen[bytes]] = []
-
-    def scheduler(self) -> subprocess.Popen[bytes]:
-        return self._start("scheduler", "--port", str(self.port))
-
-    def worker(self, *options: str) -> subprocess.Popen[bytes]:
-        return self._start("worker", self.address, "--nthreads", "1", *options)
-
-    def _start(self, kind: str, *options: str) -> subprocess.Popen[bytes]:
-        module = f"distributed.cli.dask_{kind}"
-        process = subprocess.Popen(
-            [sys.executable, "-m", module, *options, "--host", "127.0.0.1", "--no-dashboard"],
-            cwd=ROOT,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        self._started.append(process)
-        return process
-
-    def end(self) -> None:
-        for process in reversed(self._started):
-            process.terminate()
-            try:
-                process.wait(timeout=20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
 
 
 @pytest.fixture
@@ -387,7 +381,7 @@ def test_workers_and_the_scheduler_die_and_the_class_is_finished(desk, dask):
     scheduler = dask.scheduler()
     first, _ = dask.worker("--no-nanny"), dask.worker("--no-nanny")
     crowd = Crowd(cluster.at(dask.address), lambda _: "", str(desk.into), print, 60.0, len)
-    gradings = [Grading(**told(desk, one.name)) for one in sorted(desk.submissions.iterdir())]
+    gradings = [told(desk, one.name) for one in sorted(desk.submissions.iterdir())]
     outcomes = []
     for number, outcome in enumerate(crowd.run(gradings), 1):
         outcomes.append(outcome)
@@ -413,7 +407,7 @@ def test_what_kills_its_worker_each_time_costs_itself_alone(desk, dask):
     dask.scheduler()
     dask.worker("--nanny")
     crowd = Crowd(cluster.at(dask.address), lambda _: "", str(desk.into), print, 60.0, len)
-    gradings = [Grading(**told(desk, one)) for one in ("ada", "bob", "eve")]
+    gradings = [told(desk, one) for one in ("ada", "bob", "eve")]
     outcomes = {one.id: one for one in crowd.run(gradings)}
     crowd.close()
     assert "died, 3 times" in outcomes["bob"].trouble

@@ -152,3 +152,11 @@ def test_a_damaged_file_is_no_training(content, tmp_path):
     (file,) = tmp_path.glob("*.json")
     file.write_text(content)
     assert TrainingStore(tmp_path, CarryOver()).find("fc", job()) is None
+
+
+def test_a_training_that_failed_is_left_for_others_to_try(tmp_path):
+    first, second = TrainingStore(tmp_path, CarryOver()), TrainingStore(tmp_path, CarryOver())
+    assert first.find("fc", job()) is None
+    first.release()
+    assert second.find("fc", job()) is None
+    second.release()

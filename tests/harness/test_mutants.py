@@ -19,8 +19,9 @@ from autograder.hw5.assignment import Assignment
 from autograder.hw5.figures import figures, leaderboard
 from autograder.rubric.plugin import number_of, run_suites
 from autograder.rubric.summary import summarise
+from autograder.staff.grader import Grader, SolutionPlugin
 from autograder.staff.solutions import PARTS_OF, SOLUTIONS, Kind, Solution
-from autograder.staff.validation import WEIGHTS_LINE, Grader, SolutionPlugin
+from autograder.staff.validation import WEIGHTS_LINE
 from autograder.training.machine import cores
 
 from .conftest import LONG, QUICK, settings_with

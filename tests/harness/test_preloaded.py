@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from autograder.confined.surroundings import kept
-from autograder.staff.classroom import grading
-from autograder.staff.classroom.grading import KEEPER
+from autograder.staff.executor import keeping
+from autograder.staff.executor.keeping import KEEPER
 from autograder.staff.preloaded import Gone, Preloaded
 
 from .conftest import ROOT, preloaded, read_on, run_grader, wait_until
@@ -77,13 +77,13 @@ def test_kept_runs_go_on_where_the_process_that_forked_them_is_let_go(submission
 
 def test_what_starts_while_all_is_stopped_ends_at_once(submission, tmp_path):
     request = kept_request(submission(), tmp_path / "kept.json")
-    grading.begin()
+    keeping.begin()
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(grading._forked, {name: request[name] for name in ASKED})
-        wait_until(lambda: bool(grading._from_which))
-        grading.stop_all()  # while torch is imported
+        asked = pool.submit(keeping._forked, {name: request[name] for name in ASKED})
+        wait_until(lambda: bool(keeping._from_which))
+        keeping.stop_all()  # while torch is imported
         said = asked.result(timeout=60)
-    grading.begin()
+    keeping.begin()
     assert said is None or json.loads(said)["ended"] == "nobody waits for it"
     assert not (tmp_path / "kept.json").exists()
 

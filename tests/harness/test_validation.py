@@ -11,6 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 from autograder.staff import commands, solutions, validation
+from autograder.staff.grader import Grader
 from autograder.staff.proof import gaps, proofs
 from autograder.staff.solutions import (
     ALL_PARTS,
@@ -21,10 +22,8 @@ from autograder.staff.solutions import (
     SolutionError,
     load_solutions,
 )
-from autograder.staff.validation import Grader, LineOutcome, Outcome, SharedTrainings
+from autograder.staff.validation import LineOutcome, Outcome
 from autograder.staff.validation_report import few
-from autograder.training.job import Ending, TrainingJob, TrainingResult, Trial
-from provided.training import Epoch
 
 NO_SCALE = SOLUTIONS / "mistakes" / "no-scale"
 
@@ -270,7 +269,7 @@ def test_validate_fails_on_a_line_that_nothing_proves(lost, tmp_path, monkeypatc
     wrong = outcome(Kind.MISTAKES, "wrong", **points)
     solution = replace(wrong.solution, expected=Expected(fails=lost), changed=("answers.yaml",))
     outcomes = [REFERENCE, replace(wrong, solution=solution)]
-    monkeypatch.setattr(validation, "validate", lambda chosen, training: iter(outcomes))
+    monkeypatch.setattr(validation, "validate", lambda chosen, executor, gradings: iter(outcomes))
     junit, markdown = tmp_path / "junit.xml", tmp_path / "validation.md"
     ended = run("--junit", str(junit), "--markdown", str(markdown))
     proven = len(lost) == len(LINES)
@@ -279,33 +278,3 @@ def test_validate_fails_on_a_line_that_nothing_proves(lost, tmp_path, monkeypatc
     assert ElementTree.parse(junit).getroot().get("failures") == ("0" if proven else "1")
     assert f"| 1a.2 | {'wrong' if proven else 'none'} |" in markdown.read_text()
     assert run("--only", "no-scale").exit_code == 0  # of some solutions nothing follows
-
-
-def job(seed: int) -> TrainingJob:
-    return TrainingJob(
-        layers=[],
-        settings={},
-        data="data",
-        accuracy=0.9,
-        retry_margin=0.1,
-        seeds=[seed],
-        training_images=32,
-    )
-
-
-def test_identical_trainings_are_done_once(tmp_path):
-    first, second = SharedTrainings(tmp_path), SharedTrainings(tmp_path)
-    assert first.find("fc", job(1)) is None
-    result = TrainingResult([Trial(1, [Epoch(1, 0.1, 0.2, 0.9, 0.9)], [0.97])], Ending.REACHED)
-    first.keep("fc", job(1), result)
-    assert second.find("fc", job(1)) == result
-    assert second.find("fc", job(2)) is None
-    second.release()
-
-
-def test_a_training_that_failed_is_left_for_others_to_try(tmp_path):
-    first, second = SharedTrainings(tmp_path), SharedTrainings(tmp_path)
-    assert first.find("cnn", job(1)) is None
-    first.release()
-    assert second.find("cnn", job(1)) is None
-    second.release()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import importlib.util
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,16 +16,18 @@ from typer.core import TyperCommand
 from autograder.cli import usage_error
 from autograder.homework import GRADED_PARTS, VALUES_FILE
 from autograder.hw5 import assignment as assignments
-from autograder.hw5 import made_with
 from autograder.sandbox.text import one_line
-from autograder.staff.classroom import cluster, flakiness, plan, probe, settings
+from autograder.staff.classroom import flakiness, plan, settings
 from autograder.staff.classroom import regrade as regrading
 from autograder.staff.classroom.changes import FILE as CHANGES
 from autograder.staff.classroom.export import ExportError, open_export
 from autograder.staff.classroom.flakiness import FILE as FLAKINESS
-from autograder.training.machine import cores
+from autograder.staff.executor.cluster import ClusterError, check_address
+from autograder.staff.executor.workers import Scheduler, Workers
+from autograder.staff.executor.workers import workers as opened
 
 TRAININGS = "trainings"
+NOT_INSTALLED = "A class's report needs what is not installed here: run ./setup.sh --class once."
 AMOUNT = re.compile(r"all|\d+%?")
 MAX_LINE = 400  # characters of a sentence in the terminal
 Folder = Annotated[Path, typer.Option(help="The folder of the class; the same to go on.")]
@@ -48,10 +51,8 @@ def regrade(
         Path, typer.Argument(help="The platform's export, or a folder of submissions; or a zip.")
     ],
     into: Folder = Path("class"),
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Gradings at once; by default one on each core.")
-    ] = None,
-    scheduler: Annotated[str, typer.Option(help="A Dask cluster that runs: tls://HOST:PORT.")] = "",
+    workers: Workers = None,
+    scheduler: Scheduler = "",
     only: Annotated[str, typer.Option(help="Grade only these parts, such as 3a,3b.")] = "",
     students: Annotated[
         Path | None, typer.Option(help="A file of ids, student numbers or e-mails, one a line.")
@@ -64,14 +65,15 @@ def regrade(
     homework: Homework = VALUES_FILE,
 ) -> None:
     """Regrade a class; interrupted, the same command goes on. Tells what changed and why."""
+    _look_for_jinja()
     parts = {part.strip() for part in only.split(",") if part.strip()} or set(GRADED_PARTS)
     if not parts <= set(GRADED_PARTS):
         raise usage_error(f"--only takes parts: {', '.join(GRADED_PARTS)}; got {only}")
     if only and not only.strip(" ,"):
         raise usage_error(f"--only takes parts: {', '.join(GRADED_PARTS)}")
-    with _told_in_a_line(into), regrading.only_one(into):
+    with told_in_a_line(into), regrading.only_one(into):
         if scheduler:
-            cluster.check_address(scheduler)
+            check_address(scheduler)
         named = _named_in(students) if students else []
         with_these = settings.prepare(into, assignment, homework)
         shared = settings.share_trainings(with_these, into / TRAININGS)
@@ -86,12 +88,12 @@ def regrade(
         tally = regrading.Tally(there_already=count)
         if planned.todo or sample:
             _say("Each worker first proves that it confines a submission.")
-            with _crowd(into, workers or cores(), scheduler) as crowd:
-                tally = regrading.grade_all(planned, crowd, _say)
+            with opened(into, workers, scheduler, _say, prove_this_machine=True) as executor:
+                tally = regrading.grade_all(planned, executor, _say)
                 if sample:
                     other = settings.prepare(into, assignment, homework, other_seeds=True)
                     other = settings.share_trainings(other, into / TRAININGS)
-                    regrading.grade_again(planned, crowd, other, sample, _say, tally)
+                    regrading.grade_again(planned, executor, other, sample, _say, tally)
         entries = regrading.write_up(into, planned, with_these, tally)
         _write_report(entries, into, anonymous)
         _say(
@@ -109,12 +111,13 @@ def report(
     anonymous: Annotated[bool, typer.Option(help="Leave names out of the report.")] = False,
 ) -> None:
     """Write a class's report and tables anew, without grading."""
+    _look_for_jinja()
     for place in (folder, *([against] if against else [])):
         if not (place / "results").is_dir():
             raise usage_error(f"{place} is not the folder of a class: it holds no results")
     if against is not None and against.resolve() == folder.resolve():
         raise usage_error(f"--against takes another folder than {folder}")
-    with _told_in_a_line(folder), regrading.only_one(folder):
+    with told_in_a_line(folder), regrading.only_one(folder):
         if against is not None:
             regrading.copy_meanings(folder, against)
         tally = regrading.Tally()
@@ -143,6 +146,12 @@ def _say_what_changed(folder: Path, tally: regrading.Tally) -> None:
     _say(f"{folder / FLAKINESS}: {tally.turned} lines that another seed judges otherwise.")
 
 
+def _look_for_jinja() -> None:
+    """End in a line where the report can't be written, before anything is graded."""
+    if importlib.util.find_spec("jinja2") is None:
+        raise usage_error(NOT_INSTALLED)
+
+
 def _write_report(entries: Any, folder: Path, anonymous: bool) -> None:
     """Write report.html, grades.csv and Canvas's table."""
     from autograder.staff.classroom.grades import write_grades
@@ -153,37 +162,18 @@ def _write_report(entries: Any, folder: Path, anonymous: bool) -> None:
 
 
 @contextlib.contextmanager
-def _crowd(folder: Path, count: int, scheduler: str) -> Iterator[cluster.Crowd]:
-    """The workers that grade."""
-
-    def refuse(said: dict[str, Any]) -> str:
-        return probe.refusal(said, made_with.grader(), probe.own_torch())
-
-    with contextlib.ExitStack() as stack:
-        connect: Callable[[], Any] = (
-            cluster.at(scheduler)
-            if scheduler
-            else stack.enter_context(cluster.of_this_machine(count))
-        )
-        patience = cluster.WAIT_SECONDS if scheduler else cluster.WAIT_HERE_SECONDS
-        crowd = cluster.Crowd(connect, refuse, str(folder.resolve()), _say, patience)
-        stack.callback(crowd.close)
-        yield crowd
-
-
-@contextlib.contextmanager
-def _told_in_a_line(folder: Path) -> Iterator[None]:
+def told_in_a_line(folder: Path | None = None) -> Iterator[None]:
     """What staff can mend is told in a line, with exit status 2.
 
-    folder: of the class, whose disk may be full
+    folder: that is written into, whose disk may be full
     """
-    if folder.exists() and not folder.is_dir():
-        raise usage_error(f"{folder} is a file: name a folder for the class")
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise usage_error(f"{folder} is a file: name a folder")
     try:
         yield
     except (
         ExportError,
-        cluster.ClusterError,
+        ClusterError,
         regrading.InUse,
         assignments.AssignmentError,
         flakiness.SampleError,

@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from autograder.staff.classroom import changes, flakiness
-from autograder.staff.classroom.cluster import ClusterError, Crowd
-from autograder.staff.classroom.grading import Grading, Outcome
+from autograder.staff.classroom.grading import Grading
 from autograder.staff.classroom.plan import Plan
 from autograder.staff.classroom.records import (
     AGAIN,
@@ -32,6 +31,8 @@ from autograder.staff.classroom.records import (
     write_text,
 )
 from autograder.staff.classroom.settings import Settings
+from autograder.staff.executor.cluster import ClusterError
+from autograder.staff.executor.task import Executor, Outcome
 
 INDEX = "index.jsonl"
 NOTES = "notes.txt"
@@ -78,16 +79,16 @@ def only_one(folder: Path) -> Iterator[None]:
         yield
 
 
-def grade_all(plan: Plan, crowd: Crowd, say: Callable[[str], None]) -> Tally:
+def grade_all(plan: Plan, executor: Executor, say: Callable[[str], None]) -> Tally:
     """Grade what has to be. Raises ClusterError."""
     tally = Tally(there_already=len(plan.chosen) - len(plan.todo))
-    _run(plan, crowd, plan.gradings(), len(plan.todo), say, tally)
+    _run(plan, executor, plan.gradings(), len(plan.todo), say, tally)
     return tally
 
 
 def grade_again(
     plan: Plan,
-    crowd: Crowd,
+    executor: Executor,
     settings: Settings,
     sample: Sequence[str],
     say: Callable[[str], None],
@@ -100,12 +101,12 @@ def grade_again(
             yield plan.grading(one, settings, AGAIN)
 
     say(f"With another seed: {len(sample)} of {len(plan.chosen)} submissions.")
-    _run(plan, crowd, gradings(), len(sample), say, tally)
+    _run(plan, executor, gradings(), len(sample), say, tally)
 
 
 def _run(
     plan: Plan,
-    crowd: Crowd,
+    executor: Executor,
     gradings: Iterable[Grading],
     count: int,
     say: Callable[[str], None],
@@ -118,7 +119,7 @@ def _run(
             started[:] = started or [time.monotonic()]
             yield grading
 
-    for number, outcome in enumerate(crowd.run(handed_out()), 1):
+    for number, outcome in enumerate(executor.run(handed_out()), 1):
         plan.clean_up(outcome.id)
         tally.graded += outcome.graded
         tally.stopped = tally.stopped or outcome.stop

@@ -1,13 +1,9 @@
-"""What a class is graded with: the settings, and what each part's verdict depends on.
-
-A grading has one processor here, and all the time that its trainings would get on a machine
-with several: they are done one after the other, and none is shortened that wouldn't be there.
-"""
+"""What a class is graded with: the settings, and what each part's verdict depends on."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +15,10 @@ from autograder.hw5 import assignment as assignments
 from autograder.hw5 import made_with
 from autograder.hw5.assignment import Assignment
 from autograder.staff.classroom.flakiness import with_other_seeds
-from autograder.staff.classroom.probe import own_torch
 from autograder.staff.classroom.records import SETTINGS, write_json, write_text
+from autograder.staff.executor.one_core import deadline, with_time
+from autograder.staff.executor.probe import own_torch
 
-SLACK_SECONDS = 120.0  # to start, and to end
 QUICK_PARTS = frozenset(part for part, one in PARTS.items() if one.files == (ANSWERS_FILE,))
 
 
@@ -69,7 +65,7 @@ def prepare(
     if other_seeds:
         for part in ("fully_connected", "cnn"):
             own[part]["training"] = with_other_seeds(own[part]["training"])
-    own["seconds"] = _with_time(own)
+    own["seconds"] = with_time(own)
     given = homework_file.read_text(encoding="utf-8")
     text = yaml.safe_dump(own, sort_keys=False)
     place = folder / SETTINGS / made_with.digest([text, given])
@@ -82,22 +78,8 @@ def prepare(
     return Settings(
         assignment,
         ("--assignment", str(files[0].resolve()), "--homework", str(files[1].resolve())),
-        assignment.seconds.total + SLACK_SECONDS,
+        deadline(assignment),
     )
-
-
-def _with_time(own: Mapping[str, Any]) -> dict[str, Any]:
-    """The time limits for one processor that has as long as several would have together."""
-    seconds = own["seconds"]
-    trainings = {
-        "fully_connected": own["fully_connected"]["training"]["cpu_seconds"],
-        "cnn": own["cnn"]["training"]["cpu_seconds"],
-        "brief_training": seconds["brief_training"],
-        "predictions": seconds["predictions"],
-    }
-    longest = sum(trainings.values()) + 2 * seconds["part"]
-    total = max(seconds["total"], seconds["waiting"] * longest)
-    return {**seconds, "one_core": trainings, "total": total}
 
 
 def _leave_meanings(folder: Path, assignment: Assignment) -> None:

@@ -22,7 +22,7 @@ MAX_SAID = 400  # characters
 def report(folder: str) -> dict[str, Any]:
     """What a worker says of itself; called there.
 
-    folder: of the class, which every worker has to see
+    folder: which every worker has to see
     """
     command = [sys.executable, "-I", "-m", __name__, folder]
     try:
@@ -43,7 +43,7 @@ def refusal(said: Mapping[str, Any], grader: str, torch: str) -> str:
     if "failed" in said:
         return f"it can't say what it is: {said['failed']}"
     if not said["sees_folder"]:
-        return "it doesn't see the class's folder: use one that all hosts share"
+        return "it doesn't see the folder: name one with --into that all hosts share"
     if said["grader"] != grader:
         return "it has another grader: bring both to the same release"
     if said["torch"] != torch:

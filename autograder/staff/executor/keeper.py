@@ -51,7 +51,7 @@ def keep(command: list[str], seconds: float, into: str, start: Start, life: int)
 
     command: without the option that names the results
     """
-    folder = Path(tempfile.mkdtemp(prefix="autograder-regrade-"))
+    folder = Path(tempfile.mkdtemp(prefix="autograder-kept-"))
     folder.chmod(0o755)  # the process that runs a submission is another user
     try:
         with (folder / "printed").open("w+b") as printed:
@@ -119,7 +119,7 @@ def one_core() -> socket.socket:
         return claim
     for core in cores():
         try:
-            claim.bind(f"\0autograder-regrade-core-{core}")
+            claim.bind(f"\0autograder-core-{core}")
         except OSError:
             continue
         keep_to([core])

@@ -1,17 +1,15 @@
-"""The workers of a regrade: this machine's processors, or a Dask cluster that runs somewhere.
+"""The workers of a Dask cluster that runs somewhere.
 
-Each worker gets one grading for each of its threads, and the next when that is done. What can
+Each worker gets one task for each of its threads, and the next when that is done. What can
 happen:
 
-    a worker dies             its gradings go to others; one that was under way in three deaths
-                              is given up, alone
+    a worker dies             its tasks go to others; one that was under way in three deaths is
+                              given up, alone
     a worker may not grade    it gets no work, and is named with the reason (probe.py)
-    the scheduler dies        it is waited for; what is done stands in the class's folder
+    the scheduler dies        it is waited for; what is done stands in the folder
     no worker is left         NoWorkers, after a while
 
-Nothing is listened to where this machine alone works: its workers are threads of this process,
-which start graders as programs of their own. To a cluster, everything goes through TLS; the
-messages are pickles, which whoever can send them could run here.
+Everything goes through TLS: the messages are pickles, which whoever can send them could run here.
 """
 
 from __future__ import annotations
@@ -21,31 +19,19 @@ import ipaddress
 import itertools
 import queue
 import time
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from autograder.staff.classroom import grading, probe
-from autograder.staff.classroom.grading import Grading, Outcome
+from autograder.staff.executor import probe
+from autograder.staff.executor.task import Outcome, Task
 
 MAX_DEATHS = 3
 TICK_SECONDS = 1.0  # how often workers are looked for
 WAIT_SECONDS = 600.0  # for a scheduler that went away, or for a first worker
-WAIT_HERE_SECONDS = 60.0  # for this machine's own worker, which may be slow to start
-NO_NETWORK = "Couldn't detect a suitable IP address"  # as Dask warns of what nothing here needs
-NOT_INSTALLED = (
-    "Regrading a class needs Dask, which is not installed here: run ./setup.sh --class once."
-)
-QUIET = {  # settings of Dask: nothing of it is to be reached from elsewhere
-    "distributed.scheduler.http.routes": [],
-    "distributed.worker.http.routes": [],
-    "distributed.admin.tick.limit": "60s",
-    "distributed.worker.profile.enabled": False,  # it looks at every thread 100 times a second
-    "distributed.logging": {"distributed": "error"},
-}
+NOT_INSTALLED = "A cluster needs Dask, which is not installed here: run ./setup.sh --class once."
 
 
 class ClusterError(Exception):
@@ -54,7 +40,7 @@ class ClusterError(Exception):
 
 @dataclass
 class _Running:
-    grading: Grading
+    task: Task
     worker: str
     future: Any
 
@@ -65,7 +51,7 @@ class Crowd:
 
     connect: to the scheduler; called again where the connection is lost
     refuse:  why a worker that says so of itself may not grade
-    folder:  of the class
+    folder:  which every worker has to see
     say:     told what staff should know, a sentence each
     ask:     done by a worker before it gets work, with the folder; what it returns is judged
     """
@@ -82,17 +68,17 @@ class Crowd:
     _asked: dict[str, Any] = field(default_factory=dict)  # workers that are being asked
     _running: dict[str, _Running] = field(default_factory=dict)
     _deaths: Counter[str] = field(default_factory=Counter)
-    _again: list[Grading] = field(default_factory=list)  # lost on the way
+    _again: list[Task] = field(default_factory=list)  # lost on the way
     _stopped: bool = False
     _done: queue.Queue[str] = field(default_factory=queue.Queue)
     _keys: Iterator[int] = field(default_factory=itertools.count)
 
-    def run(self, gradings: Iterable[Grading]) -> Iterator[Outcome]:
-        """Grade all; yields each outcome as it comes. Raises ClusterError.
+    def run(self, tasks: Iterable[Task]) -> Iterator[Outcome]:
+        """Do all; yields each outcome as it comes. Raises ClusterError.
 
-        gradings: asked for one more when a worker is free, and not before
+        tasks: asked for one more when a worker is free, and not before
         """
-        waiting = iter(gradings)
+        waiting = iter(tasks)
         idle_since = looked = time.monotonic() - TICK_SECONDS
         waits = False
         self._client = self._client or self.connect()
@@ -115,13 +101,13 @@ class Crowd:
                 yield outcome
 
     def close(self) -> None:
-        """Leave the cluster; gradings that are under way are not waited for."""
+        """Leave the cluster; tasks that are under way are not waited for."""
         if self._client is not None:
             with contextlib.suppress(Exception):
                 self._client.close(timeout=2)
 
-    def _hand_out(self, waiting: Iterator[Grading]) -> Iterator[Outcome]:
-        """Give every free worker a grading; yields those that are given up."""
+    def _hand_out(self, waiting: Iterator[Task]) -> Iterator[Outcome]:
+        """Give every free worker a task; yields those that are given up."""
         while not self._stopped and (worker := self._free()):
             one = self._again.pop() if self._again else next(waiting, None)
             if one is None:
@@ -129,13 +115,13 @@ class Crowd:
             if self._deaths[one.id] < MAX_DEATHS:
                 self._submit(one, worker)
             else:
-                yield grading.give_up(one, f"The worker that graded it died, {MAX_DEATHS} times.")
+                yield one.give_up(f"The worker that graded it died, {MAX_DEATHS} times.")
 
-    def _submit(self, one: Grading, worker: str) -> None:
-        key = f"grading-{one.id}-{next(self._keys)}-{time.time_ns()}"
+    def _submit(self, one: Task, worker: str) -> None:
+        key = f"task-{one.id}-{next(self._keys)}-{time.time_ns()}"
         future = self._client.submit(
-            grading.run,
-            one.written(),
+            _do,
+            one,
             key=key,
             workers=[worker],
             allow_other_workers=False,
@@ -161,13 +147,13 @@ class Crowd:
                 key = self._done.get_nowait()
 
     def _outcome(self, ended: _Running) -> Iterator[Outcome]:
-        one, future = ended.grading, ended.future
+        one, future = ended.task, ended.future
         try:
             if future.status == "finished":
-                yield Outcome(**future.result(timeout=30))
+                yield future.result(timeout=30)
             elif future.status == "error":
                 problem = future.exception(timeout=30)
-                yield grading.give_up(one, f"The worker failed: {problem!r:.300}.")
+                yield one.give_up(f"The worker failed: {problem!r:.300}.")
             else:  # lost on the way
                 self._again.append(one)
         except (OSError, TimeoutError):
@@ -176,7 +162,7 @@ class Crowd:
             with contextlib.suppress(Exception):
                 future.release()
 
-    def _look_for_workers(self) -> list[Grading]:
+    def _look_for_workers(self) -> list[Task]:
         """Ask new workers what they are; returns what those that went away had to do."""
         try:
             seen = self._client.scheduler_info(n_workers=-1)["workers"]
@@ -186,8 +172,8 @@ class Crowd:
         lost = []
         for key in gone:
             one = self._running.pop(key)
-            self._deaths[one.grading.id] += 1
-            lost.append(one.grading)
+            self._deaths[one.task.id] += 1
+            lost.append(one.task)
             with contextlib.suppress(Exception):
                 one.future.cancel()
         for known in (self._slots, self.refused):
@@ -219,11 +205,11 @@ class Crowd:
         else:
             self._slots[worker] = future.threads
 
-    def _reconnect(self) -> list[Grading]:
+    def _reconnect(self) -> list[Task]:
         """Wait for the scheduler to come back; all that was under way is to be done again."""
         self.say("The scheduler is gone: waiting for it.")
         self.close()
-        lost = [one.grading for one in self._running.values()]
+        lost = [one.task for one in self._running.values()]
         for known in (self._running, self._slots, self._asked, self.refused):
             known.clear()
         deadline = time.monotonic() + self.patience
@@ -243,29 +229,9 @@ class Crowd:
         return f"No worker may grade. {said}" if said else "The cluster has no worker: start some."
 
 
-@contextlib.contextmanager
-def of_this_machine(threads: int) -> Iterator[Callable[[], Any]]:
-    """A cluster inside this process; yields how to connect. Raises ClusterError."""
-    distributed = imported()
-    import dask
-
-    grading.begin()
-    warnings.filterwarnings("ignore", NO_NETWORK)
-    with dask.config.set(QUIET):
-        cluster = distributed.LocalCluster(
-            n_workers=1,
-            threads_per_worker=threads,
-            processes=False,
-            dashboard_address="127.0.0.1:0",
-            worker_dashboard_address="127.0.0.1:0",
-            silence_logs=50,
-        )
-        try:
-            yield lambda: distributed.Client(cluster)
-        finally:
-            grading.stop_all()
-            with contextlib.suppress(Exception):
-                cluster.close(timeout=5)
+def _do(task: Task) -> Outcome:
+    """What a worker is called with."""
+    return task.run()
 
 
 def at(address: str) -> Callable[[], Any]:
