@@ -23,7 +23,6 @@ class ThisMachine:
     def __init__(self, count: int) -> None:
         self._count = count
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="grading")
-        keeping.begin()
 
     def run(self, tasks: Iterable[Task]) -> Iterator[Outcome]:
         """Do all; yields each outcome as it comes, and asks for tasks one by one."""
@@ -47,6 +46,7 @@ class ThisMachine:
         """End what is under way; its threads are waited for."""
         keeping.stop_all()
         self._pool.shutdown(cancel_futures=True)
+        keeping.begin()  # what this process may run afterwards
 
 
 def _outcome(task: Task, done: Future[Outcome]) -> Outcome:
