@@ -122,10 +122,13 @@ def write_zip(submission: Submission, file: Path) -> str:
     with whole(file) as new, _new_zip(new) as archive:
         for name in files:
             archive.write(submission.folder / name, name)
-    notebook = f" and {submission.notebook}" if submission.notebook else ""
     required = SUBMITTED.keys() - OPTIONAL
-    present = len(required.intersection(files))
-    return f"{file.name} holds {present} of {len(required)} files{notebook}."
+    held = [f"{len(required.intersection(files))} of {len(required)} files"]
+    if OPTIONAL.intersection(files):
+        held.append(f"{len(OPTIONAL.intersection(files))} optional ones")
+    if submission.notebook:
+        held.append(submission.notebook)
+    return f"{file.name} holds {', '.join(held[:-1])}{' and ' if held[1:] else ''}{held[-1]}."
 
 
 def _new_zip(file: Path) -> zipfile.ZipFile:

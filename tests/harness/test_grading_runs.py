@@ -102,7 +102,9 @@ def test_the_untouched_template_gets_nothing_and_a_kind_sentence_on_every_line(g
     assert len(run.results["tests"]) == 36
     assert sum(test["max_score"] for test in run.results["tests"]) == FULL_MARKS
     for test in run.results["tests"]:
-        assert re.match(r"(Not done yet|Not answered yet|artifacts/|No trained)", test["output"])
+        assert re.match(
+            r"(Not done yet|Not answered yet|artifacts/|There are no trained)", test["output"]
+        )
         assert "Traceback" not in test["output"]
 
 
@@ -126,7 +128,7 @@ def check_that_it_loses_nothing_else(run):
 PARTS_OF = {
     "models": ("2b", "2c"),
     "attention": ("3a",),
-    "encoder": ("3b",),
+    "encoder": ("3b", "3c"),
     "answers": ("1a", "1b", "1c", "2a"),
 }
 BROKEN = {
@@ -137,6 +139,21 @@ BROKEN = {
     "a missing file": (
         {"attention": None},
         {"3a.1": "attention.py was not submitted", "3a.2": "attention.py was not submitted"},
+    ),
+    "a file that is no text": (
+        {"attention": "import torch\0\n", "answers": "q1a:\0"},
+        {
+            "3a.1": "attention.py was ignored, and the top of the results says why",
+            "3a.2": "attention.py was ignored",
+            "1a.1": "answers.yaml was ignored",
+        },
+    ),
+    "a file that another file needs": (
+        {
+            "encoder": "import models\n" + (REFERENCE / "encoder.py").read_text(),
+            "models": None,
+        },
+        {"3b.1": "models.py was not submitted", "3c.1": "models.py was not submitted"},
     ),
     "a syntax error": (
         {"attention": "class SingleHeadAttention(:\n    pass\n"},

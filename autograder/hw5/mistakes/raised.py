@@ -10,12 +10,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from types import MappingProxyType
 from typing import Any
 
 import torch
 
-from autograder.homework import HEAD, LAYER
+from autograder.homework import CODE_FILES, HEAD, LAYER
 from autograder.hw5.mistakes import (
     head,
     head_construction,
@@ -52,22 +51,33 @@ HOMEWORK_SIZES = frozenset(
 )
 MAX_DIGITS = 9  # of a size; Python itself refuses to read numbers of thousands of digits
 IN_PLACE = re.compile("modified by an inplace operation|is being used in an in-place operation")
+NO_MODULE = re.compile(r"No module named '(\w{1,60})'")
 SIZE_MESSAGES = ("size", "shape", "dimension", "expand")
 
 
-def of_error(error: WorkerError, code: Mapping[str, str] = MappingProxyType({})) -> Feedback:
+def of_error(error: WorkerError, code: Mapping[str, str] | None = None) -> Feedback:
     """What a student reads about an error, the likely mistake included.
 
-    code: the text of the submission's files, where names are looked up
+    code: the text of the submission's files, where names are looked up; None if it isn't known
     """
-    feedback = plain(error)
     if not isinstance(error, StudentCodeRaised):
-        return feedback
+        return plain(error)
+    absent = None if code is None else _absent(error, code)
+    if absent:  # the given code, or another file of theirs, imports it
+        return plain(Refused("Refusal", f"{absent} was not submitted", absent, None))
+    feedback = plain(error)
     mistake = _behind(error)
     if mistake is None:
-        return replace(feedback, **(slips.recognised(error, code) or {}))
+        return replace(feedback, **(slips.recognised(error, code or {}) or {}))
     said = hinted(mistake) if mistake is networks.NOT_SEQUENTIAL else named(mistake)
     return replace(feedback, **said)
+
+
+def _absent(error: StudentCodeRaised, code: Mapping[str, str]) -> str | None:
+    """The code file that an import missed, if it isn't among those submitted."""
+    missed = NO_MODULE.fullmatch(error.message) if error.type == "ModuleNotFoundError" else None
+    file = f"{missed[1]}.py" if missed else ""
+    return file if file in CODE_FILES and file not in code else None
 
 
 def _behind(error: StudentCodeRaised) -> Mistake | None:
