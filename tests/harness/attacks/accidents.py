@@ -21,7 +21,7 @@ ATTACKS = {
     "tabs and spaces mixed": fails("if 1:\n\tx = 1\n        y = 2\n", "Python can't read"),
     "an empty file": fails("", "defines no SingleHeadAttention"),
     "a notebook under another name": fails('{"cells": [], "nbformat": 4}\n', "no SingleHead"),
-    "null bytes": fails(b"\x00\x00\x00", "null bytes"),
+    "null bytes": fails(b"\x00\x00\x00", "attention.py was ignored"),
     "a comment in another encoding": works("# é\n".encode("latin-1") + head().encode()),
     "input()": fails(on_import("input()"), "EOFError"),
     "quit()": fails(on_import("raise SystemExit"), "SystemExit"),
