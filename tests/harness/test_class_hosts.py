@@ -125,18 +125,20 @@ def hosts(tmp_path: Path) -> Iterator[Hosts]:
 def test_a_machine_without_a_network_grades_and_complains_of_nothing(tmp_path):
     if os.geteuid() != 0 or not shutil.which("unshare"):
         pytest.skip("a machine without a network is made by root's unshare")
-    program = """
-from autograder.staff.classroom import cluster
-with cluster.of_this_machine(1) as connect:
-    client = connect()
-    print(client.submit(len, "abc").result())
-    client.close()
+    program = f"""
+from autograder.staff.executor.task import Run
+from autograder.staff.executor.this_machine import this_machine
+command = ("grade", {str(ROOT / "solutions" / "reference")!r}, "--only", "1a")
+with this_machine(1) as here:
+    for done in here.run([Run("reference", {str(tmp_path)!r}, command, 120)]):
+        print(done.graded, done.trouble)
 """
     command = ["unshare", "--net", str(ROOT / ".venv/bin/python"), "-c", program]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     if "unshare" in ended.stderr:
         pytest.skip(f"no network namespaces here: {ended.stderr.strip()}")
-    assert (ended.stdout, ended.stderr) == ("3\n", "")
+    assert (ended.stdout, ended.stderr) == ("True \n", "")
+    assert json.loads((tmp_path / "reference.json").read_text())["score"] > 0
 
 
 def test_the_manifest_fits_together_and_the_page_that_quotes_it():
