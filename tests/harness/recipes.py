@@ -157,7 +157,10 @@ def python(code: str, copy: Path, *argv: str) -> subprocess.CompletedProcess[str
     """Some Python in a process of its own that imports what stands in the copy."""
     # What comes first on the path is found before the installation, which leads to this repository.
     first = [str(copy), str(copy / "student_template")]
-    start = f"import sys; sys.path[:0] = {first!r}; sys.argv = {list(argv)!r}; {code}"
+    start = (
+        f"import sys; sys.path[:0] = {first!r}; sys.argv = {list(argv)!r}; "
+        f"from autograder.staff.executor import keeping; keeping.PATHS = {first!r}; {code}"
+    )
     return subprocess.run(
         [sys.executable, "-I", "-c", start],
         capture_output=True,

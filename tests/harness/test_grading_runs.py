@@ -421,9 +421,11 @@ time.sleep(60)
 def asleep(temporary: Path, grader: int) -> set[int]:
     """The workers of this grader that wait: each has written its id to its scratch folder."""
     found = set()
-    for file in temporary.rglob("asleep"):
+    for folder, _, files in os.walk(temporary):  # which passes over folders that are gone
+        if "asleep" not in files:
+            continue
         with contextlib.suppress(OSError):
-            text = file.read_text()
+            text = Path(folder, "asleep").read_text()
             if text.endswith("\n") and descends(int(text), grader):
                 found.add(int(text))
     return found

@@ -27,6 +27,7 @@ GRADER = (sys.executable, "-I", "-m", "autograder.launch")
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 STOPPED = "nobody waits for it"  # as the keeper says it
 MAX_SAID = 300  # characters
+PATHS: list[Path] = []  # where graders look too, for code that isn't the installed one
 
 _guard = threading.Lock()
 _stops: set[Callable[[], None]] = set()  # each ends a run that is under way here
@@ -163,9 +164,13 @@ def _preloaded() -> Preloaded:
     """The process that graders are forked from: one for all runs of this process."""
     with _guard:
         if not _from_which:
-            _from_which.append(Preloaded([sys.executable, "-I"], os.environ))
+            _from_which.append(_new_preloaded())
             atexit.register(_forget, _from_which[0])
         return _from_which[0]
+
+
+def _new_preloaded() -> Preloaded:
+    return Preloaded([sys.executable, "-I"], os.environ, paths=tuple(PATHS))
 
 
 def _forget(preloaded: Preloaded | None) -> None:
