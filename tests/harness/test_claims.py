@@ -31,12 +31,14 @@ LIMIT = Limit(3.0, processor=True, shared=False)
 
 def test_no_claim_kills_blames_or_holds_the_grader(pytestconfig):
     count = MANY if pytestconfig.getoption("whole_corpus") else FEW
+    # Its time is measured, so nothing may be that measures which lines run.
+    alone = {name: value for name, value in os.environ.items() if "COVERAGE" not in name}
     done = subprocess.run(
         [sys.executable, "-m", "tests.harness.random_claims", "7", str(count)],
         capture_output=True,
         text=True,
         cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**alone, "OMP_NUM_THREADS": "1"},
         timeout=500,
         check=False,
     )
