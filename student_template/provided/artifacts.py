@@ -124,9 +124,7 @@ class Folder:
             "optimizer": optimizer.state_dict(),
             "random": random_state(),
         }
-        content = (
-            io.BytesIO()
-        )  # in a full disk's file, torch and safetensors raise errors of theirs
+        content = io.BytesIO()  # where a disk is full, torch and safetensors raise errors of theirs
         torch.save(state, content)
         with whole(self.state) as file:
             file.write_bytes(content.getbuffer())

@@ -253,6 +253,17 @@ def preloaded(root: Path) -> Preloaded:
 
 
 @pytest.fixture
+def dask() -> Iterator[Any]:
+    """A Dask cluster that a test may kill; it has no process yet."""
+    pytest.importorskip("distributed")
+    from .dask_cluster import Cluster
+
+    made = Cluster()
+    yield made
+    made.end()
+
+
+@pytest.fixture
 def open_folder() -> Iterator[Path]:
     """An empty folder that other users can enter.
 

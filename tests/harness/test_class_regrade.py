@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -35,7 +34,6 @@ from autograder.staff.solutions import load_solutions
 
 from .classes import make_class
 from .conftest import QUICK, ROOT, settings_in, wait_until
-from .dask_cluster import Cluster
 
 pytest.importorskip("distributed")
 HERE = Path(__file__).parent
@@ -365,13 +363,6 @@ def test_a_worker_that_may_not_grade_gets_no_work_and_is_named(desk, dask):
     assert desk.graded() == []
     assert "gets no work: it is too old" in said[0]
     assert "too old Waiting up to" in said[1]
-
-
-@pytest.fixture
-def dask() -> Iterator[Cluster]:
-    made = Cluster()
-    yield made
-    made.end()
 
 
 @pytest.mark.full

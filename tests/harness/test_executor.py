@@ -220,16 +220,6 @@ def test_results_that_cannot_be_read_are_a_fault_of_the_grader(left, tmp_path):
     assert "grading: a fault of the grader" in outcome.differences()[0]
 
 
-@pytest.fixture
-def dask() -> Iterator[object]:
-    pytest.importorskip("distributed")
-    from .dask_cluster import Cluster
-
-    made = Cluster()
-    yield made
-    made.end()
-
-
 @pytest.mark.full
 @pytest.mark.long
 def test_a_cluster_comes_to_the_same_as_this_machine(dask, tmp_path):

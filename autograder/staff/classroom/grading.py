@@ -30,7 +30,7 @@ from autograder.staff.classroom.records import (
     write_json,
 )
 from autograder.staff.executor import keeping
-from autograder.staff.executor.task import Outcome
+from autograder.staff.executor.task import Outcome, no_room
 
 RUNNING = "running"
 LOOK_SECONDS = 0.2
@@ -63,15 +63,19 @@ class Grading:
             with _claimed(self):
                 return _grade(self)
         except OSError as problem:
-            return _no_room(self, problem.errno, problem.strerror or str(problem))
+            return _no_room(self, keeping.failed(problem))
 
     def give_up(self, why: str) -> Outcome:
         """A submission that no worker can grade: listed with the reason."""
+        self.list_trouble(why)
+        return Outcome(self.id, graded=True, trouble=why)
+
+    def list_trouble(self, why: str) -> None:
+        """Write down why there are no results, if that can be written."""
         with contextlib.suppress(OSError):
             if self.room == RESULTS:
                 file = Path(self.folder) / TROUBLE / f"{self.id}.json"
                 write_json(file, {"trouble": why})
-        return Outcome(self.id, graded=True, trouble=why)
 
 
 def _grade(grading: Grading) -> Outcome:
@@ -87,7 +91,7 @@ def _grade(grading: Grading) -> Outcome:
     new = read_json(fresh)
     fresh.unlink(missing_ok=True)
     if "failed" in report:
-        return _no_room(grading, report.get("errno"), report["failed"])
+        return _no_room(grading, report)
     figures = {"seconds": report["seconds"], "peak_mib": report["peak_mib"]}
     trouble = _trouble(grading, report, new)
     if report["ended"] == keeping.STOPPED:
@@ -125,18 +129,10 @@ def _trouble(grading: Grading, report: dict[str, Any], new: dict[str, Any] | Non
     return trouble or keeping.trouble_in(new or {}, keeping.last_said(report))
 
 
-def _no_room(grading: Grading, number: int | None, why: str) -> Outcome:
-    """A fault of the machine: of this submission alone, or one that every other would meet."""
-    said = f"{why} (in {grading.folder})"
-    with contextlib.suppress(OSError):
-        if grading.room == RESULTS:
-            trouble = {"trouble": f"It could not be graded: {said}."}
-            write_json(Path(grading.folder) / TROUBLE / f"{grading.id}.json", trouble)
-    return Outcome(
-        grading.id,
-        trouble=f"It could not be graded: {said}.",
-        stop=f"{why}: make room for {grading.folder}." if number in keeping.FULL else "",
-    )
+def _no_room(grading: Grading, report: Mapping[str, Any]) -> Outcome:
+    outcome = no_room(grading.id, grading.folder, report)
+    grading.list_trouble(outcome.trouble)
+    return outcome
 
 
 @contextlib.contextmanager

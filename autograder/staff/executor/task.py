@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from autograder.staff.executor import keeping
 
@@ -54,6 +54,20 @@ class Executor(Protocol):
         """End what is under way here, and leave a cluster."""
 
 
+def no_room(name: str, folder: str, report: Mapping[str, Any]) -> Outcome:
+    """How a task went that met a fault of the machine: its own, or one every other would meet.
+
+    report: what `keeping` says of the fault
+    """
+    why = report["failed"]
+    full = report["errno"] in keeping.FULL
+    return Outcome(
+        name,
+        trouble=f"It could not be graded: {why} (in {folder}).",
+        stop=f"{why}: make room for {folder}." if full else "",
+    )
+
+
 @dataclass(frozen=True)
 class Run:
     """A run of the grader that leaves a file of its own, and nothing else.
@@ -84,13 +98,7 @@ class Run:
         else:
             report = keeping.keep(self.command, self.seconds, self.file, self.program)
         if "failed" in report:
-            why = f"{report['failed']} (in {self.folder})"
-            full = report.get("errno") in keeping.FULL
-            return Outcome(
-                self.id,
-                trouble=f"It could not be graded: {why}.",
-                stop=f"{report['failed']}: make room for {self.folder}." if full else "",
-            )
+            return no_room(self.id, self.folder, report)
         return Outcome(
             self.id,
             graded=True,
