@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import re
 import string
+import sys
 import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -319,7 +320,13 @@ def _waits(item: pytest.Item) -> bool:
 
 
 def run_suites(plugin: GradingPlugin, folder: Path) -> None:
-    """Run the grading suites of a folder with the plugin, printing nothing."""
+    """Run the grading suites of a folder with the plugin, printing nothing.
+
+    A suite is imported anew each time: what an earlier run or another folder left under its
+    name in this process isn't what grades.
+    """
+    for file in folder.glob("test_*.py"):
+        sys.modules.pop(file.stem, None)
     arguments = [
         str(folder),
         f"--rootdir={folder}",

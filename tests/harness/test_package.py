@@ -6,7 +6,6 @@ import hashlib
 import os
 import re
 import stat
-import sys
 import zipfile
 from pathlib import Path
 
@@ -152,13 +151,12 @@ def test_without_the_verified_data_nothing_is_packed(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def suites(tmp_path, monkeypatch) -> Path:
+def suites(tmp_path) -> Path:
     """Two of the suites that grade, to be changed."""
     folder = tmp_path / "suites"
     folder.mkdir()
     for name in ("test_1a_convolution_1d", "test_1b_convolution_2d"):
         (folder / f"{name}.py").write_text((SUITES / f"{name}.py").read_text())
-        monkeypatch.delitem(sys.modules, name, raising=False)  # a suite that was imported before
     return folder
 
 

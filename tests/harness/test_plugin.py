@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import textwrap
 from pathlib import Path
 from types import SimpleNamespace
@@ -166,7 +165,6 @@ def run(
 ) -> Recorder:
     folder.mkdir()
     for name, text in suites.items():
-        sys.modules.pop(f"test_{name}", None)  # another suite of that name, imported before
         (folder / f"test_{name}.py").write_text(HEAD + textwrap.dedent(text))
     recorder = recorder or Recorder(only)
     run_suites(recorder.plugin, folder)
@@ -262,6 +260,12 @@ def test_an_incomplete_test_is_a_fault_that_is_recorded(tmp_path, suite):
     recorder = run(tmp_path / "s", good=LINE.format(number="1a.1"), incomplete=suite)
     assert recorder.plugin.faults != {}
     assert all(line.result().score in (0, 1) for line in recorder.lines.values())
+
+
+def test_a_suite_of_another_folder_isnt_taken_for_one_of_the_same_name(tmp_path):
+    first = run(tmp_path / "a", same=LINE.format(number="1a.1"))
+    other = run(tmp_path / "b", same=LINE.format(number="1a.2"))
+    assert (set(first.lines), set(other.lines)) == ({"1a.1"}, {"1a.2"})
 
 
 def test_a_suite_that_cant_be_read_costs_no_line_of_the_others(tmp_path):
