@@ -29,7 +29,7 @@ from types import ModuleType
 import torch
 from torch import nn
 
-from provided import mnist
+from provided import heat_maps, mnist
 from provided.artifacts import CannotResume, Folder, Run, count_parameters
 from provided.conditions import Problem, attribute, student_module
 from provided.experiments import left_out, table, update_experiments
@@ -55,7 +55,7 @@ TITLES = {
     "sample": "Sample: convolutional network",
 }
 THREADS = 1  # of torch; with more, steps as small as these wait for each other on a busy machine
-MAPS_TITLE = "Last layer's attention, first validation image"
+MAPS_TITLE = heat_maps.TITLE
 
 
 @dataclass(frozen=True)
@@ -186,6 +186,10 @@ def train_model(
     last = min(epochs or settings.epochs, settings.epochs)
     print(f"{TITLES[name]}: {count_parameters(model):,} parameters, on {device}")
     if session.progress.done < last:
+        if name == TRANSFORMER:
+            heat_maps.tell_if_there_are_none(
+                model, sets.validation.batch(slice(0, 1))[0].to(device)
+            )
         session.learn(last)
     else:
         print(f"Nothing to do: {session.progress.done} of {last} epochs are done.")
@@ -274,16 +278,12 @@ def write_up(session: Session) -> Result:
     assert folder is not None
     folder.save_losses(progress.epochs, TITLES[run.name])
     result = Result(session.model, progress.epochs, progress.tests, session.device, folder)
-    without_maps: TrainingProblem | None = None
     if run.name == TRANSFORMER:
         try:
-            maps = last_attention(result, session.sets.validation)
-            folder.save_attention(maps, MAPS_TITLE)
-        except TrainingProblem as problem:
-            without_maps = problem
+            folder.save_attention(last_attention(result, session.sets.validation), MAPS_TITLE)
+        except Problem as problem:
+            print(problem)
     shown = show_best(run.name, run.code)
-    if without_maps is not None:
-        raise without_maps
     update_experiments(ARTIFACTS, [kept.row() for kept in Runs(ARTIFACTS).all() if kept.noted])
     trial = folder.read_notes().get("trial_because", "")
     return replace(result, shown=shown, trial=trial)
@@ -344,19 +344,14 @@ def in_a_phrase(shown: Kept, number: int | None = None) -> str:
     return f"{which}: {kind}, with {shown.validation[0]:.2%} of the validation images"
 
 
-@torch.inference_mode()
 def last_attention(result: Result, validation: mnist.Split) -> torch.Tensor:
-    """The last layer's attention weights (heads, T, T) for the first validation image."""
-    result.model.eval()
-    image, _ = validation.batch(slice(0, 1))
-    _, attention = result.model(image.to(result.device), return_attention=True)
-    if attention is None:
-        raise TrainingProblem(
-            f"There are no attention weights to draw: {HEAD.name} should return out, attention; "
-            f"{LAYER.name} x, attention."
-        )
-    batch_axis = 1 if attention.shape[0] != 1 else 0  # heads may be stacked first
-    return attention.select(batch_axis, 0).float().cpu()
+    """The last layer's attention weights (heads, T, T) for the first validation image.
+
+    Raises Problem where there are none.
+    """
+    return heat_maps.last_attention(
+        result.model, validation.batch(slice(0, 1))[0].to(result.device)
+    )
 
 
 def compare() -> str:

@@ -15,6 +15,10 @@ from typing import Any
 VALUES_FILE = Path(__file__).with_name("homework.yaml")
 
 
+class UnreadableValues(Exception):
+    """homework.yaml is missing or damaged; says where, and what to do."""
+
+
 @dataclass(frozen=True)
 class Slot:
     """A class that one of your files defines; `names` are those that will do, the usual first."""
@@ -121,9 +125,19 @@ PARTS = {
 
 @cache
 def values() -> dict[str, Any]:
-    """The numbers of homework.yaml, by section."""
+    """The numbers of homework.yaml, by section. Raises UnreadableValues."""
     import yaml  # not needed where only names are asked for
 
-    content = yaml.safe_load(VALUES_FILE.read_text(encoding="utf-8"))
-    assert isinstance(content, dict)
+    try:
+        content = yaml.safe_load(VALUES_FILE.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError("it holds no sections")
+    except (OSError, ValueError, yaml.YAMLError) as problem:
+        mark = getattr(problem, "problem_mark", None)
+        where = "" if mark is None else f", line {mark.line + 1}"
+        why = getattr(problem, "problem", None) or getattr(problem, "strerror", None) or problem
+        raise UnreadableValues(
+            f"provided/{VALUES_FILE.name}{where} can't be read: {why}. It is given: take it anew "
+            "from student_template.zip."
+        ) from None
     return content

@@ -26,6 +26,9 @@ def in_the_way(folder: str) -> list[str]:
 
 
 def _told(kind: type[BaseException], problem: BaseException, trace: TracebackType | None) -> None:
+    if kind.__name__ == "UnreadableValues":  # says all that there is to say
+        print(problem, file=sys.stderr)
+        return
     sys.__excepthook__(kind, problem, trace)
     for name in in_the_way(HERE):
         module = name.removesuffix(".py")

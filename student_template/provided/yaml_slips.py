@@ -45,6 +45,16 @@ class PlainLoader(yaml.SafeLoader):
             raise yaml.MarkedYAMLError(problem="aliases are not supported here", problem_mark=mark)
         return super().compose_node(parent, index)
 
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        """A value. Raises MarkedYAMLError where it isn't what its tag says."""
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, LookupError, TypeError, AttributeError):
+            kind = node.tag.rpartition(":")[2]
+            raise yaml.MarkedYAMLError(
+                problem=f"what stands there is no {kind}", problem_mark=node.start_mark
+            ) from None
+
 
 class AsWritten(PlainLoader):
     """Reads a value as a number only where it looks like one; the rest stays as it is written.

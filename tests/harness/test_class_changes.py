@@ -170,7 +170,10 @@ def test_a_key_concerns_its_part_alone_and_a_limit_of_time_none():
     assert made_with.limits_of(settings.on(1)) != made_with.limits_of(settings)
 
 
-@pytest.mark.parametrize(("wanted", "count"), [("all", 30), ("10%", 3), ("7", 7), ("0", 0)])
+@pytest.mark.parametrize(
+    ("wanted", "count"),
+    [("all", 30), ("10%", 3), ("7", 7), ("0", 0), ("2.5%", 1), ("100%", 30), ("31", 30)],
+)
 def test_a_sample_is_the_same_each_time(wanted, count):
     ids = [str(number) for number in range(30)]
     drawn = flakiness.sample(ids, wanted)
@@ -178,9 +181,10 @@ def test_a_sample_is_the_same_each_time(wanted, count):
     assert drawn == flakiness.sample(ids[::-1], wanted)
 
 
-def test_a_sample_of_something_else_is_refused():
-    with pytest.raises(flakiness.SampleError, match="half"):
-        flakiness.sample(["1"], "half")
+@pytest.mark.parametrize("wanted", ["half", "", "-1", "101%", "nan%", "1e3", "%", "al"])
+def test_a_sample_of_something_else_is_refused(wanted):
+    with pytest.raises(flakiness.SampleError, match=f"or all; got {wanted}$"):
+        flakiness.sample(["1"], wanted)
 
 
 def test_lines_that_another_seed_judges_otherwise_and_near_misses_are_listed(tmp_path):

@@ -202,6 +202,7 @@ def test_a_students_file_and_parts_choose_and_another_seed_is_tried(desk):
         pytest.param(["--only", ","], "--only takes parts", marks=pytest.mark.full),
         (["--scheduler", "tcp://192.0.2.1:8786"], "not encrypted"),
         (["--into", __file__], "is a file"),
+        (["--again", "few"], "--again takes a number, a share such as 10%, or all; got few"),
         pytest.param(["--students", "/dev/null"], "names nobody", marks=pytest.mark.full),
         pytest.param(["--students", sys.executable], "no text", marks=pytest.mark.full),
         pytest.param(["--into", "/proc/class"], "/proc/class", marks=pytest.mark.full),
@@ -220,6 +221,22 @@ def test_a_class_is_not_compared_with_itself(desk):
     with pytest.raises(typer.Exit):
         report(desk.into, against=desk.into / ".")
     report(desk.into, against=shutil.copytree(desk.into, desk.folder / "other"))
+
+
+def test_a_report_is_written_in_a_class_alone(desk, capsys):
+    other = desk.folder / "other"
+    (other / "results").mkdir(parents=True)
+    with pytest.raises(typer.Exit):
+        report(other)
+    assert "is not the folder of a class" in capsys.readouterr().err
+    assert [file.name for file in other.iterdir()] == ["results"]
+    desk.hand_in(ada="")
+    desk.regrade("--only", "1a")
+    copy = desk.folder / "copy"
+    copy.mkdir()
+    subprocess.run(["cp", "-r", *sorted(desk.into.glob("[!.]*")), copy], check=True)
+    report(copy)
+    assert "ada" in (copy / "report.html").read_text()
 
 
 def test_a_folder_without_locks_is_told_from_one_in_use(tmp_path, monkeypatch):

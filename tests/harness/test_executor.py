@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import json
 import os
@@ -22,7 +23,7 @@ from typer.testing import CliRunner
 from autograder.homework import SUITES
 from autograder.staff import commands, validation
 from autograder.staff.executor import keeping
-from autograder.staff.executor.task import Outcome, Run
+from autograder.staff.executor.task import Outcome, Run, no_room
 from autograder.staff.executor.this_machine import this_machine
 from autograder.staff.solutions import SOLUTIONS, Expected, Kind, Solution
 
@@ -183,6 +184,23 @@ def test_a_run_that_may_not_write_says_so(tmp_path):
     said = Run("run", str(tmp_path), ("grade",), 5.0, (sys.executable, "-c", "0")).run()
     assert said.trouble.startswith("It could not be graded: ")
     assert said.stop == ""
+
+
+@pytest.mark.parametrize(
+    ("fault", "what_to_do"),
+    [
+        (errno.ENOSPC, "make room for /class"),
+        (errno.EDQUOT, "make room for /class"),
+        (errno.EROFS, "make writable /class"),
+        (errno.EACCES, ""),  # of one file, perhaps: the others go on
+        (errno.EMFILE, ""),
+    ],
+)
+def test_a_fault_that_all_would_meet_stops_with_what_to_do(fault, what_to_do):
+    outcome = no_room("ada", "/class", keeping.failed(OSError(fault, os.strerror(fault))))
+    assert what_to_do in outcome.stop
+    assert bool(outcome.stop) is bool(what_to_do)
+    assert os.strerror(fault) in outcome.trouble
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -123,18 +124,46 @@ def test_a_definition_that_may_be_meant_is_found(wanted, source, near):
     assert definition_like(wanted, source) == near
 
 
+def started(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
+    """A script as a program of its own, which ends as Python ends it."""
+    command = [sys.executable, script, *(["fc"] if script == "train.py" else [])]
+    # Measuring coverage would import the module before the script looks for it.
+    unmeasured = {name: value for name, value in os.environ.items() if "COVERAGE" not in name}
+    return subprocess.run(
+        command, cwd=folder, env=unmeasured, capture_output=True, text=True, check=False
+    )
+
+
 @pytest.mark.parametrize("script", ["check.py", "train.py", "writeup.py"])
 def test_a_file_that_python_takes_for_its_own_module_is_named(script, tmp_path):
     folder = untouched(tmp_path / "hw5")
     (folder / "dataclasses.py").write_text("mine = 1\n")
-    started = [sys.executable, script, *(["fc"] if script == "train.py" else [])]
-    # Measuring coverage would import the module before the script looks for it.
-    unmeasured = {name: value for name, value in os.environ.items() if "COVERAGE" not in name}
-    ended = subprocess.run(
-        started, cwd=folder, env=unmeasured, capture_output=True, text=True, check=False
-    )
+    ended = started(folder, script)
     assert ended.returncode == 1
     assert ended.stderr.splitlines()[-1].startswith("dataclasses.py in this folder is taken")
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ("head: {\nfc: 3\n", "provided/homework.yaml, line "),
+        ("", "provided/homework.yaml can't be read: it holds no sections."),
+        (None, "provided/homework.yaml can't be read: No such file or directory."),
+    ],
+    ids=["damaged", "empty", "missing"],
+)
+@pytest.mark.parametrize("script", ["check.py", "train.py", "writeup.py"])
+def test_given_values_that_cannot_be_read_are_told_in_one_line(script, values, said, tmp_path):
+    folder = untouched(tmp_path / "hw5")
+    file = folder / "provided" / "homework.yaml"
+    file.unlink()
+    if values is not None:
+        file.write_text(values)
+    ended = started(folder, script)
+    assert ended.returncode == 1
+    (line,) = (ended.stdout + ended.stderr).splitlines()
+    assert line.startswith(said)
+    assert line.endswith("take it anew from student_template.zip.")
 
 
 def test_only_modules_that_are_needed_are_in_the_way(tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from provided.heat_maps import last_attention
 from provided.mnist import Split
 from provided.runs import code_of
 from provided.submission import take
@@ -343,6 +344,44 @@ def test_what_is_wrong_with_a_file_is_told_as_check_py_tells_it(tmp_path, file, 
     assert "Traceback" not in ended.output
     assert said in ended.output
     assert said in run(folder, "check.py", part).output
+
+
+@pytest.mark.parametrize(
+    ("second", "said"),
+    [
+        ("None", "SingleHeadAttention should return out, attention; ViTLayer x, attention."),
+        ("[1]", "ViTLayer returns list as its second result"),
+        ("attention[:, 0, 0]", "ViTLayer returns some of shape (1, 17) for one image"),
+    ],
+)
+def test_heat_maps_that_cannot_be_drawn_are_told_before_and_cost_no_run(tmp_path, second, said):
+    folder = solved(tmp_path / "hw5")
+    replace(folder / "encoder.py", "return x, attention", f"return x, {second}")
+    ended = run(folder, "train.py", "vit", "--images", "64", "--epochs", "1")
+    assert ended.status == 0, ended.output
+    told, again = (line for line in ended.output.splitlines() if said in line)
+    assert told.endswith("It trains all the same; Ctrl-C stops it.")
+    assert told.startswith(again)
+    assert ended.output.index(told) < ended.output.index("epoch 1")
+    (row,) = rows(folder / "artifacts" / "experiments.csv")
+    assert row["model"] == "vit"
+    assert not list(folder.glob("artifacts/runs/*/attention.*"))
+
+
+@pytest.mark.parametrize("axis", [0, 1], ids=["heads first", "images first"])
+def test_heat_maps_are_looked_for_without_a_trace(axis):
+    class Network(torch.nn.Module):
+        def forward(self, x, return_attention):
+            weights = torch.rand(8, 17, 17).unsqueeze(1 - axis)
+            return x, torch.nn.functional.dropout(weights, training=self.training)
+
+    torch.manual_seed(3)
+    expected = torch.rand(8, 17, 17)
+    torch.manual_seed(3)
+    network = Network()
+    assert torch.equal(last_attention(network, torch.zeros(1, 1, 28, 28)), expected)
+    assert torch.equal(torch.rand(8, 17, 17), expected)
+    assert network.training
 
 
 def test_definitions_in_a_notebook_are_trained(tmp_path):

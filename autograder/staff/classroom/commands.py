@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import importlib.util
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,13 +20,14 @@ from autograder.staff.classroom import regrade as regrading
 from autograder.staff.classroom.changes import FILE as CHANGES
 from autograder.staff.classroom.export import ExportError, open_export
 from autograder.staff.classroom.flakiness import FILE as FLAKINESS
+from autograder.staff.classroom.records import has_results
 from autograder.staff.executor.cluster import ClusterError, check_address
+from autograder.staff.executor.keeping import OF_THE_FOLDER
 from autograder.staff.executor.workers import Scheduler, Workers
 from autograder.staff.executor.workers import workers as opened
 
 TRAININGS = "trainings"
 NOT_INSTALLED = "A class's report needs what is not installed here: run ./setup.sh --class once."
-AMOUNT = re.compile(r"all|\d+%?")
 MAX_LINE = 400  # characters of a sentence in the terminal
 Folder = Annotated[Path, typer.Option(help="The folder of the class; the same to go on.")]
 Assignment = Annotated[Path, typer.Option(help="Another assignment.yaml, to try out settings.")]
@@ -41,9 +40,16 @@ class WithAgain(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Put the usual amount where there is none."""
         place = args.index("--again") if "--again" in args else None
-        if place is not None and not AMOUNT.fullmatch("".join(args[place + 1 : place + 2])):
+        if place is not None and not _is_amount("".join(args[place + 1 : place + 2])):
             args = [*args[: place + 1], flakiness.SAMPLE, *args[place + 1 :]]
         return super().parse_args(ctx, args)
+
+
+def _is_amount(word: str) -> bool:
+    """Whether the word behind --again is meant as an amount: it looks like one, or like nothing."""
+    if flakiness.AMOUNT.fullmatch(word):
+        return True
+    return bool(word) and not word.startswith("-") and not Path(word).exists()
 
 
 def regrade(
@@ -113,8 +119,11 @@ def report(
     """Write a class's report and tables anew, without grading."""
     _look_for_jinja()
     for place in (folder, *([against] if against else [])):
-        if not (place / "results").is_dir():
-            raise usage_error(f"{place} is not the folder of a class: it holds no results")
+        if not has_results(place):
+            raise usage_error(
+                f"{place} is not the folder of a class: regrade one into it first, as in "
+                f"autograder regrade EXPORT --into {place}"
+            )
     if against is not None and against.resolve() == folder.resolve():
         raise usage_error(f"--against takes another folder than {folder}")
     with told_in_a_line(folder), regrading.only_one(folder):
@@ -180,9 +189,10 @@ def told_in_a_line(folder: Path | None = None) -> Iterator[None]:
     ) as problem:
         raise usage_error(str(problem)) from None
     except OSError as problem:
-        if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+        what_to_do = OF_THE_FOLDER.get(problem.errno or 0)
+        if what_to_do:
             raise usage_error(
-                f"{problem.strerror}: make room for {folder}, then run the same command again"
+                f"{problem.strerror}: {what_to_do} {folder}, then run the same command again"
             ) from None
         where = f" ({problem.filename})" if problem.filename else ""
         raise usage_error(f"{problem.strerror or problem}{where}") from None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ FILE = "flakiness.csv"
 HEADER = ("id", "line", "what", "first", "second")
 SAMPLE = "10%"
 OTHER_SEEDS = 1_000  # added to the seeds of trainings
+AMOUNT = re.compile(r"all|(?P<number>[0-9]{1,9})|(?P<percent>[0-9]{1,3}(?:\.[0-9]+)?)%")
 NEAR = 0.001  # of an accuracy: ten of the 10,000 test images
 
 
@@ -31,19 +33,15 @@ def sample(ids: list[str], wanted: str) -> list[str]:
 
     Raises SampleError.
     """
-    try:
-        if wanted == "all":
-            count = len(ids)
-        elif wanted.endswith("%"):
-            count = math.ceil(len(ids) * float(wanted[:-1]) / 100)
-        else:
-            count = int(wanted)
-    except ValueError:
-        raise SampleError(
-            f"--again takes a number, a share such as 10%, or all; got {wanted}"
-        ) from None
+    amount = AMOUNT.fullmatch(wanted)
+    if amount is None or (amount["percent"] and float(amount["percent"]) > 100):
+        raise SampleError(f"--again takes a number, a share such as 10%, or all; got {wanted}")
+    if amount["percent"]:
+        count = math.ceil(len(ids) * float(amount["percent"]) / 100)
+    else:
+        count = int(amount["number"] or len(ids))
     drawn = sorted(ids, key=lambda one: hashlib.sha256(one.encode()).digest())
-    return sorted(drawn[: max(count, 0)])
+    return sorted(drawn[:count])
 
 
 def with_other_seeds(training: Mapping[str, Any]) -> dict[str, Any]:

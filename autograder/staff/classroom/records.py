@@ -39,6 +39,11 @@ def is_class(folder: Path) -> bool:
     return (folder / LOCK).is_file() and (folder / SETTINGS).is_dir()
 
 
+def has_results(folder: Path) -> bool:
+    """Whether a folder is a class's that a report can be written of, or a copy of one."""
+    return (folder / RESULTS).is_dir() and (folder / SETTINGS).is_dir()
+
+
 @dataclass(frozen=True)
 class Student:
     """Who handed something in; empty where it isn't known."""

@@ -24,7 +24,11 @@ from autograder.staff.preloaded import NOT_STARTED, Gone, Preloaded
 
 KEEPER = Path(__file__).with_name("keeper.py")
 GRADER = (sys.executable, "-I", "-m", "autograder.launch")
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+OF_THE_FOLDER = {  # faults that every task would meet, and what to do
+    errno.ENOSPC: "make room for",
+    errno.EDQUOT: "make room for",
+    errno.EROFS: "make writable",
+}
 STOPPED = "nobody waits for it"  # as the keeper says it
 MAX_SAID = 300  # characters
 PATHS: list[Path] = []  # where graders look too, for code that isn't the installed one

@@ -1,0 +1,58 @@
+"""The attention weights of the Vision Transformer's last layer, as the write-up shows them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from provided.homework import HEAD, LAYER
+from provided.problems import Problem
+
+TITLE = "Last layer's attention, first validation image"
+
+
+def last_attention(model: nn.Module, image: Tensor) -> Tensor:
+    """Weights (heads, T, T) of the last layer for one image (1, 1, H, W), on the processor.
+
+    Leaves torch's random numbers as they are. Raises Problem where nothing can be drawn.
+    """
+    trained = model.training
+    with torch.random.fork_rng(), torch.no_grad():
+        _, attention = model.eval()(image, return_attention=True)
+    model.train(trained)
+    if attention is None:
+        raise Problem(
+            f"There are no attention weights to draw: {HEAD.name} should return out, attention; "
+            f"{LAYER.name} x, attention."
+        )
+    if not isinstance(attention, Tensor):
+        raise Problem(
+            f"There are no attention weights to draw: {LAYER.name} returns "
+            f"{type(attention).__name__} as its second result, not a tensor (B, heads, T, T)."
+        )
+    maps = _of_one_image(attention)
+    if maps is None:
+        raise Problem(
+            f"There are no attention weights to draw: {LAYER.name} returns some of shape "
+            f"{tuple(attention.shape)} for one image, not (B, heads, T, T) with B = 1."
+        )
+    return maps.float().cpu()
+
+
+def tell_if_there_are_none(model: nn.Module, image: Tensor) -> None:
+    """Say before the time is spent that there will be no heat maps, where that is so."""
+    try:
+        last_attention(model, image)
+    except Problem as problem:
+        print(f"{problem} It trains all the same; Ctrl-C stops it.")
+
+
+def _of_one_image(attention: Tensor) -> Tensor | None:
+    """Weights (heads, T, T), from those with an axis for the batch; None of another shape."""
+    if attention.dim() == 4:
+        batch_axis = 1 if attention.shape[0] != 1 else 0  # heads may be stacked first
+        if attention.shape[batch_axis] != 1:
+            return None
+        attention = attention.squeeze(batch_axis)
+    square = attention.dim() == 3 and attention.shape[1] == attention.shape[2]
+    return attention if square and attention.numel() else None
