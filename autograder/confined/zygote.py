@@ -32,6 +32,7 @@ from typing import Any
 
 from . import scratch
 from .confine import adopt_orphans, kill_everything_of
+from .without_compiler import leave_out_compiler
 
 MAX_REQUEST_BYTES = 64 << 10
 MAX_DESCRIPTORS = 16
@@ -40,13 +41,11 @@ Serve = Callable[[dict[str, Any], list[int]], None]
 
 
 def warm_up() -> None:
-    """Import torch and make it ready to be forked: one thread, and the first optimizer.
-
-    The first optimizer ever made in a process costs a second of imports; here it is paid once.
-    """
+    """Import torch and make it ready to be forked: one thread, and the first optimizer."""
     import numpy  # noqa: F401  imported for the children
     import torch
 
+    leave_out_compiler()
     torch.set_num_threads(1)
     torch.set_num_interop_threads(1)
     weight = torch.nn.Parameter(torch.zeros(1))
