@@ -19,11 +19,13 @@ line of its docstring is the title that a student reads. What can happen to a li
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import string
 import sys
 import traceback
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypedDict
@@ -54,6 +56,7 @@ GRADER_FAULT = Feedback(
 )
 NOT_COLLECTED = "the suites' text has this line, and pytest collected no test for it"
 RAN_OUT = "not reached: the time for the whole grading was up"
+AUTOLOAD = "PYTEST_DISABLE_PLUGIN_AUTOLOAD"  # in the environment, as pytest looks for it
 MAX_TRACE = 10_000  # characters of a trace, its end: where it failed
 PART = re.compile(r"^(\d[a-z])\.\d+$")
 
@@ -167,6 +170,10 @@ class GradingPlugin:
             if not self.faults:
                 self.faults[number] = NOT_COLLECTED
         return missing
+
+    def pytest_runtestloop(self, session: pytest.Session) -> None:
+        """Ask for tests' tracebacks as Python's: pytest's own print every tensor that they name."""
+        session.config.option.tbstyle = "native"
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A suite that can't be collected is a fault of the grader."""
@@ -319,6 +326,20 @@ def _waits(item: pytest.Item) -> bool:
     return item.get_closest_marker("slow") is not None
 
 
+@contextlib.contextmanager
+def _no_plugins_of_others() -> Iterator[None]:
+    """Let pytest load no plugin that happens to be installed: none should judge, or take time."""
+    before = os.environ.get(AUTOLOAD)
+    os.environ[AUTOLOAD] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[AUTOLOAD]
+        else:
+            os.environ[AUTOLOAD] = before
+
+
 def run_suites(plugin: GradingPlugin, folder: Path) -> None:
     """Run the grading suites of a folder with the plugin, printing nothing.
 
@@ -343,7 +364,8 @@ def run_suites(plugin: GradingPlugin, folder: Path) -> None:
         "--continue-on-collection-errors",
         "--import-mode=importlib",
     ]
-    status = pytest.main(arguments, plugins=[plugin])
+    with _no_plugins_of_others():
+        status = pytest.main(arguments, plugins=[plugin])
     if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         plugin.faults.setdefault("pytest", f"pytest ended with {status!r}")
         for line in plugin.lines.values():

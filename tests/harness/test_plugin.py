@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
+from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from autograder.rubric.plugin import GradingPlugin, RubricLine, run_suites
+from autograder.rubric.plugin import AUTOLOAD, GradingPlugin, RubricLine, run_suites
 
 from .conftest import shown
 
@@ -260,6 +262,20 @@ def test_an_incomplete_test_is_a_fault_that_is_recorded(tmp_path, suite):
     recorder = run(tmp_path / "s", good=LINE.format(number="1a.1"), incomplete=suite)
     assert recorder.plugin.faults != {}
     assert all(line.result().score in (0, 1) for line in recorder.lines.values())
+
+
+@pytest.mark.parametrize("before", [None, "", "1"])
+def test_no_plugin_that_happens_to_be_installed_takes_part(tmp_path, monkeypatch, before):
+    if before is None:
+        monkeypatch.delenv(AUTOLOAD, raising=False)
+    else:
+        monkeypatch.setenv(AUTOLOAD, before)
+    suite = LINE.format(number="1a.1").replace("test_a()", "test_a(pytestconfig)")
+    suite += "    assert not pytestconfig.pluginmanager.hasplugin('xdist')\n"
+    assert metadata.entry_points(group="pytest11", name="xdist")
+    recorder = run(tmp_path / "s", alone=suite)
+    assert recorder.plugin.faults == {}
+    assert os.environ.get(AUTOLOAD) == before
 
 
 def test_a_suite_of_another_folder_isnt_taken_for_one_of_the_same_name(tmp_path):
