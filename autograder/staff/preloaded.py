@@ -19,7 +19,6 @@ it alone will do.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import gc
 import importlib
@@ -34,7 +33,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import traceback
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -165,7 +163,7 @@ class Fork:
                     if self._stock is not None:
                         self._stock.close()
                     wait(_read(descriptors[0]), *descriptors)
-                end_process(0)
+                launch().end_process(0)
             self._children.add(pid)
             for descriptor in descriptors:
                 os.close(descriptor)
@@ -189,7 +187,7 @@ class Fork:
             for descriptor in others:
                 os.close(descriptor)
             serve_stocked(theirs)
-            end_process(0)
+            launch().end_process(0)
         theirs.close()
 
 
@@ -202,8 +200,7 @@ def see_to_run(stock: socket.socket, life: int) -> None:
     request = _read(life)
     keeper = _loaded(request["keeper"])
     claim = keeper.one_core()
-    launch = sys.modules["__main__"]
-    zygote, workers = launch.fork_zygote(launch.serve_workers)
+    zygote, workers = launch().fork_zygote(launch().serve_workers)
     report, theirs = os.pipe()
     told = {"request": request, "zygote": zygote, "cores": keeper.cores()}
     try:
@@ -262,7 +259,7 @@ def serve_stocked(control: socket.socket) -> None:
             life, report, workers = descriptors
             told = json.loads(data)
             keep(told, (told["zygote"], socket.socket(fileno=workers)), life, report)
-            end_process(0)
+            launch().end_process(0)
         keepers.add(pid)
         for descriptor in descriptors:
             os.close(descriptor)
@@ -314,14 +311,13 @@ def keep(told: dict[str, Any], workers: tuple[int, socket.socket], life: int, re
     workers: their zygote, and the socket to it
     """
     os.write(report, TAKEN)  # from here on, the run is under way
-    launch: Any = sys.modules["__main__"]
     request = told["request"]
     keeper = _loaded(request.pop("keeper"))
     keeper.keep_to(told["cores"])
     environment = request.pop("environment")
-    trainings = launch.fork_zygote(launch.serve_trainings)
-    zygotes = {launch.serve_workers: workers, launch.serve_trainings: trainings}
-    launch.fork_zygote = zygotes.__getitem__
+    trainings = launch().fork_zygote(launch().serve_trainings)
+    zygotes = {launch().serve_workers: workers, launch().serve_trainings: trainings}
+    launch().fork_zygote = zygotes.__getitem__
 
     def start(command: list[str], printed: BinaryIO, folder: Path) -> int:
         pid = os.fork()
@@ -344,8 +340,8 @@ def be_grader(
     errors: int,
 ) -> None:
     """Be the grader, as a program of its own would be; never returns."""
-    status = 1
-    try:
+
+    def grader() -> None:
         os.dup2(out, 1)
         os.dup2(errors, 2)
         for descriptor in {*closed, out, errors}:
@@ -354,26 +350,14 @@ def be_grader(
         os.environ.update(environment, OMP_NUM_THREADS="1")
         tempfile.tempdir = None  # torch has looked for one, with the process's own TMPDIR
         sys.argv = ["autograder", *arguments]
-        sys.modules["__main__"].main()
-        status = 0
-    except SystemExit as ending:
-        status = ending.code if isinstance(ending.code, int) else int(ending.code is not None)
-        if isinstance(ending.code, str):
-            print(ending.code, file=sys.stderr)
-    except BaseException:  # noqa: BLE001  as Python does at the end of a program
-        traceback.print_exc()
-    finally:
-        end_process(status)
+        launch().main()
+
+    launch().run_and_end(grader)
 
 
-def end_process(status: int) -> None:
-    """End as a program does, without going back to where it was forked."""
-    try:
-        atexit._run_exitfuncs()
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-    finally:
-        os._exit(status & 0xFF)
+def launch() -> Any:
+    """The grader's own start, in whose place this process is (see `main`)."""
+    return sys.modules["__main__"]
 
 
 def surroundings() -> Any:
