@@ -12,6 +12,7 @@ expected. Make the class outside of folders that other users can't enter.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -30,6 +31,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from autograder.confined.confine import adopt_orphans  # noqa: E402
 from autograder.homework import VALUES_FILE  # noqa: E402
 from autograder.staff import validation  # noqa: E402
 from autograder.staff.solutions import Kind, Solution, load_solutions  # noqa: E402
@@ -52,6 +54,7 @@ def main() -> None:
     if len(sys.argv) < 3 or sys.argv[1] not in ("make", *steps):
         raise SystemExit(__doc__)
     what, folder = sys.argv[1], Path(sys.argv[2])
+    adopt_orphans()  # what a command that was killed has started is waited for here, and counted
     if what == "make":
         make(folder, int(sys.argv[3]) if len(sys.argv) > 3 else COUNT)
         return
@@ -132,6 +135,7 @@ def key(folder: Path) -> Figures:
     }
     named = _named_in((into / "changes.csv").read_text(encoding="utf-8"), "setting")
     return {
+        "submissions": len(after),
         "seconds": round(seconds, 1),
         "processor_seconds": round(used, 1),
         "client_peak_mib": memory,
@@ -210,10 +214,18 @@ def _regrade(
                 process.send_signal(until[2])
                 process.wait()
             time.sleep(0.2)
+    _wait_for_all()
     said += printed.read_text().splitlines()
     if until is None and process.returncode:
         raise SystemExit("\n".join(said[-5:]))
     return memory
+
+
+def _wait_for_all() -> None:
+    """Wait until everything below this process has ended."""
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.waitpid(-1, 0)
 
 
 def _peak_mib(pid: int) -> float:
@@ -232,7 +244,7 @@ def _is_grading(line: str) -> bool:
 
 
 def _processor_seconds() -> float:
-    """Of all processes that have ended and been waited for, of those below them as well."""
+    """Of all processes below this one that have ended."""
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     return ended.ru_utime + ended.ru_stime
 

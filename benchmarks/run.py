@@ -414,12 +414,14 @@ def _class_section(found: dict[str, dict[str, Any]]) -> Iterator[str]:
     yield ""
     yield (
         "Submissions in turn from `solutions/`, one in four with networks that nobody else has, and "
-        "hostile ones. Processor time is that of all processes; what was under way when the command "
-        "was killed is missing from it."
+        "hostile ones. Processor time is that of all processes."
     )
     yield ""
-    yield "| a regrade | submissions | new trainings | processor s each | an hour of a core grades |"
-    yield "|---|---|---|---|---|"
+    yield (
+        "| a regrade | submissions | new trainings | minutes | processor s each "
+        "| an hour of a core grades |"
+    )
+    yield "|---|---|---|---|---|---|"
     named = {
         "cold": "nothing known, killed on the way",
         "untrained": "the lines that need no training, killed on the way",
@@ -430,7 +432,8 @@ def _class_section(found: dict[str, dict[str, Any]]) -> Iterator[str]:
             one = found[name]
             each = one["processor_seconds"] / one["submissions"]
             yield (
-                f"| {said} | {one['submissions']} | {one['new_trainings']} | {each:.2f} | "
+                f"| {said} | {one['submissions']} | {one['new_trainings']} | "
+                f"{one['seconds'] / 60:.1f} | {each:.2f} | "
                 f"{3600 / each:,.0f} |"
             )
     for one in (found[name] for name in ("cold", "untrained") if name in found):
