@@ -18,6 +18,7 @@ that fills its own; why, is told when the child is ended.
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import resource
@@ -41,7 +42,11 @@ Serve = Callable[[dict[str, Any], list[int]], None]
 
 
 def warm_up() -> None:
-    """Import torch and make it ready to be forked: one thread, and the first optimizer."""
+    """Import torch and make it ready to be forked: one thread, and the first optimizer.
+
+    A collection of garbage writes to every object that it looks at. So none looks at what is
+    here by then, or each child would have a copy of its own: 100 MiB.
+    """
     import numpy  # noqa: F401  imported for the children
     import torch
 
@@ -51,6 +56,7 @@ def warm_up() -> None:
     weight = torch.nn.Parameter(torch.zeros(1))
     torch.optim.Adam([weight], fused=True)
     (weight * 2).sum().backward()
+    gc.freeze()
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from autograder.sandbox.replies import LayerReply
 from autograder.sandbox.text import name, one_line
 from autograder.training.layer import Layer, ModelProblem, Reason
 from autograder.training.layer_arguments import ARGUMENTS, KEEP_SHAPE, MAX_SIZE
+from autograder.training.layer_outputs import put_out
 from provided.mnist import CLASSES, IMAGE_SIZE
 
 MAX_PARAMETERS = 5_000_000
@@ -281,8 +282,9 @@ class LayerList:
                 warnings.simplefilter("ignore")  # torch warns of a Softmax without dim
                 _check_axis(module, x)
                 _check_size(module, x)
-                # These keep a shape; some of them import a compiler for meta tensors.
-                return x if layer.kind in KEEP_SHAPE else module(x)
+                if layer.kind in KEEP_SHAPE:
+                    return x
+                return put_out(module, x)
         except Exception as problem:  # noqa: BLE001  torch raises many kinds
             said = one_line(str(problem).partition("\n")[0], MAX_REASON)
             reason = Reason.SIZE if isinstance(problem, _OtherSize) else Reason.OTHER

@@ -307,7 +307,8 @@ def serve(request: dict[str, Any], descriptors: list[int], load: Callable[[Path]
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     torch.set_num_threads(1)
     flush_denormals()
-    torch.use_deterministic_algorithms(True)
+    # Not torch.use_deterministic_algorithms, which does the same and imports torch's compiler.
+    torch.set_deterministic_debug_mode("error")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     warnings.simplefilter("ignore")  # torch warns of a Softmax without dim, per batch
     with os.fdopen(0, "rb") as told, os.fdopen(1, "w", buffering=1) as said:

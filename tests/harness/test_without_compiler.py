@@ -5,10 +5,20 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
 import pytest
 
 from autograder.homework import HOMEWORK
+from autograder.hw5 import mnist
+from autograder.training.job import TrainingJob
+from autograder.training.layer import Layer
+from autograder.training.layer_arguments import ARGUMENTS, KEEP_SHAPE
+from autograder.training.layer_list import LayerList
+from provided.settings import OPTIMIZERS
+from provided.training import Training
 
 from .conftest import ROOT
 
@@ -113,3 +123,141 @@ def test_a_run_loads_none(submission, tmp_path):
     assert {"torch", f"autograder.{HOMEWORK}.mistakes.reading"} <= imported
     assert not [one for one in imported if one.startswith(UNWANTED)]
     assert json.loads((tmp_path / "r.json").read_text())["score"] > 0
+
+
+# Trains in a forked process, as the grader does, where the unwanted can't be imported.
+TRAINING = """
+import json, os, sys, tempfile
+from pathlib import Path
+if sys.argv[1] == "without":
+    from autograder.confined.zygote import warm_up
+    warm_up()
+
+class Refusing:
+    def find_spec(self, name, path=None, target=None):
+        if name in sys.argv[2:]:
+            raise RuntimeError(f"{name} is imported")
+
+sys.meta_path.insert(0, Refusing())
+from autograder.hw5 import mnist
+from autograder.training import trainer
+from provided.mnist import Mnist
+from tests.harness.test_without_compiler import JOBS
+
+def load(folder):
+    whole = mnist.load(folder)
+    return Mnist(whole.train.first(64), whole.validation.first(40), whole.test.first(40))
+
+for job in JOBS:
+    with tempfile.TemporaryFile() as told, tempfile.TemporaryFile() as said:
+        told.write(job().model_dump_json().encode())
+        told.flush()
+        pid = os.fork()
+        if pid == 0:
+            trainer.serve({}, [told.fileno(), said.fileno(), 2], load)
+            os._exit(0)
+        assert os.waitpid(pid, 0)[1] == 0
+        said.seek(0)
+        print(said.read().decode().splitlines()[-1])
+"""
+
+
+def job_of(layers: list[tuple[str, dict[str, Any]]], optimizer: str = "adam") -> TrainingJob:
+    listed = LayerList(
+        tuple(
+            Layer(kind, str(place), True, arguments, None)
+            for place, (kind, arguments) in enumerate(layers)
+        )
+    )
+    return TrainingJob.of(
+        listed,
+        Training(1e-3, epochs=1, optimizer=optimizer),
+        data=str(mnist.DATA),
+        accuracy=1.0,
+        retry_margin=0.0,
+        seeds=[0],
+        training_images=64,
+    )
+
+
+def jobs() -> Iterator[Callable[[], TrainingJob]]:
+    """A training with every kind of layer, and one with every optimizer."""
+    own = {
+        "Linear": {"in_features": 10, "out_features": 10, "bias": True},
+        "LayerNorm": {"normalized_shape": [10], "eps": 1e-5, "elementwise_affine": True},
+        "LogSoftmax": {"dim": 1},
+    }
+    drops = {"p": 0.1}
+    kinds = {"BatchNorm2d": 4, "BatchNorm1d": 10}
+    norms = {
+        kind: {
+            "num_features": size,
+            "eps": 1e-5,
+            "momentum": None,
+            "affine": True,
+            "track_running_stats": True,
+        }
+        for kind, size in kinds.items()
+    }
+    conv = {
+        "in_channels": 1,
+        "out_channels": 4,
+        "kernel_size": 3,
+        "stride": 1,
+        "padding": 1,
+        "dilation": 1,
+        "groups": 1,
+        "bias": True,
+        "padding_mode": "reflect",
+    }
+    pool = {"kernel_size": 2, "stride": 2, "padding": 0, "ceil_mode": False}
+    layers = [
+        ("Conv2d", conv),
+        ("BatchNorm2d", norms["BatchNorm2d"]),
+        ("Dropout2d", drops),
+        ("MaxPool2d", {**pool, "dilation": 1}),
+        ("AvgPool2d", {**pool, "count_include_pad": True}),
+        ("AdaptiveMaxPool2d", {"output_size": [3, None]}),
+        ("AdaptiveAvgPool2d", {"output_size": 2}),
+        ("Flatten", {"start_dim": 2, "end_dim": -1}),
+        ("Dropout1d", drops),
+        ("Flatten", {"start_dim": 1, "end_dim": -1}),
+        ("Linear", {"in_features": 16, "out_features": 10, "bias": False}),
+        ("BatchNorm1d", norms["BatchNorm1d"]),
+        *own.items(),
+        ("Unflatten", {"dim": 1, "unflattened_size": [2, 5]}),
+        ("Softmax", {"dim": -1}),
+        ("Flatten", {"start_dim": 1, "end_dim": -1}),
+    ]
+    plain: dict[str, dict[str, Any]] = {
+        **{kind: {} for kind in KEEP_SHAPE},
+        "Dropout": drops,
+        "LeakyReLU": {"negative_slope": 0.1},
+        "ELU": {"alpha": 1.0},
+        "GELU": {"approximate": "none"},
+    }
+    assert {*plain, *(kind for kind, _ in layers)} == ARGUMENTS.keys()
+    yield partial(job_of, [*layers, *plain.items()])
+    flat = [("Flatten", {"start_dim": 1, "end_dim": -1}), ("Linear", {**own["Linear"]})]
+    flat[1][1]["in_features"] = 784
+    for optimizer in OPTIMIZERS:
+        yield partial(job_of, flat, optimizer)
+
+
+JOBS = list(jobs())
+
+
+def training(which: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", TRAINING, which, *UNWANTED]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_trainings_of_every_layer_with_every_optimizer_load_none():
+    ended = training("without")
+    assert ended.returncode == 0, ended.stderr
+    ends = [json.loads(line).get("ended") for line in ended.stdout.splitlines()]
+    assert ends == ["missed"] * (1 + len(OPTIMIZERS)), ended.stdout
+
+
+def test_a_training_that_loads_one_is_noticed():
+    assert f"{UNWANTED[0]} is imported" in training("with").stdout
