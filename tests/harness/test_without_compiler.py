@@ -20,7 +20,7 @@ from autograder.training.layer_list import LayerList
 from provided.settings import OPTIMIZERS
 from provided.training import Training
 
-from .conftest import ROOT
+from .conftest import QUICK, ROOT, settings_in
 
 UNWANTED = ("torch._dynamo", "sympy")
 FOR_THEIR_TEXT = {"3a.2", "3b.4"}  # lost for asking Python what is loaded
@@ -111,18 +111,39 @@ def test_a_worker_loads_none_to_answer_its_questions(submission, grade, wanted):
         assert lost <= FOR_THEIR_TEXT
 
 
+COMPILING = {  # ways to need the compiler, each right
+    "checkpoint": "torch.utils.checkpoint.checkpoint(self.mlp, {x}, use_reentrant=False)",
+    "compile": "torch.compile(self.mlp, backend='eager')({x})",
+    "func.grad": "self.mlp({x}) + torch.func.grad(lambda a: (a * a).sum())(torch.zeros(())).item()",
+}
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("way", COMPILING)
+def test_a_submission_that_needs_it_loads_it_itself(submission, grade, way):
+    source = submission()
+    file = source / "encoder.py"
+    before, found, after = file.read_text().partition("self.mlp(self.mlp_norm(x))")
+    assert found
+    written = before + COMPILING[way].format(x="self.mlp_norm(x)") + after
+    file.write_text(f"import torch\nimport torch.utils.checkpoint\n{written}")
+    run = grade(source, "--only", "3b")
+    assert run.results["score"] == sum(test["max_score"] for test in run.results["tests"])
+
+
 @pytest.mark.full
 def test_a_run_loads_none(submission, tmp_path):
     """Of the grader's own process, by Python's list of what is imported."""
     command = [sys.executable, "-X", "importtime", "-I", "-m", "autograder.launch", "grade"]
-    options = [str(submission()), "--only", "3a,3b,3c.1", "--results", str(tmp_path / "r.json")]
+    results = tmp_path / "r.json"
+    options = [*settings_in(tmp_path, QUICK), "--results", str(results), "--unsafe-local"]
     ended = subprocess.run(
-        [*command, *options, "--unsafe-local"], capture_output=True, text=True, check=True
+        [*command, str(submission()), *options], capture_output=True, text=True, check=True
     )
     imported = {line.rpartition("|")[2].strip() for line in ended.stderr.splitlines()}
     assert {"torch", f"autograder.{HOMEWORK}.mistakes.reading"} <= imported
     assert not [one for one in imported if one.startswith(UNWANTED)]
-    assert json.loads((tmp_path / "r.json").read_text())["score"] > 0
+    assert json.loads(results.read_text())["extra_data"]["complete"]
 
 
 # Trains in a forked process, as the grader does, where the unwanted can't be imported.
