@@ -283,6 +283,7 @@ def test_networks_of_any_size_are_drawn_or_listed(networks, tmp_path):
 def test_the_command_writes_the_page_and_both_tables(tmp_path):
     (entry,) = class_of({"3a.4": 0.0})
     write_json(tmp_path / "results" / "7.json", entry.results)
+    (tmp_path / "settings").mkdir()
     app = typer.Typer()
     app.command()(report)
     ended = CliRunner().invoke(app, [str(tmp_path)])
