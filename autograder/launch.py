@@ -16,6 +16,8 @@ import os
 import signal
 import socket
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +29,7 @@ from autograder.confined import surroundings
 # Commands that grade; the others don't need what takes long to start.
 GRADING_COMMANDS = ("grade", "explain", "measure")
 TELLING = {"--help", "-h", "--version"}  # options that grade nothing
+THREADS_SECONDS = 10.0  # for threads that are still at work at the end
 STOPPED = 3  # exit status: results.json is valid, and says that the run isn't complete
 
 
@@ -80,11 +83,18 @@ def run_and_end(command: Callable[[], None]) -> NoReturn:
 
 
 def end_process(status: int) -> NoReturn:
-    """End as a program does, without going back to where it was forked."""
+    """End as a program does, without going back to where it was forked.
+
+    Threads are waited for, but not for ever.
+    """
     try:
+        until = time.monotonic() + THREADS_SECONDS
+        for thread in threading.enumerate():
+            if not thread.daemon and thread is not threading.current_thread():
+                thread.join(max(0.0, until - time.monotonic()))
         atexit._run_exitfuncs()
         for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError):  # nobody may be reading
+            with contextlib.suppress(BrokenPipeError):  # nobody reads any more
                 stream.flush()
     finally:
         os._exit(status & 0xFF)

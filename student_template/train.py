@@ -187,9 +187,7 @@ def train_model(
     print(f"{TITLES[name]}: {count_parameters(model):,} parameters, on {device}")
     if session.progress.done < last:
         if name == TRANSFORMER:
-            heat_maps.tell_if_there_are_none(
-                model, sets.validation.batch(slice(0, 1))[0].to(device)
-            )
+            heat_maps.tell_if_there_are_none(model, sets.validation.batch(slice(2))[0].to(device))
         session.learn(last)
     else:
         print(f"Nothing to do: {session.progress.done} of {last} epochs are done.")

@@ -1,8 +1,8 @@
 """What a layer on the meta device puts out, where nothing is allocated or computed.
 
 For most layers torch imports sympy and its compiler to compute on that device: a second and
-100 MiB in every process that asks. So they get an empty batch on the processor instead, and
-weights that take no memory; torch's own checks of sizes are the same there, but for batch norms.
+100 MiB in every process that asks. So a layer of ordinary size gets an empty batch on the
+processor instead. Torch's own checks of sizes are the same there, but for batch norms.
 """
 
 from __future__ import annotations
@@ -12,13 +12,17 @@ import contextlib
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn import functional
 
 POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+MAX_WEIGHTS = 5_000_000  # of a layer; some layers copy them, also for an empty batch
 
 
 def put_out(module: nn.Module, x: Tensor) -> Tensor:
     """module(x), both on the meta device. Raises what torch raises there."""
+    if isinstance(module, nn.LayerNorm):
+        return _normalised(module, x)
     with contextlib.suppress(Exception):
         shape = _shape(module, tuple(x.shape))
         if shape is not None:
@@ -27,13 +31,23 @@ def put_out(module: nn.Module, x: Tensor) -> Tensor:
     return out
 
 
+def _normalised(module: nn.LayerNorm, x: Tensor) -> Tensor:
+    over = tuple(module.normalized_shape)
+    if tuple(x.shape[-len(over) :]) != over:
+        functional.layer_norm(torch.zeros(()).expand(x.shape), over)  # says so before it computes
+    return x
+
+
 def _shape(module: nn.Module, shape: tuple[int, ...]) -> tuple[int, ...] | None:
     """The shape for a batch of this shape; None where an empty batch doesn't tell it."""
     if isinstance(module, (nn.Flatten, nn.Unflatten)) or len(shape) < 2:
         return None  # they may change the batch's own axis
     if isinstance(module, NORMS):
         axes = (4,) if isinstance(module, nn.BatchNorm2d) else (2, 3)
-        return shape if len(shape) in axes and shape[1] == module.num_features else None
+        fits = len(shape) in axes and shape[1] == module.num_features and module.eps > 0
+        return shape if fits else None
+    if sum(one.numel() for one in module.parameters()) > MAX_WEIGHTS:
+        return None
     if isinstance(module, POOLS) and len(shape) == 3:  # for them one image (C, H, W)
         return _of_empty(module, shape)
     if isinstance(module, POOLS) and len(shape) != 4:

@@ -15,6 +15,21 @@ from typing import Any
 VALUES_FILE = Path(__file__).with_name("homework.yaml")
 
 
+SECTIONS = frozenset(  # of homework.yaml
+    [
+        "conv1d",
+        "conv2d",
+        "pooling",
+        "training",
+        "fully_connected",
+        "cnn",
+        "head",
+        "transformer",
+        "writeup",
+    ]
+)
+
+
 class UnreadableValues(Exception):
     """homework.yaml is missing or damaged; says where, and what to do."""
 
@@ -130,12 +145,14 @@ def values() -> dict[str, Any]:
 
     try:
         content = yaml.safe_load(VALUES_FILE.read_text(encoding="utf-8"))
-        if not isinstance(content, dict):
-            raise ValueError("it holds no sections")
-    except (OSError, ValueError, yaml.YAMLError) as problem:
+        missing = SECTIONS - content.keys() if isinstance(content, dict) else SECTIONS
+        if missing:
+            raise ValueError(f"it lacks {', '.join(sorted(missing))}")
+    except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError) as problem:
         mark = getattr(problem, "problem_mark", None)
         where = "" if mark is None else f", line {mark.line + 1}"
-        why = getattr(problem, "problem", None) or getattr(problem, "strerror", None) or problem
+        why = getattr(problem, "problem", None) or getattr(problem, "strerror", None)
+        why = why or str(problem).partition("\n")[0]
         raise UnreadableValues(
             f"provided/{VALUES_FILE.name}{where} can't be read: {why}. It is given: take it anew "
             "from student_template.zip."

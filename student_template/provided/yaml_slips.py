@@ -49,7 +49,7 @@ class PlainLoader(yaml.SafeLoader):
         """A value. Raises MarkedYAMLError where it isn't what its tag says."""
         try:
             return super().construct_object(node, deep)
-        except (ValueError, LookupError, TypeError, AttributeError):
+        except (ValueError, ArithmeticError, LookupError, TypeError, AttributeError):
             kind = node.tag.rpartition(":")[2]
             raise yaml.MarkedYAMLError(
                 problem=f"what stands there is no {kind}", problem_mark=node.start_mark

@@ -266,6 +266,7 @@ SLIPS = {  # text, line, what is said of it
     "q:\n  a: 3\n b: 4\n": (3, "the line is indented differently"),
     "q:\n  a: b: 4\n": (2, "there are two colons"),
     "q:\n  a: 3\n  b: !!float x\n": (3, "what stands there is no float"),
+    f"q:\n  a: 3\n  b: !!float {'9:' * 300}1\n": (3, "what stands there is no float"),
     "q:\n  a: 3\nr: !!timestamp 3.11.\n": (3, "what stands there is no timestamp"),
 }
 

@@ -203,6 +203,8 @@ def test_a_students_file_and_parts_choose_and_another_seed_is_tried(desk):
         (["--scheduler", "tcp://192.0.2.1:8786"], "not encrypted"),
         (["--into", __file__], "is a file"),
         (["--again", "few"], "--again takes a number, a share such as 10%, or all; got few"),
+        (["--again", "x" * 300], "--again takes a number, a share such as 10%, or all; got x"),
+        (["--again", "no/such.zip"], "no/such.zip"),
         pytest.param(["--students", "/dev/null"], "names nobody", marks=pytest.mark.full),
         pytest.param(["--students", sys.executable], "no text", marks=pytest.mark.full),
         pytest.param(["--into", "/proc/class"], "/proc/class", marks=pytest.mark.full),

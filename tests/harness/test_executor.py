@@ -191,7 +191,7 @@ def test_a_run_that_may_not_write_says_so(tmp_path):
     [
         (errno.ENOSPC, "make room for /class"),
         (errno.EDQUOT, "make room for /class"),
-        (errno.EROFS, "make writable /class"),
+        (errno.EROFS, "make /class writable"),
         (errno.EACCES, ""),  # of one file, perhaps: the others go on
         (errno.EMFILE, ""),
     ],

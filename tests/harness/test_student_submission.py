@@ -147,10 +147,13 @@ def test_a_file_that_python_takes_for_its_own_module_is_named(script, tmp_path):
     ("values", "said"),
     [
         ("head: {\nfc: 3\n", "provided/homework.yaml, line "),
-        ("", "provided/homework.yaml can't be read: it holds no sections."),
+        ("", "provided/homework.yaml can't be read: it lacks cnn, conv1d, "),
+        ("\0" * 9, "provided/homework.yaml can't be read: unacceptable character #x0000"),
+        ("a: !!bool x\n", "provided/homework.yaml can't be read: 'x'."),
+        ("conv1d: {}\nconv2d: {}\n", "provided/homework.yaml can't be read: it lacks cnn, "),
         (None, "provided/homework.yaml can't be read: No such file or directory."),
     ],
-    ids=["damaged", "empty", "missing"],
+    ids=["damaged", "empty", "zeros", "of another kind", "cut off", "missing"],
 )
 @pytest.mark.parametrize("script", ["check.py", "train.py", "writeup.py"])
 def test_given_values_that_cannot_be_read_are_told_in_one_line(script, values, said, tmp_path):

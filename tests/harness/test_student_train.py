@@ -352,6 +352,10 @@ def test_what_is_wrong_with_a_file_is_told_as_check_py_tells_it(tmp_path, file, 
         ("None", "SingleHeadAttention should return out, attention; ViTLayer x, attention."),
         ("[1]", "ViTLayer returns list as its second result"),
         ("attention[:, 0, 0]", "ViTLayer returns some of shape (1, 17) for one image"),
+        (
+            "attention[1]",
+            "for one image alone, IndexError in ",
+        ),
     ],
 )
 def test_heat_maps_that_cannot_be_drawn_are_told_before_and_cost_no_run(tmp_path, second, said):
@@ -366,6 +370,15 @@ def test_heat_maps_that_cannot_be_drawn_are_told_before_and_cost_no_run(tmp_path
     (row,) = rows(folder / "artifacts" / "experiments.csv")
     assert row["model"] == "vit"
     assert not list(folder.glob("artifacts/runs/*/attention.*"))
+
+
+def test_what_cannot_be_trained_is_not_said_to_train_all_the_same(tmp_path):
+    folder = solved(tmp_path / "hw5")
+    replace(folder / "encoder.py", "return x, attention", "return x[99], attention")
+    ended = run(folder, "train.py", "vit", "--images", "64", "--epochs", "1")
+    assert ended.status == 1
+    assert "all the same" not in ended.output
+    assert "IndexError" in ended.output
 
 
 @pytest.mark.parametrize("axis", [0, 1], ids=["heads first", "images first"])

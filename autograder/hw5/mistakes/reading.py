@@ -157,6 +157,8 @@ def pulled_back(out: Tensor, upstream: Tensor, leaves: dict[str, Tensor]) -> dic
     """Gradients of <upstream, out>; zero where nothing flows."""
     if not out.requires_grad:
         return {name: torch.zeros_like(leaf) for name, leaf in leaves.items()}
+    if out.shape != upstream.shape:
+        raise RuntimeError(f"an upstream {tuple(upstream.shape)} for {tuple(out.shape)}")
     # Given the upstream itself, torch imports sympy: half a second.
     found = torch.autograd.grad((out * upstream).sum(), list(leaves.values()), allow_unused=True)
     return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -49,7 +50,12 @@ def _is_amount(word: str) -> bool:
     """Whether the word behind --again is meant as an amount: it looks like one, or like nothing."""
     if flakiness.AMOUNT.fullmatch(word):
         return True
-    return bool(word) and not word.startswith("-") and not Path(word).exists()
+    if not word or word.startswith("-") or os.sep in word or Path(word).suffix:
+        return False
+    try:
+        return not Path(word).exists()
+    except OSError:  # too long for a name
+        return True
 
 
 def regrade(
@@ -189,10 +195,10 @@ def told_in_a_line(folder: Path | None = None) -> Iterator[None]:
     ) as problem:
         raise usage_error(str(problem)) from None
     except OSError as problem:
-        what_to_do = OF_THE_FOLDER.get(problem.errno or 0)
+        what_to_do = OF_THE_FOLDER.get(problem.errno or 0, "").format(folder)
         if what_to_do:
             raise usage_error(
-                f"{problem.strerror}: {what_to_do} {folder}, then run the same command again"
+                f"{problem.strerror}: {what_to_do}, then run the same command again"
             ) from None
         where = f" ({problem.filename})" if problem.filename else ""
         raise usage_error(f"{problem.strerror or problem}{where}") from None

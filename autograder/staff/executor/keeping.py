@@ -25,9 +25,9 @@ from autograder.staff.preloaded import NOT_STARTED, Gone, Preloaded
 KEEPER = Path(__file__).with_name("keeper.py")
 GRADER = (sys.executable, "-I", "-m", "autograder.launch")
 OF_THE_FOLDER = {  # faults that every task would meet, and what to do
-    errno.ENOSPC: "make room for",
-    errno.EDQUOT: "make room for",
-    errno.EROFS: "make writable",
+    errno.ENOSPC: "make room for {}",
+    errno.EDQUOT: "make room for {}",
+    errno.EROFS: "make {} writable",
 }
 STOPPED = "nobody waits for it"  # as the keeper says it
 MAX_SAID = 300  # characters

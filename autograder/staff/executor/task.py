@@ -60,11 +60,11 @@ def no_room(name: str, folder: str, report: Mapping[str, Any]) -> Outcome:
     report: what `keeping` says of the fault
     """
     why = report["failed"]
-    what_to_do = keeping.OF_THE_FOLDER.get(report["errno"])
+    what_to_do = keeping.OF_THE_FOLDER.get(report["errno"], "").format(folder)
     return Outcome(
         name,
         trouble=f"It could not be graded: {why} (in {folder}).",
-        stop=f"{why}: {what_to_do} {folder}." if what_to_do else "",
+        stop=f"{why}: {what_to_do}." if what_to_do else "",
     )
 
 
