@@ -42,7 +42,7 @@ Serve = Callable[[dict[str, Any], list[int]], None]
 
 
 def warm_up() -> None:
-    """Import torch and make it ready to be forked: one thread, and the first optimizer.
+    """Import torch and make it ready to be forked: one thread, and autograd.
 
     A collection of garbage writes to every object that it looks at. So none looks at what is
     here by then, or each child would have a copy of its own: 100 MiB.
@@ -54,7 +54,6 @@ def warm_up() -> None:
     torch.set_num_threads(1)
     torch.set_num_interop_threads(1)
     weight = torch.nn.Parameter(torch.zeros(1))
-    torch.optim.Adam([weight], fused=True)
     (weight * 2).sum().backward()
     gc.freeze()
 

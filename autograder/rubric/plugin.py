@@ -19,13 +19,11 @@ line of its docstring is the title that a student reads. What can happen to a li
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
 import string
 import sys
 import traceback
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypedDict
@@ -326,20 +324,6 @@ def _waits(item: pytest.Item) -> bool:
     return item.get_closest_marker("slow") is not None
 
 
-@contextlib.contextmanager
-def _no_plugins_of_others() -> Iterator[None]:
-    """Let pytest load no plugin that happens to be installed: none should judge, or take time."""
-    before = os.environ.get(AUTOLOAD)
-    os.environ[AUTOLOAD] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[AUTOLOAD]
-        else:
-            os.environ[AUTOLOAD] = before
-
-
 def run_suites(plugin: GradingPlugin, folder: Path) -> None:
     """Run the grading suites of a folder with the plugin, printing nothing.
 
@@ -364,7 +348,9 @@ def run_suites(plugin: GradingPlugin, folder: Path) -> None:
         "--continue-on-collection-errors",
         "--import-mode=importlib",
     ]
-    with _no_plugins_of_others():
+    with pytest.MonkeyPatch.context() as surroundings:
+        # No plugin that happens to be installed: none should judge, or take time.
+        surroundings.setenv(AUTOLOAD, "1")
         status = pytest.main(arguments, plugins=[plugin])
     if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         plugin.faults.setdefault("pytest", f"pytest ended with {status!r}")

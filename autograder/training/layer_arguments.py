@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 MAX_SIZE = 100_000  # inputs, outputs, channels
+MAX_PARAMETERS = 5_000_000  # of a model
 
 Size = Annotated[int, Field(ge=1, le=MAX_SIZE, strict=True)]
 Window = Annotated[int, Field(ge=1, le=64)]

@@ -18,11 +18,10 @@ from torch import Tensor, nn
 from autograder.sandbox.replies import LayerReply
 from autograder.sandbox.text import name, one_line
 from autograder.training.layer import Layer, ModelProblem, Reason
-from autograder.training.layer_arguments import ARGUMENTS, KEEP_SHAPE, MAX_SIZE
+from autograder.training.layer_arguments import ARGUMENTS, KEEP_SHAPE, MAX_PARAMETERS, MAX_SIZE
 from autograder.training.layer_outputs import put_out
 from provided.mnist import CLASSES, IMAGE_SIZE
 
-MAX_PARAMETERS = 5_000_000
 MAX_ACTIVATIONS = 2_000_000  # numbers that one image turns into, all layers together
 MAX_REASON = 200  # characters of what torch says about a layer
 INDEX_DIGITS = 4

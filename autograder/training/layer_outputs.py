@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 
+from autograder.training.layer_arguments import MAX_PARAMETERS
+
 POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
-MAX_WEIGHTS = 5_000_000  # of a layer; some layers copy them, also for an empty batch
 
 
 def put_out(module: nn.Module, x: Tensor) -> Tensor:
@@ -46,12 +47,10 @@ def _shape(module: nn.Module, shape: tuple[int, ...]) -> tuple[int, ...] | None:
         axes = (4,) if isinstance(module, nn.BatchNorm2d) else (2, 3)
         fits = len(shape) in axes and shape[1] == module.num_features and module.eps > 0
         return shape if fits else None
-    if sum(one.numel() for one in module.parameters()) > MAX_WEIGHTS:
-        return None
-    if isinstance(module, POOLS) and len(shape) == 3:  # for them one image (C, H, W)
-        return _of_empty(module, shape)
+    if sum(one.numel() for one in module.parameters()) > MAX_PARAMETERS:
+        return None  # some layers copy their weights, also for an empty batch
     if isinstance(module, POOLS) and len(shape) != 4:
-        return None
+        return _of_empty(module, shape) if len(shape) == 3 else None  # one image (C, H, W)
     return shape[0], *_of_empty(module, shape[1:])
 
 

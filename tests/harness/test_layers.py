@@ -17,7 +17,8 @@ from autograder.rubric.feedback import Rejected
 from autograder.sandbox.replies import LayerReply
 from autograder.staff.solutions import load_solutions
 from autograder.training.layer import ModelProblem, Reason
-from autograder.training.layer_list import MAX_PARAMETERS, LayerList
+from autograder.training.layer_arguments import MAX_PARAMETERS
+from autograder.training.layer_list import LayerList
 from provided.homework import CNN
 
 from .local_grading import examine

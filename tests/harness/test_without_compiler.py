@@ -5,22 +5,19 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from autograder.homework import HOMEWORK
-from autograder.hw5 import mnist
 from autograder.training.job import TrainingJob
-from autograder.training.layer import Layer
 from autograder.training.layer_arguments import ARGUMENTS, KEEP_SHAPE
-from autograder.training.layer_list import LayerList
 from provided.settings import OPTIMIZERS
 from provided.training import Training
 
 from .conftest import QUICK, ROOT, settings_in
+from .test_training import FLATTEN, LINEAR, job
 
 UNWANTED = ("torch._dynamo", "sympy")
 FOR_THEIR_TEXT = {"3a.2", "3b.4"}  # lost for asking Python what is loaded
@@ -163,15 +160,15 @@ sys.meta_path.insert(0, Refusing())
 from autograder.hw5 import mnist
 from autograder.training import trainer
 from provided.mnist import Mnist
-from tests.harness.test_without_compiler import JOBS
+from tests.harness.test_without_compiler import jobs
 
 def load(folder):
     whole = mnist.load(folder)
     return Mnist(whole.train.first(64), whole.validation.first(40), whole.test.first(40))
 
-for job in JOBS:
+for job in jobs():
     with tempfile.TemporaryFile() as told, tempfile.TemporaryFile() as said:
-        told.write(job().model_dump_json().encode())
+        told.write(job.model_dump_json().encode())
         told.flush()
         pid = os.fork()
         if pid == 0:
@@ -183,25 +180,12 @@ for job in JOBS:
 """
 
 
-def job_of(layers: list[tuple[str, dict[str, Any]]], optimizer: str = "adam") -> TrainingJob:
-    listed = LayerList(
-        tuple(
-            Layer(kind, str(place), True, arguments, None)
-            for place, (kind, arguments) in enumerate(layers)
-        )
-    )
-    return TrainingJob.of(
-        listed,
-        Training(1e-3, epochs=1, optimizer=optimizer),
-        data=str(mnist.DATA),
-        accuracy=1.0,
-        retry_margin=0.0,
-        seeds=[0],
-        training_images=64,
-    )
+def brief(*layers: tuple[str, dict[str, Any]], optimizer: str = "adam") -> TrainingJob:
+    settings = Training(1e-3, epochs=1, optimizer=optimizer)
+    return job(*layers, settings=settings, accuracy=1.0, retry_margin=0.0, training_images=64)
 
 
-def jobs() -> Iterator[Callable[[], TrainingJob]]:
+def jobs() -> Iterator[TrainingJob]:
     """A training with every kind of layer, and one with every optimizer."""
     own = {
         "Linear": {"in_features": 10, "out_features": 10, "bias": True},
@@ -258,14 +242,9 @@ def jobs() -> Iterator[Callable[[], TrainingJob]]:
         "GELU": {"approximate": "none"},
     }
     assert {*plain, *(kind for kind, _ in layers)} == ARGUMENTS.keys()
-    yield partial(job_of, [*layers, *plain.items()])
-    flat = [("Flatten", {"start_dim": 1, "end_dim": -1}), ("Linear", {**own["Linear"]})]
-    flat[1][1]["in_features"] = 784
+    yield brief(*layers, *plain.items())
     for optimizer in OPTIMIZERS:
-        yield partial(job_of, flat, optimizer)
-
-
-JOBS = list(jobs())
+        yield brief(FLATTEN, LINEAR, optimizer=optimizer)
 
 
 def training(which: str) -> subprocess.CompletedProcess[str]:
